@@ -1,0 +1,5 @@
+//! The `kokeshi` command.
+
+fn main() {
+    println!("kokeshi {}", env!("CARGO_PKG_VERSION"));
+}

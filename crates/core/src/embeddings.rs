@@ -1,0 +1,207 @@
+//! A row-major matrix of f32 embeddings, owned or memory-mapped.
+
+use std::sync::Arc;
+
+use crate::{Error, Result};
+
+/// `[rows, dims]` f32 values, row after row. Cloning a mapped matrix shares the map.
+#[derive(Clone)]
+pub struct Embeddings {
+    dims: usize,
+    values: Values,
+}
+
+#[derive(Clone)]
+enum Values {
+    Owned(Vec<f32>),
+    /// The bytes `start..start + 4 * len` of a map, aligned to 4 by the constructor.
+    Mapped {
+        map: Arc<memmap2::Mmap>,
+        start: usize,
+        len: usize,
+    },
+}
+
+impl std::fmt::Debug for Embeddings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Embeddings[{} x {}]", self.rows(), self.dims)
+    }
+}
+
+impl Embeddings {
+    /// An empty matrix whose rows will be `dims` wide.
+    pub fn new(dims: usize) -> Self {
+        Self {
+            dims,
+            values: Values::Owned(Vec::new()),
+        }
+    }
+
+    /// A matrix from `rows * dims` values.
+    ///
+    /// # Errors
+    /// [`Error::Dims`] if the length is not a multiple of `dims`.
+    pub fn from_vec(values: Vec<f32>, dims: usize) -> Result<Self> {
+        if (dims == 0 && !values.is_empty()) || (dims > 0 && !values.len().is_multiple_of(dims)) {
+            return Err(Error::Dims {
+                what: format!("a matrix of {} values", values.len()),
+                expected: dims,
+                found: values.len() % dims.max(1),
+            });
+        }
+        Ok(Self {
+            dims,
+            values: Values::Owned(values),
+        })
+    }
+
+    /// A view of a map: `len` little-endian f32 values from byte `start`.
+    ///
+    /// # Errors
+    /// [`Error::Parse`] if the bytes are out of range or not aligned to 4.
+    pub fn from_map(map: Arc<memmap2::Mmap>, start: usize, len: usize, dims: usize) -> Result<Self> {
+        let wrong = |expected: &str, found: String| Error::Parse {
+            what: "a memory-mapped matrix".into(),
+            expected: expected.into(),
+            found,
+        };
+        let end = len.checked_mul(4).and_then(|bytes| bytes.checked_add(start));
+        if end.is_none_or(|end| end > map.len()) {
+            return Err(wrong(
+                "all values inside the file",
+                format!("{len} values from byte {start}"),
+            ));
+        }
+        if !(map.as_ptr() as usize + start).is_multiple_of(align_of::<f32>()) {
+            return Err(wrong("values aligned to 4 bytes", format!("start {start}")));
+        }
+        if (dims == 0 && len > 0) || (dims > 0 && !len.is_multiple_of(dims)) {
+            return Err(wrong(
+                "a multiple of the width",
+                format!("{len} values of {dims} dims"),
+            ));
+        }
+        Ok(Self {
+            dims,
+            values: Values::Mapped { map, start, len },
+        })
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.as_slice().len().checked_div(self.dims).unwrap_or(0)
+    }
+
+    /// The width of a row.
+    pub fn dims(&self) -> usize {
+        self.dims
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows() == 0
+    }
+
+    /// Row `index`.
+    ///
+    /// # Panics
+    /// If `index >= rows()`.
+    pub fn row(&self, index: usize) -> &[f32] {
+        &self.as_slice()[index * self.dims..(index + 1) * self.dims]
+    }
+
+    /// Every row in order.
+    pub fn iter(&self) -> std::slice::ChunksExact<'_, f32> {
+        self.as_slice().chunks_exact(self.dims.max(1))
+    }
+
+    /// All values, row after row.
+    pub fn as_slice(&self) -> &[f32] {
+        match &self.values {
+            Values::Owned(values) => values,
+            Values::Mapped { map, start, len } => {
+                let bytes = &map[*start..*start + 4 * *len];
+                // SAFETY: `from_map` checked range and alignment; every bit pattern is an f32; the map lives as long as self.
+                unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast::<f32>(), *len) }
+            }
+        }
+    }
+
+    /// All values, for writing; a mapped matrix is copied into memory first.
+    pub fn as_mut_slice(&mut self) -> &mut [f32] {
+        self.owned()
+    }
+
+    /// The values as a vector; a mapped matrix is copied.
+    pub fn into_vec(mut self) -> Vec<f32> {
+        std::mem::take(self.owned())
+    }
+
+    /// Appends one row.
+    ///
+    /// # Errors
+    /// [`Error::Dims`] if `row` is not `dims` wide.
+    pub fn push(&mut self, row: &[f32]) -> Result<()> {
+        if row.len() != self.dims {
+            return Err(Error::Dims {
+                what: "a row".into(),
+                expected: self.dims,
+                found: row.len(),
+            });
+        }
+        self.owned().extend_from_slice(row);
+        Ok(())
+    }
+
+    /// Every row cut to its first `dims` values (a Matryoshka prefix), not renormalised.
+    ///
+    /// # Errors
+    /// [`Error::Dims`] if the matrix is narrower than `dims`.
+    pub fn prefix(&self, dims: usize) -> Result<Self> {
+        if dims > self.dims {
+            return Err(Error::Dims {
+                what: "a prefix".into(),
+                expected: dims,
+                found: self.dims,
+            });
+        }
+        let values = self.iter().flat_map(|row| &row[..dims]).copied().collect();
+        Ok(Self {
+            dims,
+            values: Values::Owned(values),
+        })
+    }
+
+    /// Scales every row to unit L2 length; rows shorter than 1e-12 are left as they are.
+    pub fn normalize(&mut self) {
+        let dims = self.dims.max(1);
+        for row in self.owned().chunks_exact_mut(dims) {
+            crate::distance::normalize(row);
+        }
+    }
+
+    /// The first value that is NaN or infinite, as an error that names `what`.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] with its place.
+    pub fn check_finite(&self, what: &str) -> Result<()> {
+        match self.as_slice().iter().position(|value| !value.is_finite()) {
+            Some(at) => Err(Error::NotFinite {
+                what: what.into(),
+                row: at / self.dims,
+                column: at % self.dims,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn owned(&mut self) -> &mut Vec<f32> {
+        if matches!(self.values, Values::Mapped { .. }) {
+            self.values = Values::Owned(self.as_slice().to_vec());
+        }
+        match &mut self.values {
+            Values::Owned(values) => values,
+            Values::Mapped { .. } => unreachable!("replaced by an owned copy above"),
+        }
+    }
+}

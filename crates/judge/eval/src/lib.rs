@@ -1,0 +1,1 @@
+//! Ranking, similarity and task metrics; BEIR and STS layouts; TREC runs.

@@ -1,0 +1,1 @@
+//! Packed matrix products, attention, norms and activations for encoders.
