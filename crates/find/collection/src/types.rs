@@ -7,6 +7,7 @@ use kokeshi_sources::{Attribute, Schema};
 
 /// Which candidates a search takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Words and meaning, fused.
@@ -20,6 +21,7 @@ pub enum Mode {
 
 /// How hybrid search joins the two lists.
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Fusion {
     /// Convex combination of normalised scores (Bruch et al., arXiv 2210.11934): `alpha * dense + (1 - alpha) * lexical`.
@@ -39,6 +41,7 @@ pub enum Fusion {
 
 /// A search.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SearchRequest {
     /// What is looked for. May be empty if `filter` is given: then matching documents come in id order.
@@ -79,6 +82,7 @@ fn ten() -> usize {
 
 /// What a search found.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SearchResponse {
     /// Best first, one a document (its best passage).
     pub hits: Vec<Hit>,
@@ -99,6 +103,7 @@ pub struct SearchResponse {
 
 /// One document found.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Hit {
     /// The document.
     pub id: String,
@@ -117,6 +122,7 @@ pub struct Hit {
 
 /// A passage of a document.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Passage {
     /// Its number within the document, from 0.
     pub number: u32,
@@ -130,6 +136,7 @@ pub struct Passage {
 
 /// The scores behind one hit.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Why {
     /// BM25 score and rank from 1, if the passage was among the lexical candidates.
     pub lexical: Option<Part>,
@@ -143,6 +150,7 @@ pub struct Why {
 
 /// One score of the pipeline.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Part {
     /// As the stage gave it.
     pub score: f32,
@@ -154,6 +162,7 @@ pub struct Part {
 
 /// How an answer was made.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Explain {
     /// What the vector index did.
     pub dense: Option<Cost>,
@@ -169,6 +178,7 @@ pub struct Explain {
 
 /// Counts of an attribute's values.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Facet {
     /// Most frequent first, at most 20: value and number of documents.
     pub values: Vec<(Attribute, u64)>,
@@ -179,6 +189,7 @@ pub struct Facet {
 
 /// What a collection is.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Info {
     /// The directory's name.
     pub name: String,

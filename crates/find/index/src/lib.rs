@@ -16,6 +16,7 @@ pub enum Error {
 
 /// How hard to look.
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Effort {
     /// The index's own default, measured to give recall@10 >= 0.95.
@@ -29,6 +30,7 @@ pub enum Effort {
 
 /// How a search was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Plan {
     /// Every vector that passes the filter was compared.
@@ -42,6 +44,7 @@ pub enum Plan {
 
 /// What a search cost.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Cost {
     /// How it was carried out.
     pub plan: Plan,

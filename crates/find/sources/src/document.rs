@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 /// One document as it was read.
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Document {
     /// Unique within a collection; a second document with the same id replaces the first.
     pub id: String,
@@ -41,6 +42,7 @@ impl std::fmt::Display for Origin {
 
 /// The value of an attribute; JSON in and out is untagged, dates are RFC 3339 strings in JSON.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(no_recursion))]
 #[serde(untagged)]
 pub enum Attribute {
     /// True or false.
@@ -57,6 +59,7 @@ pub enum Attribute {
 
 /// The type of an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// An exact string: category, author, tag.
@@ -75,6 +78,7 @@ pub enum Kind {
 
 /// One attribute of a collection.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Field {
     /// Its name: letters, digits, `_`, `-`, not starting with a digit or `_`.
     pub name: String,
@@ -87,6 +91,7 @@ pub struct Field {
 
 /// The attributes of a collection.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Schema {
     /// In the order in which they are shown.
     pub fields: Vec<Field>,
