@@ -89,6 +89,11 @@ impl Bitmap {
         self.count = self.words.iter().map(|word| word.count_ones() as usize).sum();
     }
 
+    /// The set as words of 64 rows, the lowest row in the lowest bit; bits past the end are 0.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
     /// The rows in the set, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.words.iter().enumerate().flat_map(|(at, &word)| {

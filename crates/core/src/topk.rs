@@ -31,6 +31,11 @@ impl TopK {
         }
     }
 
+    /// How many are kept at most.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
     /// The score that a new entry has to beat, or minus infinity while there is room.
     pub fn threshold(&self) -> f32 {
         if self.heap.len() < self.k {
