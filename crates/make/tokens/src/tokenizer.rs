@@ -1,0 +1,182 @@
+//! The tokenizer that callers hold: chooses how to encode, adds special tokens, cuts to a limit.
+
+use std::path::Path;
+
+use crate::{
+    error::{Error, Result},
+    general::General,
+    vocabulary::Vocabulary,
+};
+
+/// The largest `tokenizer.json` that is read, in bytes; the largest in use (a 256,000-token BPE) has 35 MB.
+const LARGEST_FILE: u64 = 256 << 20;
+/// Ids beyond this are taken for a damaged file.
+const LARGEST_ID: u32 = 1 << 24;
+
+/// The tokens of one text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Encoding {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// Byte range of each token in the text that was given; empty at the place where a special token was added.
+    pub ranges: Vec<(u32, u32)>,
+}
+
+impl Encoding {
+    /// How many tokens there are.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.ids.clear();
+        self.ranges.clear();
+    }
+}
+
+/// Turns text into token ids. Shared between threads.
+pub struct Tokenizer {
+    engine: General,
+    vocabulary: Vocabulary,
+    before: Vec<u32>,
+    after: Vec<u32>,
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokenizer")
+            .field("vocabulary", &self.vocabulary())
+            .field("before", &self.before)
+            .field("after", &self.after)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`. Truncation and padding that the file asks for are switched off: callers cut.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        let length = std::fs::metadata(path)
+            .map_err(|error| Error::file(&name, error))?
+            .len();
+        if length > LARGEST_FILE {
+            return Err(Error::file(
+                &name,
+                format!("{length} bytes; expected at most {LARGEST_FILE}"),
+            ));
+        }
+        let bytes = std::fs::read(path).map_err(|error| Error::file(&name, error))?;
+        Self::read(&bytes, &name)
+    }
+
+    /// The same from the bytes of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::File`], with the path `<memory>`.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::read(bytes, "<memory>")
+    }
+
+    fn read(bytes: &[u8], name: &str) -> Result<Self> {
+        let fail = |problem: String| Error::file(name, problem);
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(|error| fail(format!("not a tokenizer.json: {error}")))?;
+        inner
+            .with_truncation(None)
+            .map_err(|error| fail(error.to_string()))?;
+        inner.with_padding(None);
+
+        let tokens = inner.get_vocab(true);
+        if let Some((token, id)) = tokens.iter().find(|(_, id)| **id >= LARGEST_ID) {
+            return Err(fail(format!(
+                "token {token:?} has id {id}; expected less than {LARGEST_ID}"
+            )));
+        }
+        // A model without an unknown token refuses a character that it lacks: say so now, since `encode` can't fail.
+        let (before, after) = template(&inner).map_err(|error| fail(format!("can't encode: {error}")))?;
+        inner
+            .encode("\u{10FFFD} \u{1F9FF} q\u{0489}", true)
+            .map_err(|error| fail(format!("can't encode a character that it lacks: {error}")))?;
+        Ok(Self {
+            engine: General::new(inner),
+            vocabulary: Vocabulary::new(tokens),
+            before,
+            after,
+        })
+    }
+
+    /// Encodes `text` into `out`, whose memory is used again. With `special`, the template's tokens ([CLS], [SEP], ...) are added.
+    /// At most `limit` tokens are made, special ones included: the text is cut, the special tokens stay.
+    ///
+    /// Memory stays bounded for a text of any length: it is encoded in segments that are cut at spaces. Only the first 4 GiB are read.
+    pub fn encode(&self, text: &str, special: bool, limit: Option<usize>, out: &mut Encoding) {
+        out.clear();
+        let text = floor(text, u32::MAX as usize);
+        let limit = limit.unwrap_or(usize::MAX);
+        let added = if special { self.special_count() } else { 0 };
+        if special {
+            out.ids.extend_from_slice(&self.before);
+            out.ranges.resize(self.before.len(), (0, 0));
+        }
+        self.engine.encode(text, limit.saturating_sub(added), out);
+        if special {
+            let end = out.ranges.last().map_or(0, |range| range.1);
+            out.ids.extend_from_slice(&self.after);
+            out.ranges.resize(out.ids.len(), (end, end));
+        }
+        out.ids.truncate(limit);
+        out.ranges.truncate(limit);
+    }
+
+    /// How many special tokens `encode` adds to a text.
+    pub fn special_count(&self) -> usize {
+        self.before.len() + self.after.len()
+    }
+
+    /// How many ids there are: one more than the largest.
+    pub fn vocabulary(&self) -> usize {
+        self.vocabulary.len()
+    }
+
+    /// The id of a token.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.vocabulary.id(token)
+    }
+
+    /// The token with this id, as the vocabulary spells it (`##ing`, `▁the`).
+    pub fn token(&self, id: u32) -> Option<&str> {
+        self.vocabulary.token(id)
+    }
+}
+
+/// The special tokens that are added before and after a text.
+fn template(inner: &tokenizers::Tokenizer) -> tokenizers::Result<(Vec<u32>, Vec<u32>)> {
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let probe = inner.encode("a", true)?;
+    let mut seen = false;
+    for (&id, &special) in probe.get_ids().iter().zip(probe.get_special_tokens_mask()) {
+        match (special == 1, seen) {
+            (false, _) => seen = true,
+            (true, false) => before.push(id),
+            (true, true) => after.push(id),
+        }
+    }
+    Ok((before, after))
+}
+
+/// `text` cut to at most `length` bytes, at a character.
+fn floor(text: &str, length: usize) -> &str {
+    let mut end = length.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
