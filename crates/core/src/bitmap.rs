@@ -1,8 +1,21 @@
 //! A set of row numbers, one bit each.
 
-/// A fixed-length set of row numbers `0..len`, with its count kept.
+use std::ops::Range;
+
+/// A set of row numbers out of a universe `0..len`, with its count kept.
+///
+/// ```
+/// use kokeshi_core::Bitmap;
+///
+/// let mut rows: Bitmap = Bitmap::from_sorted(100, [3, 5, 64]);
+/// rows.insert_range(10..12);
+/// rows.difference(&Bitmap::from_sorted(100, [5]));
+/// assert_eq!(rows.iter().collect::<Vec<_>>(), [3, 10, 11, 64]);
+/// assert_eq!(rows.selectivity(), 0.04);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bitmap {
+    /// Bit `id % 64` of word `id / 64`; bits from `len` on are zero.
     words: Vec<u64>,
     len: usize,
     count: usize,
@@ -20,15 +33,17 @@ impl Bitmap {
 
     /// Every row of `0..len` is in the set.
     pub fn full(len: usize) -> Self {
-        let mut words = vec![u64::MAX; len.div_ceil(64)];
-        if let (Some(last), true) = (words.last_mut(), len % 64 != 0) {
-            *last = (1 << (len % 64)) - 1;
-        }
-        Self {
-            words,
-            len,
-            count: len,
-        }
+        let mut set = Self::empty(len);
+        set.insert_range(0..u32::try_from(len).unwrap_or(u32::MAX));
+        set
+    }
+
+    /// The rows of an iterator, in ascending order for speed (any order gives the same set); one outside `0..len` makes the
+    /// universe longer.
+    pub fn from_sorted(len: usize, ids: impl IntoIterator<Item = u32>) -> Self {
+        let mut set = Self::empty(len);
+        set.extend(ids);
+        set
     }
 
     /// How many rows there could be.
@@ -57,20 +72,48 @@ impl Bitmap {
 
     /// Whether row `id` is in the set; rows outside `0..len` are not.
     pub fn contains(&self, id: u32) -> bool {
-        let id = id as usize;
-        id < self.len && self.words[id / 64] >> (id % 64) & 1 == 1
+        // Bits from `len` on are zero, so that the word's presence is the only test.
+        self.words
+            .get(id as usize / 64)
+            .is_some_and(|word| word >> (id % 64) & 1 == 1)
+    }
+
+    /// Makes the universe at least `len` rows; the new ones are not in the set.
+    pub fn grow(&mut self, len: usize) {
+        if len > self.len {
+            self.len = len;
+            self.words.resize(len.div_ceil(64), 0);
+        }
     }
 
     /// Puts row `id` in; one outside `0..len` makes the universe longer.
     pub fn insert(&mut self, id: u32) {
-        let id = id as usize;
-        if id >= self.len {
-            self.len = id + 1;
-            self.words.resize(self.len.div_ceil(64), 0);
-        }
+        self.grow(id as usize + 1);
+        let word = &mut self.words[id as usize / 64];
         let bit = 1 << (id % 64);
-        self.count += usize::from(self.words[id / 64] & bit == 0);
-        self.words[id / 64] |= bit;
+        self.count += usize::from(*word & bit == 0);
+        *word |= bit;
+    }
+
+    /// Puts all rows of a range in; rows outside `0..len` make the universe longer. A reversed range is empty.
+    pub fn insert_range(&mut self, ids: Range<u32>) {
+        if ids.is_empty() {
+            return;
+        }
+        let (start, end) = (ids.start as usize, ids.end as usize);
+        self.grow(end);
+        for at in start / 64..end.div_ceil(64) {
+            let mut mask = u64::MAX;
+            if at == start / 64 {
+                mask &= u64::MAX << (start % 64);
+            }
+            if at == (end - 1) / 64 {
+                mask &= u64::MAX >> (63 - (end - 1) % 64);
+            }
+            let word = &mut self.words[at];
+            self.count += (mask & !*word).count_ones() as usize;
+            *word |= mask;
+        }
     }
 
     /// Takes row `id` out.
@@ -81,12 +124,41 @@ impl Bitmap {
         }
     }
 
-    /// Keeps only rows that `other` holds too.
+    /// Keeps only rows that `other` holds too; the universe stays.
     pub fn intersect(&mut self, other: &Self) {
-        for (at, word) in self.words.iter_mut().enumerate() {
-            *word &= other.words.get(at).copied().unwrap_or(0);
+        let shared = self.words.len().min(other.words.len());
+        self.words[shared..].fill(0);
+        self.combine(other, |mine, theirs| mine & theirs);
+    }
+
+    /// Adds the rows of `other`; the universe becomes the longer of the two.
+    pub fn union(&mut self, other: &Self) {
+        self.grow(other.len);
+        self.combine(other, |mine, theirs| mine | theirs);
+    }
+
+    /// Takes out the rows of `other` (and-not); the universe stays.
+    pub fn difference(&mut self, other: &Self) {
+        self.combine(other, |mine, theirs| mine & !theirs);
+    }
+
+    /// Turns the set into its complement within `0..len`.
+    pub fn invert(&mut self) {
+        for word in &mut self.words {
+            *word = !*word;
         }
-        self.count = self.words.iter().map(|word| word.count_ones() as usize).sum();
+        if let Some(last) = self.words.last_mut() {
+            *last &= u64::MAX >> (self.len.next_multiple_of(64) - self.len);
+        }
+        self.count = self.len - self.count;
+    }
+
+    /// How many rows both sets hold, without making a third.
+    pub fn intersection_count(&self, other: &Self) -> usize {
+        let pairs = self.words.iter().zip(&other.words);
+        pairs
+            .map(|(mine, theirs)| (mine & theirs).count_ones() as usize)
+            .sum()
     }
 
     /// The set as words of 64 rows, the lowest row in the lowest bit; bits past the end are 0.
@@ -95,16 +167,186 @@ impl Bitmap {
     }
 
     /// The rows in the set, in ascending order.
-    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.words.iter().enumerate().flat_map(|(at, &word)| {
-            let mut rest = word;
-            std::iter::from_fn(move || {
-                (rest != 0).then(|| {
-                    let bit = rest.trailing_zeros();
-                    rest &= rest - 1;
-                    at as u32 * 64 + bit
-                })
-            })
-        })
+    pub fn iter(&self) -> Iter<'_> {
+        Iter {
+            words: self.words.iter(),
+            rest: 0,
+            base: 0,
+            next_base: 0,
+            left: self.count,
+        }
+    }
+
+    fn combine(&mut self, other: &Self, merge: impl Fn(u64, u64) -> u64) {
+        for (mine, &theirs) in self.words.iter_mut().zip(&other.words) {
+            *mine = merge(*mine, theirs);
+        }
+        self.count = self.words.iter().map(|word| word.count_ones() as usize).sum();
+    }
+}
+
+impl Extend<u32> for Bitmap {
+    fn extend<I: IntoIterator<Item = u32>>(&mut self, ids: I) {
+        for id in ids {
+            self.insert(id);
+        }
+    }
+}
+
+impl FromIterator<u32> for Bitmap {
+    /// The universe ends with the largest row.
+    fn from_iter<I: IntoIterator<Item = u32>>(ids: I) -> Self {
+        Self::from_sorted(0, ids)
+    }
+}
+
+impl<'a> IntoIterator for &'a Bitmap {
+    type Item = u32;
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+/// The rows of a [`Bitmap`] in ascending order; knows how many are left.
+#[derive(Debug, Clone)]
+pub struct Iter<'a> {
+    words: std::slice::Iter<'a, u64>,
+    /// Bits of the current word that were not yielded yet.
+    rest: u64,
+    /// The row of the current word's first bit.
+    base: u32,
+    next_base: u32,
+    left: usize,
+}
+
+impl Iterator for Iter<'_> {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        while self.rest == 0 {
+            self.rest = *self.words.next()?;
+            self.base = self.next_base;
+            // Row numbers are u32, so that only the step after the very last word can wrap.
+            self.next_base = self.next_base.wrapping_add(64);
+        }
+        let bit = self.rest.trailing_zeros();
+        self.rest &= self.rest - 1;
+        self.left -= 1;
+        Some(self.base + bit)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::Seed;
+
+    fn same(set: &Bitmap, twin: &BTreeSet<u32>) {
+        assert_eq!(set.count(), twin.len());
+        assert_eq!(set.iter().len(), twin.len());
+        assert!(set.iter().eq(twin.iter().copied()));
+        for id in 0..set.len() as u32 + 70 {
+            assert_eq!(set.contains(id), twin.contains(&id));
+        }
+    }
+
+    fn random(seed: &mut Seed, len: usize) -> (Bitmap, BTreeSet<u32>) {
+        let rows = seed.below(len + 1);
+        let twin: BTreeSet<u32> = (0..rows).map(|_| seed.below(len) as u32).collect();
+        (Bitmap::from_sorted(len, twin.iter().copied()), twin)
+    }
+
+    #[test]
+    fn behaves_like_a_tree_set_under_random_operations() {
+        let mut seed = Seed(7);
+        for round in 0..200 {
+            let len = 1 + seed.below(300);
+            let (mut set, mut twin) = random(&mut seed, len);
+            for _ in 0..20 {
+                let id = seed.below(len + 20) as u32;
+                match seed.below(7) {
+                    0 => {
+                        set.insert(id);
+                        twin.insert(id);
+                    }
+                    1 => {
+                        set.remove(id);
+                        twin.remove(&id);
+                    }
+                    2 => {
+                        let ids = id..id + seed.below(150) as u32;
+                        set.insert_range(ids.clone());
+                        twin.extend(ids);
+                    }
+                    3 => {
+                        set.invert();
+                        twin = (0..set.len() as u32).filter(|id| !twin.contains(id)).collect();
+                    }
+                    operation => {
+                        let other = 1 + seed.below(400);
+                        let (other, its_twin) = random(&mut seed, other);
+                        assert_eq!(
+                            set.intersection_count(&other),
+                            twin.intersection(&its_twin).count()
+                        );
+                        match operation {
+                            4 => {
+                                set.intersect(&other);
+                                twin = &twin & &its_twin;
+                            }
+                            5 => {
+                                set.union(&other);
+                                twin = &twin | &its_twin;
+                            }
+                            _ => {
+                                set.difference(&other);
+                                twin = &twin - &its_twin;
+                            }
+                        }
+                    }
+                }
+                same(&set, &twin);
+            }
+            assert_eq!(set, Bitmap::from_sorted(set.len(), twin), "round {round}");
+        }
+    }
+
+    #[test]
+    fn full_holds_exactly_its_universe() {
+        for len in [0, 1, 63, 64, 65, 128, 1000] {
+            let set = Bitmap::full(len);
+            same(&set, &(0..len as u32).collect());
+            assert_eq!(set.len(), len);
+            let mut none = set;
+            none.invert();
+            assert_eq!(none, Bitmap::empty(len));
+        }
+    }
+
+    #[test]
+    fn selectivity_is_a_share_and_zero_of_nothing_is_zero() {
+        assert_eq!(Bitmap::empty(0).selectivity(), 0.0);
+        assert_eq!(Bitmap::full(9).selectivity(), 1.0);
+        assert_eq!([1, 3].into_iter().collect::<Bitmap>().selectivity(), 0.5);
+    }
+
+    #[test]
+    fn reversed_and_empty_ranges_add_nothing() {
+        let mut set = Bitmap::empty(10);
+        set.insert_range(5..5);
+        #[expect(clippy::reversed_empty_ranges, reason = "what is tested")]
+        set.insert_range(7..3);
+        assert_eq!((set.count(), set.len()), (0, 10));
     }
 }

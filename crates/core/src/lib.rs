@@ -16,6 +16,9 @@
 //! | [`npy`] | NumPy arrays in and out |
 //! | [`error`] | [`Error`]: what was expected, what was found, where |
 
+#[cfg(target_endian = "big")]
+compile_error!("Kokeshi maps little-endian files into memory and needs a little-endian machine");
+
 pub mod bitmap;
 pub mod distance;
 pub mod embeddings;
