@@ -1,40 +1,31 @@
 //! Distance kernels: dot product, squared L2, cosine and Hamming over f32, f16, i8 and bits.
 //!
-//! [`scalar`] is the definition; faster paths are chosen at run time and tested against it.
+//! | file | what it is |
+//! |---|---|
+//! | [`scalar`] | the definition of every distance, one plain loop each |
+//! | `loops` | the fast f32 and f16 loops, over a trait of registers |
+//! | `avx2`, `avx512`, `neon` | one instruction set each: its registers, and its i8 and bit kernels |
+//! | `dispatch` | which of them runs here, found out once |
+//! | `api` | the functions below |
+//!
+//! NaN and infinities come through: a vector with a NaN has NaN for every distance. Of two vectors of different length the longer
+//! one is cut (nothing is read out of bounds); callers check widths where they enter the program.
 
+mod api;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod dispatch;
+mod loops;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 pub mod scalar;
+#[cfg(test)]
+mod tests;
 
-/// The inner product of two vectors of equal length.
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    scalar::dot(a, b)
-}
-
-/// The squared Euclidean distance of two vectors of equal length.
-pub fn l2_squared(a: &[f32], b: &[f32]) -> f32 {
-    scalar::l2_squared(a, b)
-}
-
-/// The cosine of the angle between two vectors; 0 if either has no length.
-pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    scalar::cosine(a, b)
-}
-
-/// The inner product of two i8 vectors.
-pub fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
-    scalar::dot_i8(a, b)
-}
-
-/// The number of differing bits.
-pub fn hamming(a: &[u8], b: &[u8]) -> u32 {
-    scalar::hamming(a, b)
-}
-
-/// Scales a vector to unit L2 length; one shorter than 1e-12 is left as it is.
-pub fn normalize(vector: &mut [f32]) {
-    let norm = dot(vector, vector).sqrt();
-    if norm > 1e-12 {
-        for value in vector {
-            *value /= norm;
-        }
-    }
-}
+pub use api::{
+    cosine, cosine_f16, cosine_i8, dot, dot_f16, dot_gather, dot_gather_f16, dot_i8, dot_rows, dot_rows_f16,
+    hamming, instruction_set, l2_squared, l2_squared_f16, l2_squared_gather, l2_squared_gather_f16,
+    l2_squared_i8, l2_squared_rows, l2_squared_rows_f16, normalize,
+};

@@ -1,27 +1,121 @@
 //! The definition of every distance, one plain loop each. The fast paths are tested against these.
 
+use half::f16;
+
+use super::dispatch::{Float, Kernels};
+
+/// A value that distances can be computed of.
+pub trait Value: Copy {
+    /// The same number as f32.
+    fn f32(self) -> f32;
+}
+
+impl Value for f32 {
+    fn f32(self) -> f32 {
+        self
+    }
+}
+
+impl Value for f16 {
+    fn f32(self) -> f32 {
+        self.to_f32()
+    }
+}
+
 /// The inner product.
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
+pub fn dot<Q: Value, R: Value>(a: &[Q], b: &[R]) -> f32 {
+    a.iter().zip(b).map(|(x, y)| x.f32() * y.f32()).sum()
 }
 
 /// The squared Euclidean distance.
-pub fn l2_squared(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(x, y)| (x - y) * (x - y)).sum()
+pub fn l2_squared<Q: Value, R: Value>(a: &[Q], b: &[R]) -> f32 {
+    let squared = |difference: f32| difference * difference;
+    a.iter().zip(b).map(|(x, y)| squared(x.f32() - y.f32())).sum()
+}
+
+/// What a cosine is made of: `[a·b, a·a, b·b]`.
+pub fn products<Q: Value, R: Value>(a: &[Q], b: &[R]) -> [f32; 3] {
+    let both = a.len().min(b.len());
+    let (a, b) = (&a[..both], &b[..both]);
+    [dot(a, b), dot(a, a), dot(b, b)]
 }
 
 /// The cosine; 0 if either vector has no length.
-pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    let norms = (dot(a, a) * dot(b, b)).sqrt();
-    if norms > 0.0 { dot(a, b) / norms } else { 0.0 }
+pub fn cosine<Q: Value, R: Value>(a: &[Q], b: &[R]) -> f32 {
+    cosine_of(products(a, b).map(f64::from))
 }
 
-/// The inner product of i8 vectors.
+/// The cosine from `[a·b, a·a, b·b]`. In f64, since the product of two squared lengths easily leaves the range of f32.
+pub(super) fn cosine_of([ab, aa, bb]: [f64; 3]) -> f32 {
+    let norms = (aa * bb).sqrt();
+    // Not `norms > 0`: NaN has to come through.
+    if norms == 0.0 { 0.0 } else { (ab / norms) as f32 }
+}
+
+/// [`dot`] of the query with each row.
+pub fn dot_rows<Q: Value, R: Value>(query: &[Q], matrix: &[R], scores: &mut [f32]) {
+    for (row, score) in scores.iter_mut().enumerate() {
+        *score = dot(query, &matrix[row * query.len()..][..query.len()]);
+    }
+}
+
+/// [`l2_squared`] of the query and each row.
+pub fn l2_squared_rows<Q: Value, R: Value>(query: &[Q], matrix: &[R], distances: &mut [f32]) {
+    for (row, distance) in distances.iter_mut().enumerate() {
+        *distance = l2_squared(query, &matrix[row * query.len()..][..query.len()]);
+    }
+}
+
+/// [`dot`] of the query with each row that `ids` names.
+pub fn dot_gather<Q: Value, R: Value>(query: &[Q], matrix: &[R], ids: &[u32], scores: &mut [f32]) {
+    for (&row, score) in ids.iter().zip(scores) {
+        *score = dot(query, &matrix[row as usize * query.len()..][..query.len()]);
+    }
+}
+
+/// [`l2_squared`] of the query and each row that `ids` names.
+pub fn l2_squared_gather<Q: Value, R: Value>(query: &[Q], matrix: &[R], ids: &[u32], distances: &mut [f32]) {
+    for (&row, distance) in ids.iter().zip(distances) {
+        *distance = l2_squared(query, &matrix[row as usize * query.len()..][..query.len()]);
+    }
+}
+
+/// The inner product of i8 vectors, modulo 2^32: exact up to 131,071 dims.
 pub fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
-    a.iter().zip(b).map(|(x, y)| i32::from(*x) * i32::from(*y)).sum()
+    let products = a.iter().zip(b).map(|(&x, &y)| i32::from(x) * i32::from(y));
+    products.fold(0, i32::wrapping_add)
+}
+
+/// The squared Euclidean distance of i8 vectors, modulo 2^32: exact up to 33,025 dims.
+pub fn l2_squared_i8(a: &[i8], b: &[i8]) -> i32 {
+    let differences = a.iter().zip(b).map(|(&x, &y)| i32::from(x) - i32::from(y));
+    differences.fold(0, |sum, difference| sum.wrapping_add(difference * difference))
 }
 
 /// The number of differing bits.
 pub fn hamming(a: &[u8], b: &[u8]) -> u32 {
     a.iter().zip(b).map(|(x, y)| (x ^ y).count_ones()).sum()
+}
+
+/// The table for machines without a faster one.
+pub(super) const KERNELS: Kernels = Kernels {
+    name: "scalar",
+    f32: float(),
+    f16: float(),
+    mixed: float(),
+    dot_i8,
+    l2_squared_i8,
+    hamming,
+};
+
+const fn float<Q: Value, R: Value>() -> Float<Q, R> {
+    Float {
+        dot,
+        l2_squared,
+        products,
+        dot_rows,
+        l2_squared_rows,
+        dot_gather,
+        l2_squared_gather,
+    }
 }

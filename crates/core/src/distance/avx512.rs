@@ -1,0 +1,189 @@
+//! AVX-512: f32 and f16 need F, BW and VL; i8 needs VNNI and bits need VPOPCNTDQ besides (all there from Ice Lake and Zen 4 on).
+
+use std::arch::x86_64::*;
+
+use half::f16;
+
+use super::dispatch::Kernels;
+use super::loops::{Lanes, Load, float_kernels};
+
+/// 16 f32 values.
+#[derive(Clone, Copy)]
+struct Zmm(__m512);
+
+// SAFETY of every block below: the trait's contract is that AVX-512 F, BW and VL are enabled where its methods are called, and
+// that `at` points to as many values as are loaded.
+impl Lanes for Zmm {
+    const COUNT: usize = 16;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: see above.
+        unsafe { Self(_mm512_setzero_ps()) }
+    }
+
+    #[inline(always)]
+    unsafe fn fused(self, a: Self, b: Self) -> Self {
+        // SAFETY: see above.
+        unsafe { Self(_mm512_fmadd_ps(a.0, b.0, self.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: see above.
+        unsafe { Self(_mm512_add_ps(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        // SAFETY: see above.
+        unsafe { Self(_mm512_sub_ps(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    unsafe fn sum(self) -> f32 {
+        // SAFETY: see above.
+        unsafe { _mm512_reduce_add_ps(self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(at: *const u8) {
+        // SAFETY: a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+}
+
+impl Load<f32> for Zmm {
+    #[inline(always)]
+    unsafe fn load(at: *const f32) -> Self {
+        // SAFETY: see above.
+        unsafe { Self(_mm512_loadu_ps(at)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(at: *const f32, count: usize) -> Self {
+        // SAFETY: see above; masked-out lanes are not read.
+        unsafe { Self(_mm512_maskz_loadu_ps((1 << count) - 1, at)) }
+    }
+}
+
+impl Load<f16> for Zmm {
+    #[inline(always)]
+    unsafe fn load(at: *const f16) -> Self {
+        // SAFETY: see above.
+        unsafe { Self(_mm512_cvtph_ps(_mm256_loadu_si256(at.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_part(at: *const f16, count: usize) -> Self {
+        // SAFETY: see above; masked-out lanes are not read.
+        unsafe {
+            Self(_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(
+                (1 << count) - 1,
+                at.cast(),
+            )))
+        }
+    }
+}
+
+// 4 rows x 4 chains: 16 of the 32 registers.
+float_kernels!("avx512f,avx512bw,avx512vl", Zmm, 4);
+
+/// The f32 and f16 kernels of this file, and those of `lesser` for i8 and bits.
+pub(super) const fn over(lesser: Kernels) -> Kernels {
+    Kernels {
+        name: "avx512",
+        f32: float_kernels::table(),
+        f16: float_kernels::table(),
+        mixed: float_kernels::table(),
+        ..lesser
+    }
+}
+
+/// The first `left` of 64 bytes, or all.
+fn mask(left: usize) -> u64 {
+    if left >= 64 { u64::MAX } else { (1 << left) - 1 }
+}
+
+/// VNNI multiplies unsigned by signed bytes, so that `(a + 128)·b - 128 Σb` is computed.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
+    let count = a.len().min(b.len());
+    let (flip, ones) = (_mm512_set1_epi8(i8::MIN), _mm512_set1_epi8(1));
+    let mut sums = [_mm512_setzero_si512(); 2];
+    let mut offsets = [_mm512_setzero_si512(); 2];
+    let mut add = |chain: usize, a: __m512i, b: __m512i| {
+        sums[chain] = _mm512_dpbusd_epi32(sums[chain], _mm512_xor_si512(a, flip), b);
+        offsets[chain] = _mm512_dpbusd_epi32(offsets[chain], ones, b);
+    };
+    let mut at = 0;
+    // SAFETY: loads end at or before `count`; masked-out bytes are not read.
+    unsafe {
+        while at + 128 <= count {
+            for chain in 0..2 {
+                let from = at + 64 * chain;
+                let b = _mm512_loadu_epi8(b.as_ptr().add(from));
+                add(chain, _mm512_loadu_epi8(a.as_ptr().add(from)), b);
+            }
+            at += 128;
+        }
+        while at < count {
+            let mask = mask(count - at);
+            let b = _mm512_maskz_loadu_epi8(mask, b.as_ptr().add(at));
+            // Where b is masked out it is zero, and so is the product.
+            add(0, _mm512_maskz_loadu_epi8(mask, a.as_ptr().add(at)), b);
+            at += 64;
+        }
+    }
+    let sum = _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1]));
+    let offset = _mm512_reduce_add_epi32(_mm512_add_epi32(offsets[0], offsets[1]));
+    sum.wrapping_sub(offset.wrapping_mul(128))
+}
+
+/// Differences fit 16 bits; pairs of their squares are added by VNNI.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) fn l2_squared_i8(a: &[i8], b: &[i8]) -> i32 {
+    let count = a.len().min(b.len());
+    let mut sums = [_mm512_setzero_si512(); 2];
+    let mut add = |chain: usize, a: __m256i, b: __m256i| {
+        let difference = _mm512_sub_epi16(_mm512_cvtepi8_epi16(a), _mm512_cvtepi8_epi16(b));
+        sums[chain] = _mm512_dpwssd_epi32(sums[chain], difference, difference);
+    };
+    let mut at = 0;
+    // SAFETY: loads end at or before `count`; masked-out bytes are not read.
+    unsafe {
+        while at + 64 <= count {
+            for chain in 0..2 {
+                let from = at + 32 * chain;
+                let b = _mm256_loadu_epi8(b.as_ptr().add(from));
+                add(chain, _mm256_loadu_epi8(a.as_ptr().add(from)), b);
+            }
+            at += 64;
+        }
+        while at < count {
+            let mask = mask(count - at) as u32;
+            let b = _mm256_maskz_loadu_epi8(mask, b.as_ptr().add(at));
+            add(0, _mm256_maskz_loadu_epi8(mask, a.as_ptr().add(at)), b);
+            at += 32;
+        }
+    }
+    _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1]))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vpopcntdq")]
+pub(super) fn hamming(a: &[u8], b: &[u8]) -> u32 {
+    let count = a.len().min(b.len());
+    let mut sum = _mm512_setzero_si512();
+    let mut at = 0;
+    while at < count {
+        let mask = mask(count - at);
+        // SAFETY: masked-out bytes are not read.
+        let difference = unsafe {
+            let a = _mm512_maskz_loadu_epi8(mask, a.as_ptr().add(at).cast());
+            _mm512_xor_si512(a, _mm512_maskz_loadu_epi8(mask, b.as_ptr().add(at).cast()))
+        };
+        sum = _mm512_add_epi64(sum, _mm512_popcnt_epi64(difference));
+        at += 64;
+    }
+    _mm512_reduce_add_epi64(sum) as u32
+}
