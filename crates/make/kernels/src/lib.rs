@@ -1,1 +1,29 @@
 //! Packed matrix products, attention, norms and activations for encoders.
+//!
+//! Every kernel is written once over the [`simd`] vocabulary and compiled for AVX-512, AVX2 with FMA, and plain Rust; which of them runs
+//! is chosen when the program runs. [`scalar`] holds a plain twin of each, which the tests compare against.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`simd`] | [`Level`]: the instruction sets, and the vector operations that kernels are written in |
+//! | [`buffer`] | [`Buffer`]: f32 values on a cache line's boundary, for weights and scratch |
+//! | [`activation`] | [`Activation`]: GELU, tanh, ... of vectors |
+//! | [`linear`] | [`Linear`]: packed weights and the product with a fused epilogue |
+//! | [`norm`] | LayerNorm |
+//! | [`attention`] | softmax(QK^T)V of one sequence, in memory proportional to its length |
+//! | [`scalar`] | the twins |
+
+pub mod activation;
+pub mod attention;
+pub mod buffer;
+pub mod linear;
+pub mod norm;
+pub mod scalar;
+pub mod simd;
+
+pub use activation::Activation;
+pub use attention::{Attention, Scratch, attention};
+pub use buffer::Buffer;
+pub use linear::{Epilogue, Linear};
+pub use norm::layer_norm;
+pub use simd::Level;

@@ -1,0 +1,223 @@
+//! Linear layers: weights packed once into panels, and the product with bias, activation or residual fused into its store.
+
+#![allow(
+    clippy::needless_range_loop,
+    reason = "index loops over fixed-size arrays become registers; iterators over two of them at once do not always"
+)]
+
+use crate::activation::Activation;
+use crate::buffer::Buffer;
+use crate::simd::{Level, Set, Simd, at_level};
+
+/// What happens to a product before it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Epilogue {
+    /// `out = activation(product + bias)`
+    Activate(Activation),
+    /// `out = out + product + bias`: a residual connection.
+    Add,
+}
+
+/// `[outputs, inputs]` weights with a bias, packed for one instruction set.
+///
+/// A panel holds as many outputs as the register tile is wide (AVX-512: 48, else 16), input after input, so that the innermost loop reads it in order.
+/// The last panel is filled up with zeros.
+#[derive(Clone)]
+pub struct Linear {
+    level: Level,
+    inputs: usize,
+    outputs: usize,
+    /// `[panels][inputs][panel width]`
+    panels: Buffer,
+    /// `[panels][panel width]`
+    bias: Buffer,
+}
+
+/// How many outputs a panel holds.
+fn panel_width(level: Level) -> usize {
+    match level.0 {
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx512 => 48,
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx2 => 16,
+        Set::Portable => 16,
+    }
+}
+
+impl Linear {
+    /// Packs `weights` (`[outputs, inputs]`, row after row, as PyTorch stores them) and `bias` (`[outputs]`, zeros if there is none).
+    ///
+    /// # Panics
+    /// If the lengths don't fit.
+    pub fn new(level: Level, inputs: usize, outputs: usize, weights: &[f32], bias: Option<&[f32]>) -> Self {
+        assert_eq!(weights.len(), inputs * outputs, "weights are [outputs, inputs]");
+        let width = panel_width(level);
+        let mut panels = Buffer::zeros(outputs.div_ceil(width) * width * inputs);
+        for (output, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
+            let panel = &mut panels[output / width * width * inputs..][..width * inputs];
+            for (input, weight) in row.iter().enumerate() {
+                panel[input * width + output % width] = *weight;
+            }
+        }
+        let mut padded = Buffer::zeros(outputs.div_ceil(width) * width);
+        if let Some(bias) = bias {
+            assert_eq!(bias.len(), outputs, "bias is [outputs]");
+            padded[..outputs].copy_from_slice(bias);
+        }
+        Self {
+            level,
+            inputs,
+            outputs,
+            panels,
+            bias: padded,
+        }
+    }
+
+    /// How many values a row of its input has.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// How many values a row of its output has.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Applies it to `x` (`[rows, inputs]`), into `out` (`[rows, outputs]`).
+    ///
+    /// # Panics
+    /// If the lengths don't fit.
+    pub fn apply(&self, rows: usize, x: &[f32], out: &mut [f32], epilogue: Epilogue) {
+        assert_eq!(x.len(), rows * self.inputs, "input is [rows, inputs]");
+        assert_eq!(out.len(), rows * self.outputs, "output is [rows, outputs]");
+        if self.inputs == 0 || self.outputs == 0 {
+            return;
+        }
+        let layer = self;
+        // SAFETY: `level` was found on this processor when the weights were packed; the lengths are checked above and by `new`.
+        unsafe {
+            at_level!(
+                self.level,
+                product(layer: &Linear, rows: usize, x: &[f32], out: &mut [f32], epilogue: Epilogue)
+            )
+        }
+    }
+}
+
+/// The register tile: AVX-512 has 32 registers (8 x 3 sums, 3 weights), AVX2 16 (6 x 2 sums, 2 weights, 1 input), and plain Rust is
+/// assumed to have 16 of half the width.
+#[inline(always)]
+unsafe fn product<S: Simd>(layer: &Linear, rows: usize, x: &[f32], out: &mut [f32], epilogue: Epilogue) {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        match S::TILE_ROWS {
+            8 => tiled::<S, 8, 3>(layer, rows, x, out, epilogue),
+            6 => tiled::<S, 6, 2>(layer, rows, x, out, epilogue),
+            _ => tiled::<S, 3, 2>(layer, rows, x, out, epilogue),
+        }
+    }
+}
+
+/// Panel after panel, so that a panel stays in the second-level cache while all rows pass by.
+#[inline(always)]
+unsafe fn tiled<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    layer: &Linear,
+    rows: usize,
+    x: &[f32],
+    out: &mut [f32],
+    epilogue: Epilogue,
+) {
+    let width = VECTORS * S::W;
+    debug_assert_eq!(width, panel_width(layer.level));
+    for panel in 0..layer.outputs.div_ceil(width) {
+        // SAFETY: panel, row and column numbers stay below the counts that `apply` and `new` checked lengths for.
+        unsafe {
+            let place = |row: usize, out: &mut [f32]| Place {
+                x: x.as_ptr().add(row * layer.inputs),
+                inputs: layer.inputs,
+                weights: layer.panels.as_ptr().add(panel * width * layer.inputs),
+                bias: layer.bias.as_ptr().add(panel * width),
+                out: out.as_mut_ptr().add(row * layer.outputs + panel * width),
+                stride: layer.outputs,
+                columns: width.min(layer.outputs - panel * width),
+            };
+            let mut row = 0;
+            while row + ROWS <= rows {
+                tile::<S, ROWS, VECTORS>(place(row, out), epilogue);
+                row += ROWS;
+            }
+            match rows - row {
+                0 => {}
+                1 => tile::<S, 1, VECTORS>(place(row, out), epilogue),
+                2 => tile::<S, 2, VECTORS>(place(row, out), epilogue),
+                3 => tile::<S, 3, VECTORS>(place(row, out), epilogue),
+                4 => tile::<S, 4, VECTORS>(place(row, out), epilogue),
+                5 => tile::<S, 5, VECTORS>(place(row, out), epilogue),
+                6 => tile::<S, 6, VECTORS>(place(row, out), epilogue),
+                _ => tile::<S, 7, VECTORS>(place(row, out), epilogue),
+            }
+        }
+    }
+}
+
+/// Where one tile of the output comes from and goes to.
+struct Place {
+    /// The first of its input rows, `inputs` apart.
+    x: *const f32,
+    inputs: usize,
+    /// `[inputs][panel width]`
+    weights: *const f32,
+    bias: *const f32,
+    /// Its top left corner; rows are `stride` apart, `columns` of them are real.
+    out: *mut f32,
+    stride: usize,
+    columns: usize,
+}
+
+/// `ROWS` rows of one panel. Sums run over the inputs in order whatever `ROWS` is, so a row's result does not depend on its neighbours.
+#[inline(always)]
+unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(place: Place, epilogue: Epilogue) {
+    // SAFETY: `tiled` made the place so that all addresses below are inside the slices.
+    unsafe {
+        let mut sums = [[S::splat(0.0); VECTORS]; ROWS];
+        let mut weights = place.weights;
+        for input in 0..place.inputs {
+            let mut row_weights = [S::splat(0.0); VECTORS];
+            for vector in 0..VECTORS {
+                row_weights[vector] = S::load(weights.add(vector * S::W));
+            }
+            for row in 0..ROWS {
+                let value = S::splat(*place.x.add(row * place.inputs + input));
+                for vector in 0..VECTORS {
+                    sums[row][vector] = S::fma(value, row_weights[vector], sums[row][vector]);
+                }
+            }
+            weights = weights.add(VECTORS * S::W);
+        }
+        for vector in 0..VECTORS {
+            let first = vector * S::W;
+            if first >= place.columns {
+                break;
+            }
+            let count = place.columns - first;
+            let bias = S::load(place.bias.add(first));
+            for (row, sums) in sums.iter().enumerate() {
+                let out = place.out.add(row * place.stride + first);
+                let sum = S::add(sums[vector], bias);
+                if count >= S::W {
+                    let value = match epilogue {
+                        Epilogue::Activate(activation) => activation.apply::<S>(sum),
+                        Epilogue::Add => S::add(sum, S::load(out)),
+                    };
+                    S::store(out, value);
+                } else {
+                    let value = match epilogue {
+                        Epilogue::Activate(activation) => activation.apply::<S>(sum),
+                        Epilogue::Add => S::add(sum, S::load_part(out, count)),
+                    };
+                    S::store_part(out, value, count);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The vector operations that kernels are written in, and the instruction sets that have them.
+
+pub(crate) mod portable;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod x86;
+
+/// An instruction set that this processor has: only [`Level::best`] and [`Level::available`] make one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Level(pub(crate) Set);
+
+/// The instruction sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Set {
+    /// AVX-512 F, BW, DQ and VL: 16 values at once.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// AVX2 and FMA: 8 values at once.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// Plain Rust that every compiler target has.
+    Portable,
+}
+
+impl Level {
+    /// The widest that this processor has.
+    pub fn best() -> Self {
+        Self::available()[0]
+    }
+
+    /// All that this processor has, widest first; the last is plain Rust.
+    pub fn available() -> Vec<Self> {
+        let mut levels = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            let fma = has!("avx2") && has!("fma");
+            if fma && has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
+                levels.push(Self(Set::Avx512));
+            }
+            if fma {
+                levels.push(Self(Set::Avx2));
+            }
+        }
+        levels.push(Self(Set::Portable));
+        levels
+    }
+}
+
+/// Vectors of `W` f32 values and what can be done with them.
+///
+/// # Safety
+/// Every function may only be called, inlined, from a function compiled for the instruction set in question, on a processor that has it.
+/// `load` and `store` need `W` (the `_part` forms: `count`) valid values at the address; no alignment is needed.
+pub(crate) trait Simd: Copy {
+    /// `W` values.
+    type V: Copy;
+    /// How many values a vector holds.
+    const W: usize;
+    /// How many rows of a product fit its registers at once.
+    const TILE_ROWS: usize;
+
+    unsafe fn splat(value: f32) -> Self::V;
+    unsafe fn load(from: *const f32) -> Self::V;
+    /// The first `count` values, then zeros; `count <= W`.
+    unsafe fn load_part(from: *const f32, count: usize) -> Self::V;
+    unsafe fn store(to: *mut f32, v: Self::V);
+    unsafe fn store_part(to: *mut f32, v: Self::V, count: usize);
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// To the nearest whole number.
+    unsafe fn round(a: Self::V) -> Self::V;
+    /// Two to the power of a whole number from -126 to 127.
+    unsafe fn exp2(whole: Self::V) -> Self::V;
+    /// `below` where `a < 0`, else `above`.
+    unsafe fn by_sign(a: Self::V, below: Self::V, above: Self::V) -> Self::V;
+    unsafe fn sum(a: Self::V) -> f32;
+    unsafe fn largest(a: Self::V) -> f32;
+}
+
+/// Calls `$name::<S>($arg...)` compiled for the instruction set `$level`, which this processor must have.
+macro_rules! at_level {
+    ($level:expr, $name:ident($($arg:ident: $kind:ty),* $(,)?)) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        unsafe fn avx512($($arg: $kind),*) {
+            // SAFETY: this function is compiled for the instruction set; the rest is the caller's promise.
+            unsafe { $name::<$crate::simd::x86::Avx512>($($arg),*) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn avx2($($arg: $kind),*) {
+            // SAFETY: as above.
+            unsafe { $name::<$crate::simd::x86::Avx2>($($arg),*) }
+        }
+        match $level.0 {
+            #[cfg(target_arch = "x86_64")]
+            $crate::simd::Set::Avx512 => avx512($($arg),*),
+            #[cfg(target_arch = "x86_64")]
+            $crate::simd::Set::Avx2 => avx2($($arg),*),
+            $crate::simd::Set::Portable => $name::<$crate::simd::portable::Portable>($($arg),*),
+        }
+    }};
+}
+pub(crate) use at_level;

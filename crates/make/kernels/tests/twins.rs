@@ -1,0 +1,175 @@
+//! Every kernel, at every instruction set that this processor has, gives what its scalar twin gives, on shapes that fit no tile.
+
+use kokeshi_core::Seed;
+use kokeshi_kernels::{
+    Activation, Attention, Epilogue, Level, Linear, Scratch, attention, layer_norm, scalar,
+};
+
+const ACTIVATIONS: [Activation; 7] = [
+    Activation::Identity,
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Relu,
+    Activation::Silu,
+    Activation::Tanh,
+    Activation::Sigmoid,
+];
+
+fn normals(seed: &mut Seed, count: usize) -> Vec<f32> {
+    (0..count).map(|_| seed.normal() as f32).collect()
+}
+
+#[track_caller]
+fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let allowed = tolerance * expected.abs().max(1.0);
+        assert!(
+            (found - expected).abs() <= allowed,
+            "{what}: value {at} is {found}, expected {expected}"
+        );
+    }
+}
+
+#[test]
+fn linear_layers_give_what_their_twin_gives_at_every_shape_and_epilogue() {
+    let mut seed = Seed(1);
+    let shapes = [
+        (1, 1),
+        (1, 47),
+        (3, 16),
+        (31, 33),
+        (32, 96),
+        (48, 48),
+        (50, 49),
+        (96, 145),
+        (385, 7),
+        (384, 100),
+    ];
+    for level in Level::available() {
+        for (inputs, outputs) in shapes {
+            for rows in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17, 40] {
+                let weights = normals(&mut seed, inputs * outputs);
+                let bias = normals(&mut seed, outputs);
+                let x = normals(&mut seed, rows * inputs);
+                let layer = Linear::new(level, inputs, outputs, &weights, Some(&bias));
+                for epilogue in [Epilogue::Add, Epilogue::Activate(ACTIVATIONS[seed.below(7)])] {
+                    let before = normals(&mut seed, rows * outputs);
+                    let (mut found, mut expected) = (before.clone(), before);
+                    layer.apply(rows, &x, &mut found, epilogue);
+                    scalar::linear(inputs, &weights, &bias, &x, &mut expected, epilogue);
+                    let what = format!("{level:?} {rows}x{inputs}x{outputs} {epilogue:?}");
+                    assert_close(&found, &expected, 4e-6 * (inputs as f32).sqrt(), &what);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_gives_the_same_bits_whatever_rows_stand_beside_it() {
+    let mut seed = Seed(2);
+    let (inputs, outputs, rows) = (70, 90, 29);
+    let weights = normals(&mut seed, inputs * outputs);
+    let x = normals(&mut seed, rows * inputs);
+    for level in Level::available() {
+        let layer = Linear::new(level, inputs, outputs, &weights, None);
+        let mut together = vec![0.0; rows * outputs];
+        layer.apply(rows, &x, &mut together, Epilogue::Activate(Activation::Gelu));
+        for (row, expected) in x.chunks(inputs).zip(together.chunks(outputs)) {
+            let mut alone = vec![0.0; outputs];
+            layer.apply(1, row, &mut alone, Epilogue::Activate(Activation::Gelu));
+            assert_eq!(alone, expected, "{level:?}");
+        }
+    }
+}
+
+#[test]
+fn activations_stay_accurate_from_tiny_to_huge_values() {
+    let mut inputs: Vec<f32> = (-2000..=2000).map(|step| step as f32 * 0.01).collect();
+    inputs.extend([
+        0.0, -0.0, 1e-20, -1e-20, 1e-4, 50.0, -50.0, 90.0, -90.0, 1e4, -1e4,
+    ]);
+    for level in Level::available() {
+        let layer = Linear::new(level, 1, 1, &[1.0], None);
+        for activation in ACTIVATIONS {
+            let mut found = vec![0.0; inputs.len()];
+            layer.apply(inputs.len(), &inputs, &mut found, Epilogue::Activate(activation));
+            let expected: Vec<f32> = inputs.iter().map(|x| scalar::activate(activation, *x)).collect();
+            assert_close(&found, &expected, 4e-7, &format!("{level:?} {activation:?}"));
+        }
+    }
+}
+
+#[test]
+fn layer_norm_gives_what_its_twin_gives_at_every_width() {
+    let mut seed = Seed(3);
+    for level in Level::available() {
+        for dims in [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 48, 100, 384, 385] {
+            for shift in [0.0, 30.0] {
+                let mut found: Vec<f32> = normals(&mut seed, 5 * dims).iter().map(|x| x + shift).collect();
+                let mut expected = found.clone();
+                let (weight, bias) = (normals(&mut seed, dims), normals(&mut seed, dims));
+                layer_norm(level, &mut found, &weight, &bias, 1e-5);
+                scalar::layer_norm(&mut expected, &weight, &bias, 1e-5);
+                assert_close(&found, &expected, 1e-4, &format!("{level:?} {dims} dims"));
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_gives_what_its_twin_gives_at_every_length_and_head() {
+    let mut seed = Seed(4);
+    let lengths = (1..=50).chain([63, 64, 65, 127, 200, 255, 511, 600]);
+    let cases: Vec<(usize, usize, usize)> = lengths
+        .map(|len| (len, 1 + seed.below(3), 1 + seed.below(70)))
+        .chain([(20, 12, 32), (33, 2, 64), (9, 1, 128)])
+        .collect();
+    for level in Level::available() {
+        let mut scratch = Scratch::default();
+        for &(len, heads, head_dims) in &cases {
+            let width = heads * head_dims;
+            let stride = 3 * width + 5;
+            let joint = normals(&mut seed, len * stride);
+            let input = Attention {
+                queries: &joint,
+                keys: &joint[width..],
+                values: &joint[2 * width..],
+                stride,
+                len,
+                heads,
+                head_dims,
+                scale: 1.0 / (head_dims as f32).sqrt(),
+            };
+            let (mut found, mut expected) = (vec![7.0; len * width], vec![0.0; len * width]);
+            attention(level, input, &mut scratch, &mut found);
+            scalar::attention(input, &mut expected);
+            let what = format!("{level:?} {len} tokens, {heads} heads of {head_dims}");
+            assert_close(&found, &expected, 2e-6, &what);
+        }
+    }
+}
+
+#[test]
+fn attention_survives_scores_that_would_overflow_an_exponential() {
+    for level in Level::available() {
+        let joint: Vec<f32> = (0..20 * 16)
+            .map(|at| if at % 7 == 0 { 300.0 } else { -200.0 })
+            .collect();
+        let input = Attention {
+            queries: &joint,
+            keys: &joint,
+            values: &joint,
+            stride: 16,
+            len: 20,
+            heads: 1,
+            head_dims: 16,
+            scale: 1.0,
+        };
+        let (mut found, mut expected) = (vec![0.0; 320], vec![0.0; 320]);
+        attention(level, input, &mut Scratch::default(), &mut found);
+        scalar::attention(input, &mut expected);
+        assert_close(&found, &expected, 1e-5, &format!("{level:?}"));
+    }
+}
