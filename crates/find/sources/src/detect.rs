@@ -1,0 +1,151 @@
+//! What a file holds, from its name and its first bytes.
+
+use crate::formats::Format;
+use crate::input::Packing;
+
+/// How many bytes of a file are looked at.
+pub(crate) const HEAD: usize = 16 << 10;
+
+/// Endings of files that are read as source code: titled by their path, their text untouched.
+const CODE: &[&str] = &[
+    "ada",
+    "asm",
+    "bash",
+    "bat",
+    "c",
+    "cc",
+    "cfg",
+    "clj",
+    "cmake",
+    "conf",
+    "cpp",
+    "cs",
+    "css",
+    "cu",
+    "cxx",
+    "d",
+    "dart",
+    "el",
+    "elm",
+    "erl",
+    "ex",
+    "exs",
+    "f90",
+    "fs",
+    "go",
+    "gradle",
+    "graphql",
+    "groovy",
+    "h",
+    "hcl",
+    "hh",
+    "hpp",
+    "hs",
+    "hxx",
+    "ini",
+    "java",
+    "jl",
+    "js",
+    "jsx",
+    "json5",
+    "kt",
+    "kts",
+    "less",
+    "lisp",
+    "lua",
+    "m",
+    "mjs",
+    "ml",
+    "mli",
+    "nim",
+    "nix",
+    "pas",
+    "php",
+    "pl",
+    "pm",
+    "properties",
+    "proto",
+    "ps1",
+    "py",
+    "pyi",
+    "r",
+    "rb",
+    "rs",
+    "sass",
+    "scala",
+    "scm",
+    "scss",
+    "sh",
+    "sol",
+    "sql",
+    "svelte",
+    "swift",
+    "tcl",
+    "tf",
+    "thrift",
+    "toml",
+    "ts",
+    "tsx",
+    "v",
+    "vb",
+    "vhd",
+    "vim",
+    "vue",
+    "xml",
+    "yaml",
+    "yml",
+    "zig",
+    "zsh",
+];
+
+/// Names without an ending that are source code.
+const CODE_NAMES: &[&str] = &[
+    "makefile",
+    "dockerfile",
+    "rakefile",
+    "gemfile",
+    "cmakelists.txt",
+    "justfile",
+    "vagrantfile",
+    "jenkinsfile",
+];
+
+/// The format of a file, or why it is left alone.
+pub(crate) fn format(name: &str, head: &[u8]) -> Result<Format, &'static str> {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let (_, file) = Packing::of(file);
+    let lower = file.to_ascii_lowercase();
+    let ending = lower
+        .rfind('.')
+        .filter(|at| *at > 0)
+        .map_or("", |at| &lower[at + 1..]);
+    if is_binary(head) {
+        return Err("binary data");
+    }
+    Ok(match ending {
+        "jsonl" | "ndjson" | "jsonlines" => Format::Jsonl,
+        _ if CODE.contains(&ending) || CODE_NAMES.contains(&lower.as_str()) => Format::Code,
+        _ if starts_with_json_object_line(head) => Format::Jsonl,
+        _ => Format::Text,
+    })
+}
+
+/// Text holds no NUL, except as UTF-16 with a byte order mark.
+pub(crate) fn is_binary(head: &[u8]) -> bool {
+    !head.starts_with(&[0xFF, 0xFE]) && !head.starts_with(&[0xFE, 0xFF]) && memchr::memchr(0, head).is_some()
+}
+
+/// Whether the first line that is not blank is a JSON object, or the part of it that was read could be the start of one.
+pub(crate) fn starts_with_json_object_line(head: &[u8]) -> bool {
+    let head = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
+    let start = head.trim_ascii_start();
+    if !start.starts_with(b"{") {
+        return false;
+    }
+    match memchr::memchr(b'\n', start) {
+        Some(end) => serde_json::from_slice::<serde::de::IgnoredAny>(&start[..end]).is_ok(),
+        // One long line: an object that starts with a name.
+        None if head.len() >= HEAD => start[1..].trim_ascii_start().starts_with(b"\""),
+        None => serde_json::from_slice::<serde::de::IgnoredAny>(start).is_ok(),
+    }
+}
