@@ -1,4 +1,42 @@
 //! Vector indexes: exact flat search and a graph, both with filters, behind [`Index`].
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`vectors`] | [`Vectors`]: several mapped matrices seen as one |
+//! | [`flat`] | [`FlatIndex`]: compares everything, exact |
+//! | [`graph`] | [`Graph`]: a Vamana graph, built in parallel, extended, saved, mapped |
+//! | [`graph_index`] | [`GraphIndex`]: graph and vectors together, with the planner for filters |
+//!
+//! ```
+//! use kokeshi_core::{Bitmap, Embeddings, Metric, Seed, Silent};
+//! use kokeshi_index::{Effort, Graph, GraphConfig, GraphIndex, Index, Vectors};
+//!
+//! let mut seed = Seed(1);
+//! let mut rows = Embeddings::from_vec((0..1000 * 8).map(|_| seed.normal() as f32).collect(), 8)?;
+//! rows.normalize();
+//! let vectors = Vectors::from(rows);
+//! let graph = Graph::build(&vectors, Metric::Cosine, GraphConfig::default(), &Silent)?;
+//! let query = vectors.row(7).to_vec();
+//! let index = GraphIndex::new(graph, vectors)?;
+//! assert_eq!(index.search(&query, 10, Effort::Default, None)?.hits[0].id, 7);
+//!
+//! let mut live = Bitmap::full(1000);
+//! live.remove(7);
+//! let found = index.search(&query, 10, Effort::Default, Some(&live))?;
+//! assert!(found.hits.iter().all(|hit| hit.id != 7));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod flat;
+pub mod graph;
+pub mod graph_index;
+mod space;
+pub mod vectors;
+
+pub use flat::FlatIndex;
+pub use graph::{Graph, GraphConfig};
+pub use graph_index::GraphIndex;
+pub use vectors::Vectors;
 
 use kokeshi_core::{Bitmap, Scored};
 
@@ -12,6 +50,9 @@ pub enum Error {
     /// A matrix or file problem.
     #[error(transparent)]
     Core(#[from] kokeshi_core::Error),
+    /// The user asked to stop.
+    #[error("building the graph was interrupted")]
+    Interrupted,
 }
 
 /// How hard to look.

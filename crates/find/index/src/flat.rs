@@ -1,0 +1,187 @@
+//! Exact search: every row that passes the filter is compared. No preparation, and the judge of every other index.
+
+use std::ops::Range;
+
+use kokeshi_core::{Bitmap, Metric, TopK};
+use rayon::prelude::*;
+
+use crate::space::Query;
+use crate::{Cost, Effort, Found, Index, Plan, Result, Vectors};
+
+/// Below this many values a scan stays on its thread: handing out work costs about as much as comparing 1 MiB.
+const VALUES_PER_TASK: usize = 1 << 18;
+
+/// Exact search over [`Vectors`].
+///
+/// ```
+/// use kokeshi_core::{Embeddings, Metric};
+/// use kokeshi_index::{Effort, FlatIndex, Index};
+///
+/// let rows = Embeddings::from_vec(vec![1.0, 0.0, 0.0, 1.0, 0.6, 0.8], 2)?;
+/// let index = FlatIndex::new(rows.into(), Metric::Cosine);
+/// let found = index.search(&[0.0, 2.0], 2, Effort::Default, None)?;
+/// assert_eq!(found.hits.iter().map(|hit| hit.id).collect::<Vec<_>>(), [1, 2]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct FlatIndex {
+    vectors: Vectors,
+    metric: Metric,
+}
+
+impl FlatIndex {
+    /// An index of all rows of `vectors`; for [`Metric::Cosine`] they must have unit length (or be all zeros). A row that holds a
+    /// NaN is never a hit.
+    pub fn new(vectors: Vectors, metric: Metric) -> Self {
+        Self { vectors, metric }
+    }
+
+    /// The rows.
+    pub fn vectors(&self) -> &Vectors {
+        &self.vectors
+    }
+}
+
+impl Index for FlatIndex {
+    fn len(&self) -> usize {
+        self.vectors.rows()
+    }
+
+    fn dims(&self) -> usize {
+        self.vectors.dims()
+    }
+
+    fn search(&self, query: &[f32], k: usize, _: Effort, filter: Option<&Bitmap>) -> Result<Found> {
+        let query = Query::new(query, self.metric, self.dims())?;
+        let mut best = TopK::new(k);
+        let distances = scan(&self.vectors, &query, 0..self.len(), filter, &mut best);
+        Ok(Found {
+            hits: best.into_sorted(),
+            cost: Cost {
+                plan: Plan::Scan,
+                distances,
+                visited: 0,
+            },
+        })
+    }
+}
+
+/// Offers the rows of `range` that are in `filter` to `best`; returns how many were compared. The result does not depend on how the
+/// work is divided, since equal scores go to the smaller row.
+pub(crate) fn scan(
+    vectors: &Vectors,
+    query: &Query,
+    range: Range<usize>,
+    filter: Option<&Bitmap>,
+    best: &mut TopK,
+) -> usize {
+    let range = range.start..range.end.min(vectors.rows());
+    if range.is_empty() || best.k() == 0 {
+        return 0;
+    }
+    let share = filter.map_or(1.0, Bitmap::selectivity);
+    let values = (range.len() * vectors.dims()) as f64 * share;
+    let tasks = (values / VALUES_PER_TASK as f64) as usize;
+    if tasks < 2 {
+        return scan_here(vectors, query, range, filter, best);
+    }
+    // A few tasks a thread even out uneven filters.
+    let tasks = tasks.min(4 * rayon::current_num_threads());
+    // Whole words of the filter.
+    let step = range.len().div_ceil(tasks).next_multiple_of(64);
+    let (found, compared) = (0..tasks)
+        .into_par_iter()
+        .map(|task| {
+            let start = (range.start + task * step).min(range.end);
+            let mut best = TopK::new(best.k());
+            let part = start..(start + step).min(range.end);
+            let compared = scan_here(vectors, query, part, filter, &mut best);
+            (best, compared)
+        })
+        .reduce(
+            || (TopK::new(best.k()), 0),
+            |(mut best, compared), (other, more)| {
+                best.merge(other);
+                (best, compared + more)
+            },
+        );
+    best.merge(found);
+    compared
+}
+
+/// [`scan`] on the calling thread.
+fn scan_here(
+    vectors: &Vectors,
+    query: &Query,
+    range: Range<usize>,
+    filter: Option<&Bitmap>,
+    best: &mut TopK,
+) -> usize {
+    let Some(filter) = filter else {
+        let mut at = range.start;
+        while at < range.end {
+            let run = vectors.run(at, range.end);
+            for row in run.chunks_exact(vectors.dims()) {
+                offer(best, at as u32, query.score(row));
+                at += 1;
+            }
+        }
+        return range.len();
+    };
+    let mut compared = 0;
+    for id in members(filter, range) {
+        offer(best, id, query.score(vectors.row(id)));
+        compared += 1;
+    }
+    compared
+}
+
+/// Puts a hit in if it is good enough; a score that is not finite comes from a damaged row, which is never a hit.
+#[inline]
+fn offer(best: &mut TopK, id: u32, score: f32) {
+    if score >= best.threshold() && score.is_finite() {
+        best.push(id, score);
+    }
+}
+
+/// The rows of `range` that are in `filter`, in ascending order. Rows past the filter's end are not in it.
+pub(crate) fn members(filter: &Bitmap, range: Range<usize>) -> impl Iterator<Item = u32> + '_ {
+    let range = range.start..range.end.min(filter.len());
+    let words = range.start / 64..range.end.div_ceil(64).max(range.start / 64);
+    words.flat_map(move |at| {
+        let mut rest = masked(filter, at, &range);
+        std::iter::from_fn(move || {
+            (rest != 0).then(|| {
+                let bit = rest.trailing_zeros();
+                rest &= rest - 1;
+                at as u32 * 64 + bit
+            })
+        })
+    })
+}
+
+/// How many rows of `range` are in `filter`.
+pub(crate) fn count(filter: &Bitmap, range: Range<usize>) -> usize {
+    if range.start == 0 && filter.len() <= range.end {
+        return filter.count();
+    }
+    let range = range.start..range.end.min(filter.len());
+    (range.start / 64..range.end.div_ceil(64).max(range.start / 64))
+        .map(|at| masked(filter, at, &range).count_ones() as usize)
+        .sum()
+}
+
+/// Word `at` of the filter, without the bits outside `range`.
+fn masked(filter: &Bitmap, at: usize, range: &Range<usize>) -> u64 {
+    let mut word = filter.words().get(at).copied().unwrap_or(0);
+    let first = at * 64;
+    if range.start > first {
+        word &= u64::MAX.checked_shl((range.start - first) as u32).unwrap_or(0);
+    }
+    if range.end < first + 64 {
+        word &= !u64::MAX
+            .checked_shl(range.end.saturating_sub(first) as u32)
+            .unwrap_or(0);
+    }
+    word
+}

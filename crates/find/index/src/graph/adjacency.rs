@@ -1,0 +1,47 @@
+//! Who is whose neighbour: a fixed number of places a node, in memory or in a mapped file.
+
+use std::sync::Arc;
+
+use kokeshi_core::file::Mapped;
+
+/// Marks an unused place; the used ones come first.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// `[nodes, degree]` row numbers.
+#[derive(Clone)]
+pub(crate) enum Adjacency {
+    Owned(Vec<u32>),
+    /// The u32 values from byte `start` to the end, aligned to 4 by [`Adjacency::mapped`].
+    Mapped {
+        file: Arc<Mapped>,
+        start: usize,
+    },
+}
+
+impl Adjacency {
+    /// A view of the values from byte `start` to the end; `None` if they can't be read in place.
+    pub fn mapped(file: Arc<Mapped>, start: usize) -> Option<Self> {
+        let rest = file.get(start..)?;
+        let aligned = rest.as_ptr().cast::<u32>().is_aligned() && rest.len().is_multiple_of(4);
+        (aligned && cfg!(target_endian = "little")).then_some(Self::Mapped { file, start })
+    }
+
+    /// All places, node after node.
+    pub fn places(&self) -> &[u32] {
+        match self {
+            Self::Owned(places) => places,
+            Self::Mapped { file, start } => {
+                let bytes = &file[*start..];
+                // SAFETY: `mapped` checked alignment and length; every bit pattern is a u32; the map lives as long as self.
+                unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast::<u32>(), bytes.len() / 4) }
+            }
+        }
+    }
+}
+
+/// The used places of one node.
+#[inline]
+pub(crate) fn used(places: &[u32]) -> &[u32] {
+    let count = places.iter().position(|&id| id == NONE).unwrap_or(places.len());
+    &places[..count]
+}

@@ -1,0 +1,116 @@
+//! A graph on disk: one of core's checksummed containers with 64 bytes of fields, then the adjacency, ready to be mapped.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use kokeshi_core::file::{Mapped, Writer};
+use kokeshi_core::{Error, Metric, Seed};
+
+use super::{Adjacency, Graph, GraphConfig, NONE};
+use crate::Result;
+
+const MAGIC: &[u8; 8] = b"KKGRAPH\0";
+const VERSION: u32 = 1;
+/// metric, dims, degree, list, alpha (f32), nodes, entry, linked: 4 bytes each; seed: 8 bytes; zeros up to here.
+const FIELDS: usize = 64;
+
+impl Graph {
+    /// Writes the graph to `path`, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let metric = match self.metric {
+            Metric::Cosine => 0u32,
+            Metric::Dot => 1,
+            Metric::L2 => 2,
+        };
+        // Each fits: rows are fewer than u32::MAX, the configuration was checked, a wider row than u32::MAX can't be held.
+        let mut fields: Vec<u8> = [
+            metric,
+            self.dims as u32,
+            self.config.degree as u32,
+            self.config.list as u32,
+            self.config.alpha.to_bits(),
+            self.nodes as u32,
+            self.entry,
+            self.linked as u32,
+        ]
+        .iter()
+        .flat_map(|field| field.to_le_bytes())
+        .collect();
+        fields.extend_from_slice(&self.config.seed.0.to_le_bytes());
+        fields.resize(FIELDS, 0);
+        let mut writer = Writer::create(path, MAGIC, VERSION)?;
+        writer.write_all(&fields).map_err(Error::io(path))?;
+        for places in self.adjacency.places().chunks(4096) {
+            let bytes: Vec<u8> = places.iter().flat_map(|place| place.to_le_bytes()).collect();
+            writer.write_all(&bytes).map_err(Error::io(path))?;
+        }
+        writer.finish()?;
+        Ok(())
+    }
+
+    /// Maps the graph at `path`. The whole file is read once to check it.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::File`] that names the file if it is not a graph, is damaged or of a newer version.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = Mapped::open(path, MAGIC, VERSION)?;
+        parse(file).map_err(|problem| Error::file(path, problem).into())
+    }
+}
+
+fn parse(file: Mapped) -> Result<Graph, String> {
+    let Some(fields) = file.get(..FIELDS) else {
+        return Err(format!(
+            "expected at least {FIELDS} bytes of fields, found {}",
+            file.len()
+        ));
+    };
+    let word = |at: usize| u32::from_le_bytes([fields[at], fields[at + 1], fields[at + 2], fields[at + 3]]);
+    let metric = match word(0) {
+        0 => Metric::Cosine,
+        1 => Metric::Dot,
+        2 => Metric::L2,
+        other => return Err(format!("expected metric 0, 1 or 2, found {other}")),
+    };
+    let (dims, nodes, entry, linked) = (word(4) as usize, word(20) as usize, word(24), word(28) as usize);
+    let config = GraphConfig {
+        degree: word(8) as usize,
+        list: word(12) as usize,
+        alpha: f32::from_bits(word(16)),
+        seed: Seed(u64::from(word(32)) | u64::from(word(36)) << 32),
+    };
+    config.check().map_err(|error| error.to_string())?;
+    if linked > nodes || (entry == NONE) != (linked == 0) || (entry != NONE && entry as usize >= nodes) {
+        return Err(format!(
+            "entry {entry} and {linked} linked rows don't fit {nodes} nodes"
+        ));
+    }
+    let expected = nodes as u64 * config.degree as u64 * 4 + FIELDS as u64;
+    if file.len() as u64 != expected {
+        return Err(format!(
+            "expected {expected} bytes for {nodes} nodes of degree {}, found {}",
+            config.degree,
+            file.len()
+        ));
+    }
+    let adjacency = Adjacency::mapped(Arc::new(file), FIELDS)
+        .ok_or("the adjacency can't be read in place on a big-endian machine")?;
+    // Checked once here, so that a search may trust every id.
+    let outside = |&&id: &&u32| id != NONE && id as usize >= nodes;
+    if let Some(id) = adjacency.places().iter().find(outside) {
+        return Err(format!("neighbour {id} is not one of {nodes} nodes"));
+    }
+    Ok(Graph {
+        adjacency,
+        nodes,
+        linked,
+        dims,
+        entry,
+        metric,
+        config,
+    })
+}

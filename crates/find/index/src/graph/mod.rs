@@ -1,0 +1,186 @@
+//! The proximity graph: built in memory in parallel, extended with new rows, searched from memory or from a mapped file.
+
+mod adjacency;
+mod build;
+mod file;
+mod scratch;
+mod search;
+
+use kokeshi_core::{Error as CoreError, Metric, Progress, Seed};
+
+pub(crate) use adjacency::{Adjacency, NONE};
+pub(crate) use scratch::Scratch;
+pub(crate) use search::{Steps, ToQuery, Walk, matching, nearest};
+
+use crate::{Result, Vectors};
+
+/// How a [`Graph`] is built.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GraphConfig {
+    /// The number of neighbours a node can have (Vamana's R), 4 to 1024; a node takes `4 * degree` bytes.
+    pub degree: usize,
+    /// The length of the candidate list while building (Vamana's L).
+    pub list: usize,
+    /// How much closer a neighbour must be to a candidate than the node itself is to make the candidate redundant, on squared
+    /// distances; larger values keep more long edges. At least 1.
+    pub alpha: f32,
+    /// Where the order of insertion comes from.
+    pub seed: Seed,
+}
+
+impl Default for GraphConfig {
+    fn default() -> Self {
+        Self {
+            degree: 32,
+            list: 100,
+            alpha: 1.2,
+            seed: Seed(0x6b6f_6b65_7368_6921),
+        }
+    }
+}
+
+impl GraphConfig {
+    fn check(&self) -> Result<(), CoreError> {
+        let wrong = |what: &str, expected: &str, found: String| {
+            Err(CoreError::Parse {
+                what: format!("the graph's {what}"),
+                expected: expected.into(),
+                found,
+            })
+        };
+        if !(4..=1024).contains(&self.degree) {
+            return wrong("degree", "4 to 1024", self.degree.to_string());
+        }
+        if !(1..=1 << 20).contains(&self.list) {
+            return wrong("list length", "1 to 1048576", self.list.to_string());
+        }
+        if !(1.0..=100.0).contains(&self.alpha) {
+            return wrong("alpha", "1 to 100", self.alpha.to_string());
+        }
+        Ok(())
+    }
+}
+
+/// A proximity graph over the first rows of some [`Vectors`], which it does not hold: row i of the vectors is node i.
+///
+/// The same rows, in the same steps of [`Graph::build`] and [`Graph::extend`], with the same configuration give the same graph,
+/// byte for byte, on any number of threads (of machines with the same vector instructions: those decide the rounding).
+/// Rows with NaN or infinite values are no part of it.
+#[derive(Clone)]
+pub struct Graph {
+    adjacency: Adjacency,
+    /// Rows covered, usable or not.
+    nodes: usize,
+    /// Rows linked into the graph.
+    linked: usize,
+    dims: usize,
+    /// Where searches start; [`NONE`] if nothing is linked.
+    entry: u32,
+    metric: Metric,
+    config: GraphConfig,
+}
+
+impl std::fmt::Debug for Graph {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Graph[{} nodes of degree {}, {:?}]",
+            self.nodes, self.config.degree, self.metric
+        )
+    }
+}
+
+impl Graph {
+    /// A graph over all rows of `vectors`; for [`Metric::Cosine`] they must have unit length.
+    ///
+    /// # Errors
+    /// A configuration out of range, or [`crate::Error::Interrupted`] if `progress` asks to stop.
+    pub fn build(
+        vectors: &Vectors,
+        metric: Metric,
+        config: GraphConfig,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        config.check()?;
+        let mut graph = Self {
+            adjacency: Adjacency::Owned(Vec::new()),
+            nodes: 0,
+            linked: 0,
+            dims: vectors.dims(),
+            entry: NONE,
+            metric,
+            config,
+        };
+        graph.grow(vectors, progress)?;
+        Ok(graph)
+    }
+
+    /// Links in the rows of `vectors` that the graph does not cover yet; the rows it covers must be the same as before.
+    ///
+    /// # Errors
+    /// [`CoreError::Dims`] if the width differs, [`CoreError::Parse`] if there are fewer rows than the graph covers,
+    /// [`crate::Error::Interrupted`]; the graph is then as it was.
+    pub fn extend(&mut self, vectors: &Vectors, progress: &dyn Progress) -> Result<()> {
+        self.check_fits(vectors)?;
+        if vectors.rows() == self.nodes {
+            return Ok(());
+        }
+        self.grow(vectors, progress)
+    }
+
+    /// How many rows it covers: `0..nodes()`.
+    pub fn nodes(&self) -> usize {
+        self.nodes
+    }
+
+    /// The width of the rows.
+    pub fn dims(&self) -> usize {
+        self.dims
+    }
+
+    /// How rows are compared.
+    pub fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    /// How it was built.
+    pub fn config(&self) -> GraphConfig {
+        self.config
+    }
+
+    /// The mean number of neighbours of a linked row.
+    pub fn mean_degree(&self) -> f64 {
+        let edges = self.adjacency.places().iter().filter(|&&id| id != NONE).count();
+        edges as f64 / self.linked.max(1) as f64
+    }
+
+    /// Whether the graph can belong to these vectors.
+    pub(crate) fn check_fits(&self, vectors: &Vectors) -> Result<()> {
+        if self.dims != vectors.dims() {
+            return Err(CoreError::Dims {
+                what: "vectors for a graph".into(),
+                expected: self.dims,
+                found: vectors.dims(),
+            }
+            .into());
+        }
+        if vectors.rows() < self.nodes {
+            return Err(CoreError::Parse {
+                what: "vectors for a graph".into(),
+                expected: format!("at least the {} rows that the graph covers", self.nodes),
+                found: vectors.rows().to_string(),
+            }
+            .into());
+        }
+        Ok(())
+    }
+
+    /// What a walk needs; `None` if nothing is linked.
+    pub(crate) fn walk(&self) -> Option<Walk<'_>> {
+        (self.entry != NONE).then_some(Walk {
+            places: self.adjacency.places(),
+            degree: self.config.degree,
+            entry: self.entry,
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! Several matrices, usually memory-mapped files, seen as one matrix of rows 0..n.
+
+use std::sync::Arc;
+
+use kokeshi_core::{Embeddings, Error, Result};
+
+/// Rows `0..rows()`, kept as an append-only list of segments. Cloning shares the segments.
+///
+/// ```
+/// use kokeshi_core::Embeddings;
+/// use kokeshi_index::Vectors;
+///
+/// let mut vectors = Vectors::new(2);
+/// vectors.push_segment(Embeddings::from_vec(vec![1.0, 0.0, 0.0, 1.0], 2)?)?;
+/// vectors.push_segment(Embeddings::from_vec(vec![0.6, 0.8], 2)?)?;
+/// assert_eq!((vectors.rows(), vectors.row(2)), (3, &[0.6, 0.8][..]));
+/// # Ok::<(), kokeshi_core::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Vectors {
+    dims: usize,
+    segments: Vec<Arc<Embeddings>>,
+    /// The first row of every segment; `starts[0] == 0`, segments without rows are not kept.
+    starts: Vec<usize>,
+    rows: usize,
+}
+
+impl Vectors {
+    /// No rows yet; they will be `dims` wide.
+    pub fn new(dims: usize) -> Self {
+        Self {
+            dims,
+            segments: Vec::new(),
+            starts: Vec::new(),
+            rows: 0,
+        }
+    }
+
+    /// Appends the rows of `segment`.
+    ///
+    /// # Errors
+    /// [`Error::Dims`] if it has another width; [`Error::Parse`] if there would be more rows than a u32 can number.
+    pub fn push_segment(&mut self, segment: Embeddings) -> Result<()> {
+        if segment.dims() != self.dims {
+            return Err(Error::Dims {
+                what: "a segment of vectors".into(),
+                expected: self.dims,
+                found: segment.dims(),
+            });
+        }
+        // u32::MAX itself marks an empty place in the graph.
+        let rows = self.rows + segment.rows();
+        if rows >= u32::MAX as usize {
+            return Err(Error::Parse {
+                what: "a set of vectors".into(),
+                expected: format!("fewer than {} rows", u32::MAX),
+                found: rows.to_string(),
+            });
+        }
+        if segment.rows() > 0 {
+            self.starts.push(self.rows);
+            self.segments.push(Arc::new(segment));
+            self.rows = rows;
+        }
+        Ok(())
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// The width of a row.
+    pub fn dims(&self) -> usize {
+        self.dims
+    }
+
+    /// Row `id`.
+    ///
+    /// # Panics
+    /// If `id >= rows()`.
+    #[inline]
+    pub fn row(&self, id: u32) -> &[f32] {
+        let id = id as usize;
+        if let [only] = &self.segments[..] {
+            return only.row(id);
+        }
+        let at = self.starts.partition_point(|&start| start <= id) - 1;
+        self.segments[at].row(id - self.starts[at])
+    }
+
+    /// The longest run of rows that starts at row `from`, ends before row `until` and is contiguous in memory, row after row;
+    /// empty if there is none.
+    pub fn run(&self, from: usize, until: usize) -> &[f32] {
+        let until = until.min(self.rows);
+        if from >= until {
+            return &[];
+        }
+        let at = self.starts.partition_point(|&start| start <= from) - 1;
+        let (segment, start) = (&self.segments[at], self.starts[at]);
+        let end = (until - start).min(segment.rows());
+        &segment.as_slice()[(from - start) * self.dims..end * self.dims]
+    }
+}
+
+impl From<Embeddings> for Vectors {
+    /// One segment. (More rows than a u32 can number need 4 GiB a dimension; such a matrix gives no rows.)
+    fn from(matrix: Embeddings) -> Self {
+        let mut vectors = Self::new(matrix.dims());
+        // The width fits by construction, so only the row limit can refuse it.
+        let _ = vectors.push_segment(matrix);
+        vectors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_numbered_through_all_segments() {
+        let mut vectors = Vectors::new(2);
+        for first in [0.0f32, 2.0, 6.0] {
+            let count = if first == 2.0 { 4 } else { 2 };
+            let values = (0..count * 2).map(|at| first + (at / 2) as f32).collect();
+            vectors
+                .push_segment(Embeddings::from_vec(values, 2).unwrap())
+                .unwrap();
+            vectors.push_segment(Embeddings::new(2)).unwrap();
+        }
+        assert_eq!(vectors.rows(), 8);
+        for id in 0..8 {
+            assert_eq!(vectors.row(id), [id as f32; 2]);
+        }
+    }
+
+    #[test]
+    fn a_run_stops_at_the_end_of_its_segment() {
+        let mut vectors = Vectors::new(1);
+        vectors
+            .push_segment(Embeddings::from_vec(vec![0.0, 1.0, 2.0], 1).unwrap())
+            .unwrap();
+        vectors
+            .push_segment(Embeddings::from_vec(vec![3.0, 4.0], 1).unwrap())
+            .unwrap();
+        assert_eq!(vectors.run(1, 5), [1.0, 2.0]);
+        assert_eq!(vectors.run(3, 9), [3.0, 4.0]);
+        assert_eq!(vectors.run(0, 2), [0.0, 1.0]);
+        assert!(vectors.run(5, 9).is_empty());
+    }
+
+    #[test]
+    fn a_segment_of_another_width_is_refused() {
+        let error = Vectors::new(2).push_segment(Embeddings::new(3)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a segment of vectors: expected 2 dimensions, found 3"
+        );
+    }
+}
