@@ -4,6 +4,8 @@ mod error;
 mod general;
 mod tokenizer;
 mod vocabulary;
+mod wordpiece;
 
 pub use error::{Error, Result};
 pub use tokenizer::{Encoding, Tokenizer};
+pub use wordpiece::WordPieceOptions;
