@@ -119,15 +119,51 @@ pub(crate) fn format(name: &str, head: &[u8]) -> Result<Format, &'static str> {
         .rfind('.')
         .filter(|at| *at > 0)
         .map_or("", |at| &lower[at + 1..]);
+    if head.starts_with(b"PAR1") || matches!(ending, "parquet" | "pq") {
+        return Ok(Format::Parquet);
+    }
     if is_binary(head) {
         return Err("binary data");
     }
+    let start = head
+        .strip_prefix(b"\xEF\xBB\xBF")
+        .unwrap_or(head)
+        .trim_ascii_start();
     Ok(match ending {
         "jsonl" | "ndjson" | "jsonlines" => Format::Jsonl,
+        "csv" => Format::Csv,
+        "tsv" | "tab" => Format::Tsv,
+        "md" | "markdown" | "mdown" | "mdx" => Format::Markdown,
+        "html" | "htm" | "xhtml" => Format::Html,
         _ if CODE.contains(&ending) || CODE_NAMES.contains(&lower.as_str()) => Format::Code,
+        // Also one long object on one line, and objects line by line in a file that is only called `.json`.
         _ if starts_with_json_object_line(head) => Format::Jsonl,
+        "json" if is_array_of_objects(start) => Format::Json,
+        // Settings and the like: the words in it can be found.
+        "json" => Format::Code,
+        _ if looks_like_html(start) => Format::Html,
+        "" | "txt" | "text" | "eml" if is_paper_list(head) => Format::PaperList,
         _ => Format::Text,
     })
+}
+
+/// `[` and `{`, or an empty array, with only white space between.
+fn is_array_of_objects(start: &[u8]) -> bool {
+    let inside = start.strip_prefix(b"[").map(<[u8]>::trim_ascii_start);
+    inside.is_some_and(|inside| inside.starts_with(b"{") || inside.starts_with(b"]"))
+}
+
+fn looks_like_html(start: &[u8]) -> bool {
+    [&b"<!doctype html"[..], b"<html"].iter().any(|sign| {
+        start
+            .get(..sign.len())
+            .is_some_and(|found| found.eq_ignore_ascii_case(sign))
+    })
+}
+
+fn is_paper_list(head: &[u8]) -> bool {
+    // A character that the end of the head cuts through is nothing to worry about.
+    crate::formats::paper_list::looks_like_one(&String::from_utf8_lossy(head), head.len() < HEAD)
 }
 
 /// Text holds no NUL, except as UTF-16 with a byte order mark.

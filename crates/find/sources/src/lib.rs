@@ -1,4 +1,5 @@
-//! Documents from files: folders of text and source code, JSON Lines, stdin; any of them gzipped or zstd-packed.
+//! Documents from files: folders of text, Markdown, HTML and source code, JSON Lines, JSON arrays, CSV, TSV, Parquet, BEIR folders, lists of
+//! papers, stdin; all but Parquet also gzipped or zstd-packed.
 //!
 //! [`Source::open`] looks at the paths and decides what every field means ([`Detected`]), [`Source::documents`] streams the documents in
 //! bounded memory, and [`Source::report`] tells what could not be read.
@@ -15,6 +16,7 @@ mod infer;
 mod input;
 mod lines;
 mod options;
+pub mod passages;
 mod plan;
 mod record;
 mod report;
@@ -27,5 +29,6 @@ pub use error::{Error, Result, RowError};
 pub use formats::Format;
 pub use hash::content_hash;
 pub use options::{OnError, SourceOptions, StdinMode};
+pub use passages::{PassageSize, passages};
 pub use report::Report;
 pub use source::{Documents, Source};

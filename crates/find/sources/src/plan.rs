@@ -444,7 +444,9 @@ fn convert(value: &Value, kind: Kind) -> std::result::Result<Option<Attribute>, 
                 (_, Some(text)) => dates::parse(text),
                 _ => None,
             };
+            // Years beyond four digits have no RFC 3339 form.
             micros
+                .filter(|micros| dates::parse(&dates::from_micros(*micros)).is_some())
                 .map(|micros| Some(Attribute::Text(dates::from_micros(micros))))
                 .ok_or("a date (2019, 2019-05, 2019-05-01 or RFC 3339)")
         }

@@ -129,8 +129,12 @@ impl Source {
                     packing: Packing::Plain,
                     options: &options,
                 };
-                let reader = formats::reader(format, Box::new(Cursor::new(head[..end].to_vec())), &context);
-                take_sample(reader, options.sample_rows, sample);
+                // A format that can't be streamed is reported when its turn comes.
+                if let Ok(reader) =
+                    formats::reader(format, Box::new(Cursor::new(head[..end].to_vec())), &context)
+                {
+                    take_sample(reader, options.sample_rows, sample);
+                }
                 let input = std::io::BufReader::with_capacity(256 << 10, stream);
                 Some(Stream {
                     input: Box::new(Cursor::new(head).chain(input)),
@@ -163,7 +167,7 @@ impl Source {
             for number in 0..sampled {
                 let file = family[number * family.len() / sampled];
                 let rows = (options.sample_rows / sampled).max(20);
-                let reader = open_reader(file, &options, &Arc::default());
+                let reader = open_reader(file, &options, &Arc::default(), None);
                 // A file that can't be opened is reported when its turn comes.
                 if let Ok(reader) = reader {
                     take_sample(reader, rows, if is_table { &mut table } else { &mut whole });
@@ -264,7 +268,15 @@ fn open_reader(
     file: &Found,
     options: &SourceOptions,
     counter: &Arc<AtomicU64>,
+    wanted: Option<&Plan>,
 ) -> std::result::Result<Box<dyn Reader>, Problem> {
+    if file.format == Format::Parquet && file.packing == Packing::Plain {
+        let wanted = wanted.map(|plan| |name: &str| plan.parts.contains_key(name));
+        let wanted = wanted.as_ref().map(|wanted| wanted as &dyn Fn(&str) -> bool);
+        return Ok(Box::new(formats::parquet::Parquet::open(
+            &file.path, counter, wanted,
+        )?));
+    }
     let context = Context {
         name: &file.name,
         packing: file.packing,
@@ -272,7 +284,7 @@ fn open_reader(
     };
     let input = input::open(&file.path, file.packing, counter)
         .map_err(|error| Problem::file(0, input::explain(&error, Packing::Plain)))?;
-    Ok(formats::reader(file.format, input, &context))
+    formats::reader(file.format, input, &context)
 }
 
 fn take_sample(mut reader: Box<dyn Reader>, rows: usize, sample: &mut Sample) {
@@ -379,17 +391,19 @@ impl Documents {
     fn advance(&mut self) -> Option<std::result::Result<(), RowError>> {
         if let Some(file) = self.files.get(self.next_file) {
             self.next_file += 1;
-            return Some(match open_reader(file, &self.options, &self.read) {
-                Ok(reader) => {
-                    self.current = Some(Current {
-                        reader,
-                        name: file.name.clone(),
-                        table: file.format.is_table(),
-                    });
-                    Ok(())
-                }
-                Err(problem) => Err(self.bad(problem, &file.name.clone())),
-            });
+            return Some(
+                match open_reader(file, &self.options, &self.read, Some(&self.plans.table)) {
+                    Ok(reader) => {
+                        self.current = Some(Current {
+                            reader,
+                            name: file.name.clone(),
+                            table: file.format.is_table(),
+                        });
+                        Ok(())
+                    }
+                    Err(problem) => Err(self.bad(problem, &file.name.clone())),
+                },
+            );
         }
         let Stream { input, format } = self.stream.take()?;
         let context = Context {
@@ -397,8 +411,12 @@ impl Documents {
             packing: Packing::Plain,
             options: &self.options,
         };
+        let reader = match formats::reader(format, input, &context) {
+            Ok(reader) => reader,
+            Err(problem) => return Some(Err(self.bad(problem, STDIN))),
+        };
         self.current = Some(Current {
-            reader: formats::reader(format, input, &context),
+            reader,
             name: STDIN.into(),
             table: format.is_table(),
         });

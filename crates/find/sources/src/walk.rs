@@ -77,6 +77,7 @@ pub(crate) fn files(paths: &[PathBuf], options: &SourceOptions, skipped: &mut Sk
 }
 
 fn folder(root: &Path, options: &SourceOptions, skipped: &mut Skipped, found: &mut Vec<Found>) -> Result<()> {
+    let first = found.len();
     // The walk itself would only report a root that can't be listed as one entry among many.
     std::fs::read_dir(root).map_err(Error::io(root))?;
     let mut walk = ignore::WalkBuilder::new(root);
@@ -134,7 +135,44 @@ fn folder(root: &Path, options: &SourceOptions, skipped: &mut Skipped, found: &m
             Err(Reason::Unfit(reason)) => skipped.add(&reason, &display(path)),
         }
     }
+    let below = found.split_off(first);
+    found.extend(only_corpora(below, skipped));
     Ok(())
+}
+
+/// Of BEIR folders (`corpus*.jsonl` beside `queries*.jsonl` or `qrels/`) only the corpus is documents.
+fn only_corpora(files: Vec<Found>, skipped: &mut Skipped) -> Vec<Found> {
+    let file_name = |file: &Found| {
+        file.path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    };
+    let is_corpus = |file: &Found| file.format == Format::Jsonl && file_name(file).starts_with("corpus");
+    let is_sign = |file: &Found, folder: &Path| {
+        let parent = file.path.parent();
+        (parent == Some(folder) && file_name(file).starts_with("queries"))
+            || parent == Some(&*folder.join("qrels"))
+    };
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for corpus in files.iter().filter(|file| is_corpus(file)) {
+        if let Some(folder) = corpus.path.parent()
+            && !folders.iter().any(|known| known == folder)
+            && files.iter().any(|file| is_sign(file, folder))
+        {
+            folders.push(folder.into());
+        }
+    }
+    files
+        .into_iter()
+        .filter(|file| {
+            let keep = is_corpus(file) || !folders.iter().any(|folder| file.path.starts_with(folder));
+            if !keep {
+                skipped.add("beside the corpus of a BEIR data set", &file.name);
+            }
+            keep
+        })
+        .collect()
 }
 
 /// The innermost message of a walk's error.

@@ -5,7 +5,13 @@ use std::io::BufRead;
 use crate::error::RowError;
 use crate::record::Record;
 
+pub(crate) mod delimited;
+pub(crate) mod html;
+pub(crate) mod json;
 pub(crate) mod jsonl;
+pub(crate) mod markdown;
+pub(crate) mod paper_list;
+pub(crate) mod parquet;
 pub(crate) mod text;
 
 /// What a file holds.
@@ -14,25 +20,58 @@ pub(crate) mod text;
 pub enum Format {
     /// Plain text: the file is one document.
     Text,
+    /// Markdown: one document; front matter becomes attributes.
+    Markdown,
+    /// HTML: one document.
+    Html,
     /// Source code: the file is one document, titled by its path.
     Code,
+    /// A plain-text list of papers: titles and abstracts in turn.
+    PaperList,
     /// One document a line.
     Lines,
     /// One JSON object a line.
     Jsonl,
+    /// A JSON array of objects.
+    Json,
+    /// Comma-separated (or `;`, `|`) with a header.
+    Csv,
+    /// Tab-separated with a header.
+    Tsv,
+    /// Parquet.
+    Parquet,
 }
 
 impl Format {
     /// Every format, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::Text, Self::Code, Self::Lines, Self::Jsonl];
+    pub const ALL: [Self; 11] = [
+        Self::Text,
+        Self::Markdown,
+        Self::Html,
+        Self::Code,
+        Self::PaperList,
+        Self::Lines,
+        Self::Jsonl,
+        Self::Json,
+        Self::Csv,
+        Self::Tsv,
+        Self::Parquet,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
+            Self::Markdown => "markdown",
+            Self::Html => "html",
             Self::Code => "code",
+            Self::PaperList => "paper-list",
             Self::Lines => "lines",
             Self::Jsonl => "jsonl",
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::Parquet => "parquet",
         }
     }
 
@@ -40,25 +79,38 @@ impl Format {
     pub fn describe(self) -> &'static str {
         match self {
             Self::Text => "plain text",
+            Self::Markdown => "Markdown",
+            Self::Html => "HTML",
             Self::Code => "source code",
+            Self::PaperList => "papers as text (title and abstract in turn; other short lines are dropped)",
             Self::Lines => "text, a document a line",
             Self::Jsonl => "JSON Lines",
+            Self::Json => "JSON (an array of objects)",
+            Self::Csv => "CSV",
+            Self::Tsv => "TSV",
+            Self::Parquet => "Parquet",
         }
     }
 
     /// Whether a file is held in memory as a whole, and so must not be larger than `max_file_bytes`.
     pub fn is_read_whole(self) -> bool {
-        matches!(self, Self::Text | Self::Code)
+        matches!(
+            self,
+            Self::Text | Self::Markdown | Self::Html | Self::Code | Self::PaperList
+        )
     }
 
     /// Whether files may have attributes of their own, so that sampling them tells something.
     pub(crate) fn has_attributes(self) -> bool {
-        self.is_table()
+        self.is_table() || matches!(self, Self::Markdown | Self::PaperList)
     }
 
     /// Whether rows have named fields that the user may assign; otherwise the format itself knows id, title and text.
     pub fn is_table(self) -> bool {
-        matches!(self, Self::Jsonl)
+        matches!(
+            self,
+            Self::Jsonl | Self::Json | Self::Csv | Self::Tsv | Self::Parquet
+        )
     }
 }
 
@@ -141,16 +193,28 @@ pub(crate) struct Context<'a> {
     pub options: &'a crate::SourceOptions,
 }
 
-/// The reader of `format`.
+/// The reader of `format`, which must be one that can be read from a stream: all but Parquet.
 pub(crate) fn reader(
     format: Format,
     input: Box<dyn BufRead + Send>,
     context: &Context<'_>,
-) -> Box<dyn Reader> {
-    match format {
+) -> Result<Box<dyn Reader>, Problem> {
+    Ok(match format {
         Format::Text => Box::new(text::Whole::new(input, context, false)),
         Format::Code => Box::new(text::Whole::new(input, context, true)),
+        Format::Markdown => Box::new(markdown::Markdown::new(input, context)),
+        Format::Html => Box::new(html::Html::new(input, context)),
+        Format::PaperList => Box::new(paper_list::PaperList::new(input, context)),
         Format::Lines => Box::new(text::PerLine::new(input, context)),
         Format::Jsonl => Box::new(jsonl::Jsonl::new(input, context)),
-    }
+        Format::Json => Box::new(json::Array::new(input, context)),
+        Format::Csv => Box::new(delimited::Delimited::new(input, context, false)),
+        Format::Tsv => Box::new(delimited::Delimited::new(input, context, true)),
+        Format::Parquet => {
+            return Err(Problem::file(
+                0,
+                "expected a stream of text, found Parquet, which is read from files that are not packed (unpack it first)",
+            ));
+        }
+    })
 }
