@@ -28,7 +28,7 @@ pub fn l2_squared(a: &[f32], b: &[f32]) -> f32 {
 #[inline]
 pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
     // SAFETY: `kernels` gives only what this machine can run.
-    cosine_of(unsafe { (kernels().f32.products)(a, b) }.map(f64::from))
+    cosine_of(unsafe { (kernels().f32.products)(a, b) })
 }
 
 /// The inner product of two f16 vectors, summed in f32.
@@ -49,7 +49,7 @@ pub fn l2_squared_f16(a: &[f16], b: &[f16]) -> f32 {
 #[inline]
 pub fn cosine_f16(a: &[f16], b: &[f16]) -> f32 {
     // SAFETY: `kernels` gives only what this machine can run.
-    cosine_of(unsafe { (kernels().f16.products)(a, b) }.map(f64::from))
+    cosine_of(unsafe { (kernels().f16.products)(a, b) })
 }
 
 /// The inner product of two i8 vectors, modulo 2^32: exact up to 131,071 dims.
@@ -70,7 +70,7 @@ pub fn l2_squared_i8(a: &[i8], b: &[i8]) -> i32 {
 pub fn cosine_i8(a: &[i8], b: &[i8]) -> f32 {
     let both = a.len().min(b.len());
     let (a, b) = (&a[..both], &b[..both]);
-    cosine_of([dot_i8(a, b), dot_i8(a, a), dot_i8(b, b)].map(f64::from))
+    cosine_of([dot_i8(a, b), dot_i8(a, a), dot_i8(b, b)].map(|sum| sum as f32))
 }
 
 /// The number of differing bits.
@@ -128,8 +128,7 @@ macro_rules! scans {
     ($($doc:literal $rows:ident $gather:ident $kernels:ident . $rows_kernel:ident $gather_kernel:ident $row:ty;)*) => {$(
         #[doc = concat!($doc, " of `query` and every row of `matrix` (`[out.len(), query.len()]`, row after row).")]
         ///
-        /// Several rows at a time, the next ones being fetched: the inner loop of an exhaustive search. A row's result is the same
-        /// as that of the function for one pair, bit for bit.
+        /// The inner loop of an exhaustive search. A row's result is the same as that of the function for one pair, bit for bit.
         ///
         /// # Panics
         /// If the matrix has another shape.
@@ -141,7 +140,8 @@ macro_rules! scans {
 
         #[doc = concat!($doc, " of `query` and the rows `ids` of `matrix` (`[any, query.len()]`), in the order of `ids`.")]
         ///
-        /// The rows of the next few ids are fetched while the current ones are computed: the inner loop of a graph search.
+        /// The rows of the next few ids are fetched while the current ones are computed: the inner loop of a graph search. Results
+        /// are the same as those of the function for one pair, bit for bit.
         ///
         /// # Panics
         /// If a row is outside the matrix, or `out` is not as long as `ids`.

@@ -42,14 +42,24 @@ pub fn products<Q: Value, R: Value>(a: &[Q], b: &[R]) -> [f32; 3] {
 
 /// The cosine; 0 if either vector has no length.
 pub fn cosine<Q: Value, R: Value>(a: &[Q], b: &[R]) -> f32 {
-    cosine_of(products(a, b).map(f64::from))
+    cosine_of(products(a, b))
 }
 
-/// The cosine from `[a·b, a·a, b·b]`. In f64, since the product of two squared lengths easily leaves the range of f32.
-pub(super) fn cosine_of([ab, aa, bb]: [f64; 3]) -> f32 {
-    let norms = (aa * bb).sqrt();
+/// The cosine from `[a·b, a·a, b·b]`.
+#[inline]
+pub(super) fn cosine_of([ab, aa, bb]: [f32; 3]) -> f32 {
+    let squared = aa * bb;
+    if squared.is_normal() {
+        return ab / squared.sqrt();
+    }
+    // The product of two squared lengths easily leaves the range of f32 where the lengths do not.
+    let norms = (f64::from(aa) * f64::from(bb)).sqrt();
     // Not `norms > 0`: NaN has to come through.
-    if norms == 0.0 { 0.0 } else { (ab / norms) as f32 }
+    if norms == 0.0 {
+        0.0
+    } else {
+        (f64::from(ab) / norms) as f32
+    }
 }
 
 /// [`dot`] of the query with each row.
