@@ -1,8 +1,8 @@
-//! AVX-512: f32 and f16 need F, BW and VL; i8 needs VNNI and bits need VPOPCNTDQ besides (all there from Ice Lake and Zen 4 on).
+//! AVX-512: f32 needs F, BW and VL; i8 needs VNNI and bits need VPOPCNTDQ besides (all there from Ice Lake and Zen 4 on).
+//!
+//! f16 stays with AVX2: widening into 512-bit registers took 1.2 times as long on Zen 4 (`bench/distances f16`).
 
 use std::arch::x86_64::*;
-
-use half::f16;
 
 use super::dispatch::Kernels;
 use super::loops::{Lanes, Load, float_kernels};
@@ -67,35 +67,14 @@ impl Load<f32> for Zmm {
     }
 }
 
-impl Load<f16> for Zmm {
-    #[inline(always)]
-    unsafe fn load(at: *const f16) -> Self {
-        // SAFETY: see above.
-        unsafe { Self(_mm512_cvtph_ps(_mm256_loadu_si256(at.cast()))) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_part(at: *const f16, count: usize) -> Self {
-        // SAFETY: see above; masked-out lanes are not read.
-        unsafe {
-            Self(_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(
-                (1 << count) - 1,
-                at.cast(),
-            )))
-        }
-    }
-}
-
 // 4 rows x 4 chains: 16 of the 32 registers.
 float_kernels!("avx512f,avx512bw,avx512vl", Zmm, 4);
 
-/// The f32 and f16 kernels of this file, and those of `lesser` for i8 and bits.
+/// The f32 kernels of this file, and those of `lesser` for the rest.
 pub(super) const fn over(lesser: Kernels) -> Kernels {
     Kernels {
         name: "avx512",
         f32: float_kernels::table(),
-        f16: float_kernels::table(),
-        mixed: float_kernels::table(),
         ..lesser
     }
 }
