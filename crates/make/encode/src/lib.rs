@@ -1,5 +1,6 @@
 //! Text to vectors: sentence-transformers directories and static models.
 
+mod compact;
 mod directory;
 mod error;
 mod model;
@@ -7,6 +8,7 @@ mod options;
 mod safetensors;
 mod static_model;
 
+pub use compact::write_compact;
 pub use error::{Error, Result};
 pub use model::Model;
 pub use options::{Options, Task};

@@ -1,9 +1,10 @@
 //! A loaded model: the modules of a directory, run in order.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kokeshi_core::{Embeddings, Metric};
+use rayon::prelude::*;
 
 use crate::directory::{self, Kind};
 use crate::error::{Error, Result};
@@ -14,7 +15,7 @@ use crate::static_model::StaticModel;
 #[derive(Clone)]
 pub struct Model {
     id: String,
-    input: Option<Arc<Input>>,
+    input: Arc<Input>,
 }
 
 /// The first module: what turns texts into vectors.
@@ -33,7 +34,7 @@ impl Model {
         match modules.first() {
             Some(first) if first.kind == Kind::StaticEmbedding => Ok(Self {
                 id: path_or_id.into(),
-                input: Some(Arc::new(Input::Static(StaticModel::load(&first.folder)?))),
+                input: Arc::new(Input::Static(StaticModel::load(&first.folder)?)),
             }),
             _ => Err(Error::model(root, "transformers are not supported yet")),
         }
@@ -41,10 +42,12 @@ impl Model {
 
     /// The small static model that is part of the program.
     pub fn compiled_in() -> Self {
-        Self {
+        static MODEL: OnceLock<Model> = OnceLock::new();
+        let model = MODEL.get_or_init(|| Self {
             id: "kokeshi-static".into(),
-            input: None,
-        }
+            input: Arc::new(Input::Static(StaticModel::compiled_in())),
+        });
+        model.clone()
     }
 
     /// What it was loaded from, or `kokeshi-static`.
@@ -54,15 +57,14 @@ impl Model {
 
     /// A checksum over weights, tokenizer and configuration: two models with the same fingerprint give the same vectors.
     pub fn fingerprint(&self) -> String {
-        String::new()
+        let Input::Static(model) = self.input.as_ref();
+        format!("{:016x}", model.fingerprint())
     }
 
     /// The width of its vectors at full size.
     pub fn dims(&self) -> usize {
-        match self.input.as_deref() {
-            Some(Input::Static(model)) => model.dims(),
-            None => 256,
-        }
+        let Input::Static(model) = self.input.as_ref();
+        model.dims()
     }
 
     /// How many layers can be run; 0 for a static model.
@@ -85,27 +87,37 @@ impl Model {
     /// # Errors
     /// [`Error::Request`] if the model has no such prompt or size.
     pub fn encode<T: AsRef<str> + Sync>(&self, texts: &[T], options: &Options) -> Result<Embeddings> {
-        let _ = options;
-        let mut values = vec![0.0; texts.len() * self.dims()];
-        if let Some(Input::Static(model)) = self.input.as_deref() {
-            let mut encoding = kokeshi_tokens::Encoding::default();
-            for (text, out) in texts.iter().zip(values.chunks_exact_mut(self.dims().max(1))) {
-                model.encode(text.as_ref(), &mut encoding, out);
+        let Input::Static(model) = self.input.as_ref();
+        let width = model.dims();
+        let dims = match options.size.dims {
+            Some(dims) if dims == 0 || dims > width => {
+                return Err(Error::Request(format!(
+                    "the model {} has {width} dims, asked for {dims}",
+                    self.id
+                )));
             }
-        }
-        Ok(Embeddings::from_vec(values, self.dims())?)
+            dims => dims.unwrap_or(width),
+        };
+        let mut values = vec![0.0; texts.len() * dims];
+        texts
+            .par_iter()
+            .zip(values.par_chunks_exact_mut(dims))
+            .for_each_init(
+                || (kokeshi_tokens::Encoding::default(), vec![0.0; width]),
+                |(encoding, pooled), (text, out)| {
+                    model.encode(text.as_ref(), encoding, pooled);
+                    out.copy_from_slice(&pooled[..dims]);
+                    if options.normalize != Some(false) {
+                        kokeshi_core::distance::normalize(out);
+                    }
+                },
+            );
+        Ok(Embeddings::from_vec(values, dims)?)
     }
 
     /// Byte ranges of the tokens of `text`, in order, special tokens left out, not cut at `max_tokens`.
     pub fn token_ranges(&self, text: &str) -> Vec<std::ops::Range<usize>> {
-        let mut encoding = kokeshi_tokens::Encoding::default();
-        if let Some(Input::Static(model)) = self.input.as_deref() {
-            model.tokenizer().encode(text, false, None, &mut encoding);
-        }
-        encoding
-            .ranges
-            .iter()
-            .map(|(start, end)| *start as usize..*end as usize)
-            .collect()
+        let Input::Static(model) = self.input.as_ref();
+        model.token_ranges(text)
     }
 }
