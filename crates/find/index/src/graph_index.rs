@@ -106,6 +106,7 @@ impl Index for GraphIndex {
     fn search(&self, query: &[f32], k: usize, effort: Effort, filter: Option<&Bitmap>) -> Result<Found> {
         let query = Query::new(query, self.metric(), self.dims())?;
         let (covered, rows) = (self.graph.nodes(), self.len());
+        let k = k.min(rows);
         let matches = filter.map_or(covered, |filter| count(filter, 0..covered));
         let mut best = TopK::new(k);
         let mut cost = Cost::default();
@@ -116,7 +117,7 @@ impl Index for GraphIndex {
         };
         if let Some(length) = length.filter(|_| k > 0) {
             let selectivity = matches as f64 / covered.max(1) as f64;
-            let (length, nodes) = plan(length, k, selectivity);
+            let (length, nodes) = plan(length.min(covered), k, selectivity);
             let walk = nodes * DISTANCES_PER_NODE * WALK_PER_SCAN;
             if walk < matches as f64 {
                 let gate = filter.map(|filter| (filter, matches));

@@ -33,12 +33,27 @@ impl Query {
         Ok(Self { values, metric })
     }
 
-    /// The score of a row: larger is better. Rows of a cosine index have unit length, so that their cosine is the inner product.
+    /// The scores of the rows `ids`: larger is better. Rows of a cosine index have unit length, so that their cosine is the inner
+    /// product.
     #[inline]
-    pub fn score(&self, row: &[f32]) -> f32 {
+    pub fn scores(&self, vectors: &Vectors, ids: &[u32], out: &mut [f32]) {
         match self.metric {
-            Metric::Cosine | Metric::Dot => distance::dot(&self.values, row),
-            Metric::L2 => -distance::l2_squared(&self.values, row),
+            Metric::Cosine | Metric::Dot => vectors.dots(&self.values, ids, out),
+            Metric::L2 => {
+                vectors.l2_squares(&self.values, ids, out);
+                out.iter_mut().for_each(|value| *value = -*value);
+            }
+        }
+    }
+
+    /// The scores of rows that lie one after the other.
+    pub fn scores_run(&self, run: &[f32], out: &mut [f32]) {
+        match self.metric {
+            Metric::Cosine | Metric::Dot => distance::dot_rows(&self.values, run, out),
+            Metric::L2 => {
+                distance::l2_squared_rows(&self.values, run, out);
+                out.iter_mut().for_each(|value| *value = -*value);
+            }
         }
     }
 }
@@ -87,13 +102,28 @@ impl<'a> Space<'a> {
     /// The squared distance of rows `a` and `b`.
     #[inline]
     pub fn between(&self, a: u32, b: u32) -> f32 {
-        let (row, other) = (self.vectors.row(a), self.vectors.row(b));
+        let mut out = [0.0];
+        self.distances(a, &[b], &mut out);
+        out[0]
+    }
+
+    /// The squared distances of row `a` and the rows `ids`.
+    #[inline]
+    pub fn distances(&self, a: u32, ids: &[u32], out: &mut [f32]) {
+        let row = self.vectors.row(a);
         match self.metric {
-            Metric::L2 => distance::l2_squared(row, other),
-            Metric::Cosine => (2.0 - 2.0 * distance::dot(row, other)).max(0.0),
+            Metric::L2 => self.vectors.l2_squares(row, ids, out),
+            Metric::Cosine => {
+                self.vectors.dots(row, ids, out);
+                out.iter_mut()
+                    .for_each(|value| *value = (2.0 - 2.0 * *value).max(0.0));
+            }
             Metric::Dot => {
-                let lifted = self.lift[a as usize] * self.lift[b as usize];
-                (2.0 * (self.radius - distance::dot(row, other) - lifted)).max(0.0)
+                self.vectors.dots(row, ids, out);
+                for (value, &id) in out.iter_mut().zip(ids) {
+                    let lifted = self.lift[a as usize] * self.lift[id as usize];
+                    *value = (2.0 * (self.radius - *value - lifted)).max(0.0);
+                }
             }
         }
     }

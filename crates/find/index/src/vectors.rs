@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kokeshi_core::{Embeddings, Error, Result};
+use kokeshi_core::{Embeddings, Error, Result, distance};
 
 /// Rows `0..rows()`, kept as an append-only list of segments. Cloning shares the segments.
 ///
@@ -106,6 +106,52 @@ impl Vectors {
         let end = (until - start).min(segment.rows());
         &segment.as_slice()[(from - start) * self.dims..end * self.dims]
     }
+}
+
+/// How many rows ahead of the one being compared are called for when rows are in several segments.
+const AHEAD: usize = 3;
+
+impl Vectors {
+    /// The inner product of `query` and each of the rows `ids`.
+    #[inline]
+    pub(crate) fn dots(&self, query: &[f32], ids: &[u32], out: &mut [f32]) {
+        match &self.segments[..] {
+            [only] => distance::dot_gather(query, only.as_slice(), ids, out),
+            _ => self.each(ids, out, |row| distance::dot(query, row)),
+        }
+    }
+
+    /// The squared Euclidean distance of `query` and each of the rows `ids`.
+    #[inline]
+    pub(crate) fn l2_squares(&self, query: &[f32], ids: &[u32], out: &mut [f32]) {
+        match &self.segments[..] {
+            [only] => distance::l2_squared_gather(query, only.as_slice(), ids, out),
+            _ => self.each(ids, out, |row| distance::l2_squared(query, row)),
+        }
+    }
+
+    fn each(&self, ids: &[u32], out: &mut [f32], compare: impl Fn(&[f32]) -> f32) {
+        for (at, (&id, out)) in ids.iter().zip(out).enumerate() {
+            if let Some(&later) = ids.get(at + AHEAD) {
+                prefetch(self.row(later));
+            }
+            *out = compare(self.row(id));
+        }
+    }
+}
+
+/// Asks the processor to fetch a row.
+#[inline]
+fn prefetch(row: &[f32]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in row.chunks(16) {
+        // SAFETY: prefetching has no effect on memory and SSE is part of x86-64.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = row;
 }
 
 impl From<Embeddings> for Vectors {

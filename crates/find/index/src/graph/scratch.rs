@@ -37,8 +37,9 @@ pub(crate) struct Scratch {
     /// Nodes still to expand, nearest first, and the best matches, worst first: for filtered search.
     pub open: BinaryHeap<Reverse<Near>>,
     pub matches: BinaryHeap<Near>,
-    /// New neighbours of the node being expanded.
+    /// New neighbours of the node being expanded, and their distances.
     pub fresh: Vec<u32>,
+    pub distances: Vec<f32>,
     seen: Vec<u64>,
     /// Which words of `seen` may be non-zero.
     touched: Vec<u32>,

@@ -16,10 +16,8 @@ use crate::space::{Query, Space};
 
 /// What is searched for.
 pub(crate) trait Target {
-    /// How far row `id` is; only the order matters.
-    fn distance(&self, id: u32) -> f32;
-    /// Says that row `id` is needed soon.
-    fn expect(&self, id: u32);
+    /// How far the rows `ids` are; only the order matters.
+    fn distances(&self, ids: &[u32], out: &mut [f32]);
 }
 
 /// A query: distances are negative scores.
@@ -30,13 +28,9 @@ pub(crate) struct ToQuery<'a> {
 
 impl Target for ToQuery<'_> {
     #[inline]
-    fn distance(&self, id: u32) -> f32 {
-        -self.query.score(self.vectors.row(id))
-    }
-
-    #[inline]
-    fn expect(&self, id: u32) {
-        prefetch(self.vectors.row(id));
+    fn distances(&self, ids: &[u32], out: &mut [f32]) {
+        self.query.scores(self.vectors, ids, out);
+        out.iter_mut().for_each(|value| *value = -*value);
     }
 }
 
@@ -48,13 +42,8 @@ pub(crate) struct ToRow<'a> {
 
 impl Target for ToRow<'_> {
     #[inline]
-    fn distance(&self, id: u32) -> f32 {
-        self.space.between(self.row, id)
-    }
-
-    #[inline]
-    fn expect(&self, id: u32) {
-        prefetch(self.space.vectors.row(id));
+    fn distances(&self, ids: &[u32], out: &mut [f32]) {
+        self.space.distances(self.row, ids, out);
     }
 }
 
@@ -93,11 +82,7 @@ pub(crate) fn nearest(
         distances: 1,
         expanded: 0,
     };
-    scratch.first_visit(graph.entry);
-    let first = Near {
-        distance: target.distance(graph.entry),
-        id: graph.entry,
-    };
+    let first = enter(scratch, graph, target);
     scratch.list.push((first, false));
     let mut at = 0;
     while at < scratch.list.len() {
@@ -112,14 +97,12 @@ pub(crate) fn nearest(
             scratch.expanded.push(near);
         }
         steps.expanded += 1;
-        steps.distances += fresh(scratch, graph.neighbours(near.id), target);
+        steps.distances += expand(scratch, graph, near.id, target);
         let mut next = at + 1;
         for index in 0..scratch.fresh.len() {
-            expect_after(&scratch.fresh, index, target);
-            let id = scratch.fresh[index];
             let near = Near {
-                distance: target.distance(id),
-                id,
+                distance: scratch.distances[index],
+                id: scratch.fresh[index],
             };
             let full = scratch.list.len() >= length;
             if full && scratch.list.last().is_some_and(|(last, _)| near >= *last) {
@@ -151,11 +134,7 @@ pub(crate) fn matching(
         distances: 1,
         expanded: 0,
     };
-    scratch.first_visit(graph.entry);
-    let first = Near {
-        distance: target.distance(graph.entry),
-        id: graph.entry,
-    };
+    let first = enter(scratch, graph, target);
     scratch.open.push(Reverse(first));
     if filter.contains(graph.entry) {
         scratch.matches.push(first);
@@ -173,20 +152,18 @@ pub(crate) fn matching(
             return (steps, false);
         }
         steps.expanded += 1;
-        steps.distances += fresh(scratch, graph.neighbours(near.id), target);
+        steps.distances += expand(scratch, graph, near.id, target);
         for index in 0..scratch.fresh.len() {
-            expect_after(&scratch.fresh, index, target);
-            let id = scratch.fresh[index];
             let near = Near {
-                distance: target.distance(id),
-                id,
+                distance: scratch.distances[index],
+                id: scratch.fresh[index],
             };
             let full = scratch.matches.len() >= length;
             if full && scratch.matches.peek().is_some_and(|worst| near >= *worst) {
                 continue;
             }
             scratch.open.push(Reverse(near));
-            if filter.contains(id) {
+            if filter.contains(near.id) {
                 scratch.matches.push(near);
                 if full {
                     scratch.matches.pop();
@@ -197,41 +174,27 @@ pub(crate) fn matching(
     (steps, true)
 }
 
-/// How many rows ahead of the one being compared are called for: enough to hide a cache miss behind the comparisons between.
-const AHEAD: usize = 3;
-
-/// Collects the neighbours that were not met before in `scratch.fresh`; returns how many.
+/// Leaves the neighbours of `node` that were not met before in `scratch.fresh` with their distances; returns how many.
 #[inline]
-fn fresh(scratch: &mut Scratch, neighbours: &[u32], target: &impl Target) -> usize {
+fn expand(scratch: &mut Scratch, graph: Walk, node: u32, target: &impl Target) -> usize {
     scratch.fresh.clear();
-    for &id in neighbours {
+    for &id in graph.neighbours(node) {
         if scratch.first_visit(id) {
-            if scratch.fresh.len() < AHEAD {
-                target.expect(id);
-            }
             scratch.fresh.push(id);
         }
     }
+    scratch.distances.resize(scratch.fresh.len(), 0.0);
+    target.distances(&scratch.fresh, &mut scratch.distances);
     scratch.fresh.len()
 }
 
-#[inline]
-fn expect_after(fresh: &[u32], index: usize, target: &impl Target) {
-    if let Some(&id) = fresh.get(index + AHEAD) {
-        target.expect(id);
+/// The entry with its distance, marked as met.
+fn enter(scratch: &mut Scratch, graph: Walk, target: &impl Target) -> Near {
+    scratch.first_visit(graph.entry);
+    let mut distance = [0.0];
+    target.distances(&[graph.entry], &mut distance);
+    Near {
+        distance: distance[0],
+        id: graph.entry,
     }
-}
-
-/// Asks the processor to fetch a row.
-#[inline]
-fn prefetch(row: &[f32]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in row.chunks(16) {
-        // SAFETY: prefetching has no effect on memory and SSE is part of x86-64.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast());
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = row;
 }

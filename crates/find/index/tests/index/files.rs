@@ -1,0 +1,119 @@
+//! Graphs on disk: the same after opening, and never trusted.
+
+use kokeshi_core::file::Writer;
+use kokeshi_core::{Metric, Silent};
+use kokeshi_index::{Effort, Graph, GraphConfig, GraphIndex, Index, Vectors};
+use std::io::Write;
+
+use crate::support::{Clustered, build};
+
+#[test]
+fn an_opened_graph_gives_the_same_hits_and_can_be_extended() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("graph.bin");
+    for metric in [Metric::Cosine, Metric::Dot, Metric::L2] {
+        let data = Clustered::new(2000, 16, 10, 20, 1);
+        let index = build(&data.rows, metric);
+        index.graph().save(&path).unwrap();
+        let mut opened = Graph::open(&path).unwrap();
+        assert_eq!(opened.config(), index.graph().config());
+        assert_eq!((opened.metric(), opened.dims()), (metric, 16));
+        let again = GraphIndex::new(opened.clone(), index.vectors().clone()).unwrap();
+        for query in data.queries.iter() {
+            let (a, b) = (
+                index.search(query, 10, Effort::List(30), None).unwrap(),
+                again.search(query, 10, Effort::List(30), None).unwrap(),
+            );
+            assert_eq!((a.hits, a.cost.distances), (b.hits, b.cost.distances));
+        }
+        let mut vectors = index.vectors().clone();
+        vectors
+            .push_segment(Clustered::new(100, 16, 10, 1, 2).rows)
+            .unwrap();
+        opened.extend(&vectors, &Silent).unwrap();
+        // Over the file that it was mapped from.
+        opened.save(&path).unwrap();
+        assert_eq!(Graph::open(&path).unwrap().nodes(), 2100);
+    }
+}
+
+#[test]
+fn an_empty_graph_can_be_saved_and_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("graph.bin");
+    let vectors = Vectors::new(7);
+    let graph = Graph::build(&vectors, Metric::L2, GraphConfig::default(), &Silent).unwrap();
+    graph.save(&path).unwrap();
+    assert_eq!(Graph::open(&path).unwrap().nodes(), 0);
+}
+
+#[test]
+fn a_damaged_file_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("graph-7.bin");
+    let data = Clustered::new(60, 8, 3, 1, 3);
+    build(&data.rows, Metric::Cosine).graph().save(&path).unwrap();
+    let good = std::fs::read(&path).unwrap();
+    let refused = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        let error = Graph::open(&path).unwrap_err().to_string();
+        assert!(error.contains("graph-7.bin"), "{error}");
+    };
+    for length in (0..good.len()).step_by(97).chain([good.len() - 1]) {
+        refused(&good[..length]);
+    }
+    for at in (0..good.len() * 8).step_by(131) {
+        let mut bad = good.clone();
+        bad[at / 8] ^= 1 << (at % 8);
+        refused(&bad);
+    }
+    let error = Graph::open(&folder.path().join("none.bin"))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("none.bin"), "{error}");
+}
+
+#[test]
+fn a_hostile_file_with_a_right_checksum_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hostile.bin");
+    // metric, dims, degree, list, alpha, nodes, entry, linked; seed follows.
+    let write = |fields: [u32; 8], places: &[u32]| {
+        let mut writer = Writer::create(&path, b"KKGRAPH\0", 1).unwrap();
+        let mut bytes: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
+        bytes.resize(64, 0);
+        bytes.extend(places.iter().flat_map(|place| place.to_le_bytes()));
+        writer.write_all(&bytes).unwrap();
+        writer.finish().unwrap();
+        Graph::open(&path)
+    };
+    let (none, alpha) = (u32::MAX, 1.2f32.to_bits());
+    let good = [0, 2, 4, 10, alpha, 2, 0, 2];
+    let places = [1, none, none, none, 0, none, none, none];
+    assert!(write(good, &places).is_ok());
+    for (field, value) in [
+        (0, 3),
+        (2, 0),
+        (2, 8),
+        (2, u32::MAX),
+        (3, 0),
+        (4, f32::NAN.to_bits()),
+        (5, 1),
+        (5, u32::MAX),
+        (6, 2),
+        (6, none),
+        (7, 3),
+        (7, 0),
+    ] {
+        let mut fields = good;
+        fields[field] = value;
+        let error = write(fields, &places).unwrap_err().to_string();
+        assert!(error.contains("hostile.bin"), "field {field}: {error}");
+    }
+    let error = write(good, &[2, none, none, none, 0, none, none, none]).unwrap_err();
+    assert!(
+        error.to_string().contains("neighbour 2 is not one of 2 nodes"),
+        "{error}"
+    );
+    assert!(write(good, &places[..7]).is_err());
+}
