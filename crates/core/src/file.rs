@@ -56,15 +56,15 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
 }
 
 /// A file beside `target` that takes its place when it is published, and is removed when it is not.
-struct Temporary {
-    file: std::fs::File,
+pub(crate) struct Temporary {
+    pub(crate) file: std::fs::File,
     path: PathBuf,
     target: PathBuf,
     published: bool,
 }
 
 impl Temporary {
-    fn create(target: &Path) -> Result<Self> {
+    pub(crate) fn create(target: &Path) -> Result<Self> {
         /// Tells apart the temporary files of one process.
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut name = target.file_name().unwrap_or_default().to_os_string();
@@ -86,7 +86,7 @@ impl Temporary {
         })
     }
 
-    fn publish(mut self) -> Result<()> {
+    pub(crate) fn publish(mut self) -> Result<()> {
         self.file.sync_all().map_err(Error::io(&self.target))?;
         std::fs::rename(&self.path, &self.target).map_err(Error::io(&self.target))?;
         self.published = true;
