@@ -205,3 +205,86 @@ impl Embeddings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mapped(values: &[f32], dims: usize) -> (tempfile::TempDir, Embeddings) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npy");
+        crate::npy::write(&path, &Embeddings::from_vec(values.to_vec(), dims).unwrap()).unwrap();
+        let matrix = crate::npy::open(&path).unwrap();
+        (folder, matrix)
+    }
+
+    #[test]
+    fn writing_to_a_mapped_matrix_changes_a_copy_and_not_the_file() {
+        let (folder, mut matrix) = mapped(&[3.0, 4.0, 0.0, 2.0], 2);
+        let shared = matrix.clone();
+        matrix.normalize();
+        matrix.push(&[1.0, 0.0]).unwrap();
+        assert_eq!(matrix.as_slice(), [0.6, 0.8, 0.0, 1.0, 1.0, 0.0]);
+        assert_eq!(shared.as_slice(), [3.0, 4.0, 0.0, 2.0]);
+        let again = crate::npy::open(&folder.path().join("a.npy")).unwrap();
+        assert_eq!(again.into_vec(), [3.0, 4.0, 0.0, 2.0]);
+    }
+
+    #[test]
+    fn rows_and_prefixes_are_cut_out() {
+        let (_folder, matrix) = mapped(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3);
+        assert_eq!(
+            matrix.iter().collect::<Vec<_>>(),
+            [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+        );
+        assert_eq!(matrix.prefix(2).unwrap().as_slice(), [1.0, 2.0, 4.0, 5.0]);
+        let error = matrix.prefix(4).unwrap_err().to_string();
+        assert_eq!(error, "a prefix: expected 4 dimensions, found 3");
+    }
+
+    #[test]
+    fn other_widths_are_refused() {
+        assert!(Embeddings::from_vec(vec![1.0; 5], 2).is_err());
+        assert!(Embeddings::from_vec(vec![1.0; 5], 0).is_err());
+        let mut matrix = Embeddings::new(2);
+        assert!(matrix.is_empty());
+        let error = matrix.push(&[1.0]).unwrap_err().to_string();
+        assert_eq!(error, "a row: expected 2 dimensions, found 1");
+    }
+
+    #[test]
+    fn the_first_value_that_is_not_finite_is_named() {
+        let mut matrix = Embeddings::from_vec(vec![0.0; 6], 3).unwrap();
+        matrix.check_finite("queries").unwrap();
+        matrix.as_mut_slice()[4] = f32::INFINITY;
+        let error = matrix.check_finite("queries").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "queries: row 1 holds a value that is not finite, at column 1"
+        );
+    }
+
+    #[test]
+    fn a_view_of_a_map_stays_inside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("raw");
+        std::fs::write(&path, [0; 64]).unwrap();
+        // SAFETY: nobody else knows the file.
+        let map = unsafe { memmap2::Mmap::map(&std::fs::File::open(&path).unwrap()) }.unwrap();
+        let map = Arc::new(map);
+        let view = |start, len, dims| Embeddings::from_map(map.clone(), start, len, dims);
+        assert_eq!(view(0, 16, 4).unwrap().rows(), 4);
+        assert_eq!(view(32, 8, 8).unwrap().rows(), 1);
+        for (start, len, dims) in [
+            (0, 17, 17),
+            (4, 16, 4),
+            (2, 4, 4),
+            (0, 5, 4),
+            (0, 4, 0),
+            (usize::MAX, 1, 1),
+            (0, usize::MAX, 1),
+        ] {
+            assert!(view(start, len, dims).is_err(), "{start} {len} {dims}");
+        }
+    }
+}

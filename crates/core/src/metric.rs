@@ -24,6 +24,22 @@ impl Metric {
             Self::L2 => -distance::l2_squared(a, b),
         }
     }
+
+    /// The scores of every row of `matrix` (`[out.len(), query.len()]`), the same as [`Metric::score`] gives one by one. For rows
+    /// of unit length, [`Metric::Dot`] ranks as [`Metric::Cosine`] does and takes half the time.
+    ///
+    /// # Panics
+    /// If the matrix has another shape.
+    pub fn score_rows(self, query: &[f32], matrix: &[f32], out: &mut [f32]) {
+        match self {
+            Self::Cosine => distance::cosine_rows(query, matrix, out),
+            Self::Dot => distance::dot_rows(query, matrix, out),
+            Self::L2 => {
+                distance::l2_squared_rows(query, matrix, out);
+                out.iter_mut().for_each(|distance| *distance = -*distance);
+            }
+        }
+    }
 }
 
 impl std::str::FromStr for Metric {
@@ -40,5 +56,39 @@ impl std::str::FromStr for Metric {
                 found: other.into(),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearer_vector_scores_higher_under_every_metric() {
+        let (query, near, far) = ([1.0, 0.5, 0.0], [0.9, 0.6, 0.1], [-0.5, 0.2, 0.9]);
+        for metric in [Metric::Cosine, Metric::Dot, Metric::L2] {
+            assert!(
+                metric.score(&query, &near) > metric.score(&query, &far),
+                "{metric:?}"
+            );
+            let mut scores = [0.0; 2];
+            metric.score_rows(&query, &[near, far].concat(), &mut scores);
+            assert_eq!(scores, [metric.score(&query, &near), metric.score(&query, &far)]);
+        }
+    }
+
+    #[test]
+    fn names_are_read_as_serde_writes_them() {
+        for metric in [Metric::Cosine, Metric::Dot, Metric::L2] {
+            let json = serde_json::to_string(&metric).unwrap();
+            assert_eq!(json.trim_matches('"').parse::<Metric>().unwrap(), metric);
+        }
+        assert!(
+            "manhattan"
+                .parse::<Metric>()
+                .unwrap_err()
+                .to_string()
+                .contains("cosine, dot or l2")
+        );
     }
 }

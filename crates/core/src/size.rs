@@ -87,3 +87,51 @@ impl std::str::FromStr for Size {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_read_back() {
+        let parts = [None, Some(1), Some(128)];
+        for layers in parts {
+            for dims in parts {
+                for bits in parts {
+                    let size = Size { layers, dims, bits };
+                    assert_eq!(size.to_string().parse::<Size>().unwrap(), size, "{size}");
+                }
+            }
+        }
+        assert_eq!("*".parse::<Size>().unwrap(), Size::FULL);
+    }
+
+    #[test]
+    fn other_texts_are_refused_and_quoted() {
+        for text in [
+            "",
+            "x",
+            "0",
+            "6x0",
+            "-1",
+            "6x128x1x1",
+            "6 x 128",
+            "1e3",
+            "six",
+            "99999999999999999999",
+        ] {
+            let error = text.parse::<Size>().unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("{text:?}")) && error.contains("6x128x1"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn json_leaves_out_what_is_not_given() {
+        let json = serde_json::to_string(&Size::dims(64)).unwrap();
+        assert_eq!(json, r#"{"dims":64}"#);
+        assert_eq!(serde_json::from_str::<Size>(&json).unwrap(), Size::dims(64));
+    }
+}

@@ -1,5 +1,7 @@
 //! The best k of a stream.
 
+use std::cmp::Ordering;
+
 /// A row number and its score; larger is better.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scored {
@@ -99,7 +101,88 @@ impl TopK {
     /// The kept entries, best first.
     pub fn into_sorted(mut self) -> Vec<Scored> {
         self.heap
-            .sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
+            .sort_unstable_by(|&a, &b| match (before(a, b), before(b, a)) {
+                (true, _) => Ordering::Less,
+                (_, true) => Ordering::Greater,
+                _ => Ordering::Equal,
+            });
         self.heap
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Seed;
+
+    /// What [`TopK`] should keep, by sorting everything.
+    fn sorted(mut entries: Vec<Scored>, k: usize) -> Vec<Scored> {
+        entries.retain(|entry| !entry.score.is_nan());
+        entries.sort_by(|a, b| b.score.partial_cmp(&a.score).unwrap().then(a.id.cmp(&b.id)));
+        entries.truncate(k);
+        entries
+    }
+
+    fn random(seed: &mut Seed) -> Vec<Scored> {
+        let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0];
+        (0..seed.below(300) as u32)
+            .map(|id| {
+                // Few different scores, so that there are ties.
+                let score = match seed.below(10) {
+                    0 => special[seed.below(special.len())],
+                    _ => seed.below(20) as f32 - 10.0,
+                };
+                Scored { id, score }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn keeps_what_sorting_everything_would_keep_in_any_order_of_pushes() {
+        let mut seed = Seed(3);
+        for _ in 0..500 {
+            let mut entries = random(&mut seed);
+            let k = seed.below(40);
+            let expected = sorted(entries.clone(), k);
+            seed.shuffle(&mut entries);
+            let mut best = TopK::new(k);
+            for entry in &entries {
+                best.push(entry.id, entry.score);
+            }
+            assert_eq!(
+                (best.len(), best.is_empty()),
+                (expected.len(), expected.is_empty())
+            );
+            assert_eq!(best.into_sorted(), expected);
+        }
+    }
+
+    #[test]
+    fn merging_parts_gives_the_same_as_one_stream() {
+        let mut seed = Seed(4);
+        for _ in 0..200 {
+            let entries = random(&mut seed);
+            let k = 1 + seed.below(40);
+            let mut best = TopK::new(k);
+            for part in entries.chunks(1 + seed.below(100)) {
+                let mut own = TopK::new(k);
+                part.iter().for_each(|entry| own.push(entry.id, entry.score));
+                best.merge(own);
+            }
+            assert_eq!(best.into_sorted(), sorted(entries, k));
+        }
+    }
+
+    #[test]
+    fn the_threshold_is_what_a_new_entry_has_to_beat() {
+        let mut best = TopK::new(2);
+        assert_eq!(best.threshold(), f32::NEG_INFINITY);
+        best.push(0, 1.0);
+        assert_eq!(best.threshold(), f32::NEG_INFINITY);
+        best.push(1, 3.0);
+        assert_eq!(best.threshold(), 1.0);
+        best.push(2, 2.0);
+        assert_eq!(best.threshold(), 2.0);
+        assert_eq!(TopK::new(0).threshold(), f32::INFINITY);
     }
 }

@@ -123,6 +123,17 @@ fn check_ids(dims: usize, values: usize, ids: &[u32], out: usize) {
     );
 }
 
+/// The cosine of `query` and every row of `matrix` (`[out.len(), query.len()]`). Rows of unit length need only [`dot_rows`].
+///
+/// # Panics
+/// If the matrix has another shape.
+pub fn cosine_rows(query: &[f32], matrix: &[f32], out: &mut [f32]) {
+    check_rows(query.len(), matrix.len(), out.len());
+    for (at, out) in out.iter_mut().enumerate() {
+        *out = cosine(query, &matrix[at * query.len()..][..query.len()]);
+    }
+}
+
 /// For each kind of row: the query against all rows, and against chosen rows.
 macro_rules! scans {
     ($($doc:literal $rows:ident $gather:ident $kernels:ident . $rows_kernel:ident $gather_kernel:ident $row:ty;)*) => {$(
