@@ -1,5 +1,10 @@
 //! NEON: every aarch64 machine. f16 is widened with integer instructions, since the intrinsics for it are not stable in Rust 1.90.
 
+#![allow(
+    unused_unsafe,
+    reason = "where a target has NEON by default, its intrinsics are safe to call"
+)]
+
 use std::arch::aarch64::*;
 
 use half::f16;
