@@ -12,7 +12,7 @@
 //! | [`size`] | [`Size`]: layers x dims x bits |
 //! | [`seed`] | [`Seed`]: every random choice starts from one |
 //! | [`progress`] | [`Progress`]: how long work reports what it has done |
-//! | [`file`] | checksummed, atomically written files |
+//! | [`mod@file`] | checksummed, atomically written files |
 //! | [`npy`] | NumPy arrays in and out, rows appended, memory-mapped |
 //! | [`safetensors`] | one matrix of a safetensors file |
 //! | [`vecs`] | `.fvecs` and `.bvecs`, in which benchmark data sets come |
