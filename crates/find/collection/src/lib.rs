@@ -1,5 +1,42 @@
 //! A collection: documents, attributes, words and vectors in one directory with one commit point.
+//!
+//! ```text
+//! my.kokeshi/
+//!   manifest.json             format version, model, schema                                (manifest.rs)
+//!   text/                     tantivy: words, attributes, stored documents; its commit is ours (state.rs, fields.rs)
+//!   vectors-<gen>-<seg>.npy   one row a passage, plain NumPy                               (writer.rs)
+//!   writer.lock               held by the one writer                                       (lock.rs)
+//! ```
 
+mod collection;
+mod cut;
+mod dates;
+mod embedder;
+mod error;
+mod facets;
+mod fields;
+mod filter;
+mod folder;
+mod fuse;
+mod highlight;
+mod known;
+mod lexical;
+mod lock;
+mod manifest;
+mod passages;
+mod query;
+mod schema;
+mod seal;
+mod snapshot;
+mod state;
 pub mod types;
+mod words;
+mod writer;
 
+pub use collection::{Collection, CreateOptions, OpenOptions};
+pub use cut::Calibration;
+pub use embedder::{Embedder, ModelEmbedder};
+pub use error::{Error, Result};
+pub use state::PassageOptions;
 pub use types::*;
+pub use writer::{Counts, Writer, WriterOptions};

@@ -1,0 +1,84 @@
+//! What a commit says about itself, kept in the payload of tantivy's commit: the one thing that makes a generation exist.
+
+use kokeshi_core::{Metric, Size};
+use kokeshi_sources::Schema;
+
+use crate::cut::Calibration;
+use crate::{Fusion, seal};
+
+/// How long texts are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PassageOptions {
+    /// The most tokens of a passage, title included.
+    pub tokens: usize,
+    /// How many tokens two neighbours share.
+    pub overlap: usize,
+}
+
+/// A file that a generation needs.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DataFile {
+    /// Its name in the collection's directory.
+    pub name: String,
+    /// How many rows it covers.
+    pub rows: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// XXH3 of its values (vectors) or its payload (graph).
+    pub checksum: u64,
+}
+
+/// One generation of a collection.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct State {
+    /// The number of the commit, from 0 (the empty collection).
+    pub generation: u64,
+    /// Attributes.
+    pub schema: Schema,
+    /// What the model is loaded from.
+    pub model: String,
+    /// The fingerprint of the model that made the vectors.
+    pub fingerprint: String,
+    /// The size at which it is used.
+    pub size: Size,
+    /// Width of the vectors.
+    pub dims: usize,
+    /// How they are compared.
+    pub metric: Metric,
+    /// How long texts are cut.
+    pub passages: PassageOptions,
+    /// How hybrid search joins its lists unless the request says otherwise.
+    #[serde(default)]
+    pub fusion: Fusion,
+    /// Vector files in row order.
+    pub vectors: Vec<DataFile>,
+    /// The graph over the first `rows` rows.
+    #[serde(default)]
+    pub graph: Option<DataFile>,
+    /// Documents that can be found.
+    pub documents: u64,
+    /// Their passages.
+    pub live: u64,
+    /// What scores of unrelated texts look like here.
+    #[serde(default)]
+    pub calibration: Option<Calibration>,
+}
+
+impl State {
+    /// Rows of the vector files, dead ones included.
+    pub fn rows(&self) -> u64 {
+        self.vectors.iter().map(|file| file.rows).sum()
+    }
+
+    /// As the payload of a commit.
+    pub fn to_payload(&self) -> Result<String, String> {
+        let json = serde_json::to_vec(self).map_err(|error| error.to_string())?;
+        String::from_utf8(seal::seal(&json)).map_err(|error| error.to_string())
+    }
+
+    /// From the payload of a commit.
+    pub fn from_payload(payload: &str) -> Result<Self, String> {
+        let json = seal::unseal(payload.as_bytes())?;
+        serde_json::from_slice(&json).map_err(|error| error.to_string())
+    }
+}
