@@ -190,8 +190,10 @@ fn parse(bytes: &[u8]) -> std::result::Result<(usize, usize, usize), String> {
     };
     if !field("descr").is_some_and(|value| value.starts_with("'<f4'")) {
         return Err(format!(
-            "expected f32 values ('<f4'), found {}",
-            field("descr").unwrap_or("no descr")
+            "expected f32 values ('<f4'; in NumPy: array.astype(\"<f4\")), found {}",
+            field("descr")
+                .and_then(|value| value.split([',', '\n']).next())
+                .unwrap_or("no descr")
         ));
     }
     if !field("fortran_order").is_some_and(|value| value.starts_with("False")) {
@@ -384,7 +386,7 @@ mod tests {
             ("{}", "no descr"),
         ] {
             let error = with(text);
-            assert!(error.contains(reason), "{text}: {error}");
+            assert!(error.contains(reason) && !error.contains('\n'), "{text}: {error}");
         }
         assert!(refused(b"PK\x03\x04 this is an npz").contains("not a .npy file"));
         assert!(refused(b"").contains("not a .npy file"));
