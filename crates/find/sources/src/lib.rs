@@ -21,6 +21,7 @@ mod plan;
 mod record;
 mod report;
 mod source;
+pub mod vectors;
 mod walk;
 
 pub use detected::{Detected, DetectedField, Input, Role};

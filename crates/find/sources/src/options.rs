@@ -50,6 +50,8 @@ pub struct SourceOptions {
     pub max_file_bytes: u64,
     /// What stdin holds.
     pub stdin: StdinMode,
+    /// Keep blank lines of [`crate::Format::Lines`] as empty documents, so that document numbers are line numbers.
+    pub keep_blank_lines: bool,
     /// Read every file as this format instead of looking at its name and first bytes.
     pub format: Option<Format>,
     /// How many rows are looked at to find fields and types, spread over the files.
@@ -69,6 +71,7 @@ impl Default for SourceOptions {
             max_line_bytes: 32 << 20,
             max_file_bytes: 64 << 20,
             stdin: StdinMode::Auto,
+            keep_blank_lines: false,
             format: None,
             sample_rows: 4000,
             hidden: false,

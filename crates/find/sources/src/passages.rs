@@ -32,7 +32,7 @@ enum Boundary {
 pub fn passages(text: &str, tokens: &[Range<usize>], size: PassageSize) -> Vec<Range<usize>> {
     let most = size.tokens.max(1);
     if tokens.len() <= most {
-        return vec![0..text.len()];
+        return std::iter::once(0..text.len()).collect();
     }
     let (starts, boundaries) = cuts(text, tokens);
     let overlap = size.overlap.min(most / 2);
@@ -262,7 +262,8 @@ mod tests {
             tokens: 2,
             overlap: 9,
         };
-        let tokens = [5..2, 900..1000, 0..3, 1..1, 3..4];
+        let backwards = Range { start: 5, end: 2 };
+        let tokens = [backwards, 900..1000, 0..3, 1..1, 3..4];
         let text = "日本語";
         let found = passages(text, &tokens, size);
         assert_eq!((found[0].start, found[found.len() - 1].end), (0, text.len()));

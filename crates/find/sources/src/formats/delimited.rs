@@ -19,6 +19,8 @@ pub(crate) struct Delimited {
     longest: usize,
     budget: Arc<AtomicU64>,
     delimiter: u8,
+    /// Rows end with CRLF: the library then places every row but the first a line too early, before the LF.
+    crlf: bool,
     ended: bool,
 }
 
@@ -69,6 +71,7 @@ impl Delimited {
             longest: context.options.max_line_bytes,
             budget,
             delimiter,
+            crlf: memchr::memchr(b'\n', &head).is_some_and(|end| head[..end].ends_with(b"\r")),
             ended: false,
         }
     }
@@ -76,9 +79,14 @@ impl Delimited {
     /// The next row into `self.row`; its line, or `None` at the end.
     fn read(&mut self) -> Result<Option<u64>, Problem> {
         self.budget.store(self.longest as u64, Ordering::Relaxed);
-        let before = self.rows.position().line();
+        let shift = u64::from(self.crlf && self.names.is_some());
+        let before = self.rows.position().line() + shift;
         match self.rows.read_byte_record(&mut self.row) {
-            Ok(true) => Ok(Some(self.row.position().map_or(before, csv::Position::line))),
+            Ok(true) => Ok(Some(
+                self.row
+                    .position()
+                    .map_or(before, |position| position.line() + shift),
+            )),
             Ok(false) => Ok(None),
             Err(error) => {
                 self.ended = true;

@@ -32,6 +32,8 @@ struct Column {
     name: Arc<str>,
     /// The row reader gives timestamps in nanoseconds as plain numbers.
     nanoseconds: bool,
+    /// No row may lack it, so that one that does comes from damaged pages.
+    required: bool,
 }
 
 impl Parquet {
@@ -52,10 +54,15 @@ impl Parquet {
             let metadata = reader.metadata().file_metadata();
             let rows = metadata.num_rows();
             let schema = metadata.schema();
+            // A file whose damage left nothing to sample has no wanted columns; reading them all finds the damage.
+            let all = !schema
+                .get_fields()
+                .iter()
+                .any(|field| wanted.is_none_or(|wanted| wanted(field.name())));
             let mut names = HashMap::new();
             let mut kept = Vec::new();
             for field in schema.get_fields() {
-                if wanted.is_some_and(|wanted| !wanted(field.name())) {
+                if !all && wanted.is_some_and(|wanted| !wanted(field.name())) {
                     continue;
                 }
                 kept.push(Arc::clone(field));
@@ -64,6 +71,7 @@ impl Parquet {
                     Column {
                         name: field.name().into(),
                         nanoseconds: is_nanoseconds(field),
+                        required: field.is_primitive() && !field.is_optional(),
                     },
                 );
             }
@@ -160,6 +168,7 @@ impl Reader for Parquet {
             self.count();
         }
         let mut fields = Vec::with_capacity(self.names.len());
+        let mut missing = None;
         for (name, field) in row.into_columns() {
             let Some(column) = self.names.get(&name) else {
                 continue;
@@ -168,7 +177,19 @@ impl Reader for Parquet {
                 (Value::Integer(nanoseconds), true) => Value::Instant(nanoseconds.div_euclid(1000)),
                 (value, _) => value,
             };
+            if value == Value::Null && column.required {
+                missing = Some(name);
+            }
             fields.push((Arc::clone(&column.name), value));
+        }
+        if let Some(name) = missing {
+            self.ended = true;
+            self.count();
+            let what = format!(
+                "expected row {} of {}, found damaged data (column {name:?} ends before it)",
+                self.row, self.rows_in_all
+            );
+            return Some(Err(Problem::file(self.row, what)));
         }
         Some(Ok(Record {
             fields,

@@ -149,6 +149,7 @@ pub(crate) struct PerLine {
     name: String,
     packing: Packing,
     longest: usize,
+    keep_blank: bool,
     replaced: u64,
     ended: bool,
 }
@@ -160,6 +161,7 @@ impl PerLine {
             name: context.name.into(),
             packing: context.packing,
             longest: context.options.max_line_bytes,
+            keep_blank: context.options.keep_blank_lines,
             replaced: 0,
             ended: false,
         }
@@ -179,7 +181,7 @@ impl Reader for PerLine {
                 }
             };
             let (text, replaced) = match line {
-                Line::Whole(bytes) if bytes.trim_ascii().is_empty() => continue,
+                Line::Whole(bytes) if !self.keep_blank && bytes.trim_ascii().is_empty() => continue,
                 Line::Whole(bytes) => lossy(bytes.to_vec()),
                 Line::TooLong(bytes) => {
                     let what = super::jsonl::too_long(bytes, self.longest);
