@@ -229,33 +229,36 @@ impl Plan {
             if value.is_empty() || (parts.id, parts.title, parts.text) == (None, None, None) {
                 continue;
             }
-            let described = value.describe();
-            let Some(text) = value_text(value) else {
-                let expected = if parts.id.is_some() {
-                    "an id: a string or number"
-                } else {
-                    "text"
-                };
-                misfits.push(Misfit {
-                    field: Arc::clone(&name),
-                    problem: format!("field {name:?}: expected {expected}, found {described}"),
-                });
-                continue;
+            let text = match value_text(value) {
+                Ok(text) => text,
+                Err(value) => {
+                    let expected = if parts.id.is_some() {
+                        "an id: a string or number"
+                    } else {
+                        "text"
+                    };
+                    let problem = format!("field {name:?}: expected {expected}, found {}", value.describe());
+                    misfits.push(Misfit { field: name, problem });
+                    continue;
+                }
             };
+            // Texts are long, and nearly always play one part: they are moved to the last one.
+            let is_title = parts
+                .title
+                .filter(|rank| title.as_ref().is_none_or(|(other, _)| rank <= other));
+            let is_id = parts
+                .id
+                .filter(|rank| id.as_ref().is_none_or(|(other, _)| rank <= other));
+            if let Some(rank) = is_title {
+                title = Some((rank, text.clone()));
+            }
+            if let Some(rank) = is_id {
+                id = Some((rank, text.clone()));
+            }
             if let Some(rank) = parts.text {
                 // Of a repeated name the last wins.
                 texts.retain(|(other, _)| *other != rank);
-                texts.push((rank, text.clone()));
-            }
-            if let Some(rank) = parts.title
-                && title.as_ref().is_none_or(|(other, _)| rank <= *other)
-            {
-                title = Some((rank, text.clone()));
-            }
-            if let Some(rank) = parts.id
-                && id.as_ref().is_none_or(|(other, _)| rank <= *other)
-            {
-                id = Some((rank, text));
+                texts.push((rank, text));
             }
         }
         texts.sort_by_key(|(rank, _)| *rank);
@@ -288,14 +291,15 @@ impl Plan {
 /// Longest id: it is a term of the word index, which bounds terms.
 const MAX_ID_BYTES: usize = 4096;
 
-/// As a string; a list of scalars as its values on lines of their own.
-fn value_text(value: Value) -> Option<String> {
+/// As a string; a list of scalars as its values on lines of their own; or the value back.
+fn value_text(value: Value) -> std::result::Result<String, Value> {
     match value {
         Value::List(values) => {
-            let lines: Option<Vec<_>> = values.into_iter().map(Value::into_string).collect();
-            Some(lines?.join("\n"))
+            let lines: Option<Vec<_>> = values.iter().map(|value| value.clone().into_string()).collect();
+            lines.map(|lines| lines.join("\n")).ok_or(Value::List(values))
         }
-        value => value.into_string(),
+        Value::Nested(what) => Err(Value::Nested(what)),
+        value => value.into_string().ok_or(Value::Null),
     }
 }
 
