@@ -14,7 +14,7 @@ const DEFAULT_LIST: usize = 64;
 const WALK_PER_SCAN: f64 = 3.0;
 /// Comparisons a node on the candidate list costs: it is expanded, and about this many of its neighbours were not met before.
 /// Measured like [`WALK_PER_SCAN`].
-const DISTANCES_PER_NODE: f64 = 12.0;
+const DISTANCES_PER_NODE: f64 = 15.0;
 
 /// A [`Graph`] with the [`Vectors`] it was built over, and any rows that were appended since.
 ///
