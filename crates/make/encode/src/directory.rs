@@ -111,6 +111,37 @@ fn undeclared(root: &Path) -> Vec<Listed> {
     modules
 }
 
+/// A checksum over the names and contents of the JSON and safetensors files of a model's folders.
+pub(crate) fn fingerprint(root: &Path, modules: &[Listed]) -> Result<u64> {
+    let mut folders: Vec<&Path> = modules.iter().map(|module| module.folder.as_path()).collect();
+    folders.push(root);
+    let mut files = std::collections::BTreeSet::new();
+    for folder in folders {
+        let entries = std::fs::read_dir(folder).map_err(kokeshi_core::Error::io(folder))?;
+        for entry in entries {
+            let path = entry.map_err(kokeshi_core::Error::io(folder))?.path();
+            let kind = path.extension().and_then(|kind| kind.to_str());
+            if matches!(kind, Some("json" | "safetensors")) && path.is_file() {
+                files.insert(path);
+            }
+        }
+    }
+    let mut sums = Vec::new();
+    for path in files {
+        let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+        let file = std::fs::File::open(&path).map_err(kokeshi_core::Error::io(&path))?;
+        let length = file.metadata().map_err(kokeshi_core::Error::io(&path))?.len();
+        sums.extend_from_slice(name.as_bytes());
+        sums.extend_from_slice(&length.to_le_bytes());
+        if length > 0 {
+            // SAFETY: Kokeshi never changes a model in place; a file that somebody else truncates meanwhile is outside our contract.
+            let map = unsafe { memmap2::Mmap::map(&file) }.map_err(kokeshi_core::Error::io(&path))?;
+            sums.extend_from_slice(&kokeshi_core::file::checksum(&map).to_le_bytes());
+        }
+    }
+    Ok(kokeshi_core::file::checksum(&sums))
+}
+
 /// Whether `path` names a place inside the directory it is relative to.
 fn is_inside(path: &str) -> bool {
     Path::new(path)

@@ -2,11 +2,17 @@
 
 mod compact;
 mod directory;
+mod encoder;
 mod error;
+mod family;
+mod heads;
 mod model;
 mod options;
+mod pooling;
+mod prompts;
 mod safetensors;
 mod static_model;
+mod transformer;
 
 pub use compact::write_compact;
 pub use error::{Error, Result};

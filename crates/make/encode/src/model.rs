@@ -1,26 +1,83 @@
 //! A loaded model: the modules of a directory, run in order.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use kokeshi_core::{Embeddings, Metric};
+use kokeshi_kernels::{Buffer, Level};
+use kokeshi_tokens::Encoding;
 use rayon::prelude::*;
 
 use crate::directory::{self, Kind};
+use crate::encoder::Scratch;
 use crate::error::{Error, Result};
+use crate::heads::{self, Head};
 use crate::options::Options;
+use crate::prompts::{self, Prompts};
 use crate::static_model::StaticModel;
+use crate::transformer::Transformer;
+
+/// A chunk has about this many tokens: enough that weights are read once for many rows, few enough that a chunk's values stay in the
+/// second-level cache. Measured with `examples/speed.rs`.
+const CHUNK_TOKENS: usize = 384;
+/// The fewest tokens a chunk is cut down to so that all threads have work.
+const LEAST_CHUNK_TOKENS: usize = 64;
+/// Texts of a static model in a chunk.
+const CHUNK_TEXTS: usize = 256;
 
 /// A loaded model. Cheap to clone, shared between threads.
 #[derive(Clone)]
 pub struct Model {
-    id: String,
-    input: Arc<Input>,
+    inner: Arc<Inner>,
 }
 
-/// The first module: what turns texts into vectors.
+struct Inner {
+    id: String,
+    fingerprint: u64,
+    input: Input,
+    heads: Vec<Head>,
+    dims: usize,
+    prompts: Prompts,
+    metric: Metric,
+    level: Level,
+}
+
+/// The first modules: what turns texts into vectors.
 enum Input {
-    Static(StaticModel),
+    Transformer(Box<Transformer>),
+    Static(Box<StaticModel>),
+}
+
+impl Input {
+    fn dims(&self) -> usize {
+        match self {
+            Self::Transformer(transformer) => transformer.dims(),
+            Self::Static(model) => model.dims(),
+        }
+    }
+}
+
+/// Memory of one thread.
+#[derive(Default)]
+struct Workspace {
+    encoder: Scratch,
+    encoding: Encoding,
+    pooled: Buffer,
+    spare: Buffer,
+}
+
+thread_local! {
+    static WORKSPACE: RefCell<Workspace> = RefCell::default();
+}
+
+/// What is asked of one call.
+struct Request<'a> {
+    prompt: &'a str,
+    skip: usize,
+    layers: usize,
+    dims: usize,
+    normalize: bool,
 }
 
 impl Model {
@@ -29,57 +86,107 @@ impl Model {
     /// # Errors
     /// [`Error::Model`] that names the file and what is wrong with it.
     pub fn load(path_or_id: &str) -> Result<Self> {
-        let root = Path::new(path_or_id);
-        let modules = directory::modules(root)?;
-        match modules.first() {
-            Some(first) if first.kind == Kind::StaticEmbedding => Ok(Self {
-                id: path_or_id.into(),
-                input: Arc::new(Input::Static(StaticModel::load(&first.folder)?)),
-            }),
-            _ => Err(Error::model(root, "transformers are not supported yet")),
-        }
+        Self::open(path_or_id, Path::new(path_or_id))
     }
 
     /// The small static model that is part of the program.
     pub fn compiled_in() -> Self {
         static MODEL: OnceLock<Model> = OnceLock::new();
-        let model = MODEL.get_or_init(|| Self {
-            id: "kokeshi-static".into(),
-            input: Arc::new(Input::Static(StaticModel::compiled_in())),
+        let model = MODEL.get_or_init(|| {
+            let model = StaticModel::compiled_in();
+            Self {
+                inner: Arc::new(Inner {
+                    id: "kokeshi-static".into(),
+                    fingerprint: model.fingerprint(),
+                    dims: model.dims(),
+                    input: Input::Static(Box::new(model)),
+                    heads: vec![Head::Normalize],
+                    prompts: Prompts::default(),
+                    metric: Metric::Cosine,
+                    level: Level::best(),
+                }),
+            }
         });
         model.clone()
     }
 
+    fn open(id: &str, root: &Path) -> Result<Self> {
+        let modules = directory::modules(root)?;
+        let settings = directory::read_optional(&root.join("config_sentence_transformers.json"))?;
+        let mut rest = modules.iter().peekable();
+        let input = match rest.next() {
+            Some(first) if first.kind == Kind::Transformer => {
+                let pooling = rest.next_if(|next| next.kind == Kind::Pooling);
+                let pooling = pooling.filter(|_| root.join("modules.json").is_file());
+                Input::Transformer(Box::new(Transformer::load(
+                    &first.folder,
+                    pooling.map(|module| module.folder.as_path()),
+                )?))
+            }
+            Some(first) if first.kind == Kind::StaticEmbedding => Input::Static(Box::new(StaticModel::load(&first.folder)?)),
+            _ => {
+                return Err(Error::model(
+                    &root.join("modules.json"),
+                    "expected a Transformer or StaticEmbedding module first",
+                ));
+            }
+        };
+        let mut dims = input.dims();
+        let mut heads = Vec::new();
+        for module in rest {
+            if let Some(head) = Head::load(module, dims)? {
+                dims = head.dims(dims);
+                heads.push(head);
+            }
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                id: id.into(),
+                fingerprint: directory::fingerprint(root, &modules)?,
+                input,
+                heads,
+                dims,
+                prompts: Prompts::load(&settings)?,
+                metric: prompts::metric(&settings)?,
+                level: Level::best(),
+            }),
+        })
+    }
+
     /// What it was loaded from, or `kokeshi-static`.
     pub fn id(&self) -> &str {
-        &self.id
+        &self.inner.id
     }
 
     /// A checksum over weights, tokenizer and configuration: two models with the same fingerprint give the same vectors.
     pub fn fingerprint(&self) -> String {
-        let Input::Static(model) = self.input.as_ref();
-        format!("{:016x}", model.fingerprint())
+        format!("{:016x}", self.inner.fingerprint)
     }
 
     /// The width of its vectors at full size.
     pub fn dims(&self) -> usize {
-        let Input::Static(model) = self.input.as_ref();
-        model.dims()
+        self.inner.dims
     }
 
     /// How many layers can be run; 0 for a static model.
     pub fn layers(&self) -> usize {
-        0
+        match &self.inner.input {
+            Input::Transformer(transformer) => transformer.layers(),
+            Input::Static(_) => 0,
+        }
     }
 
     /// The most tokens of a text it reads, special tokens included; `None`: no limit.
     pub fn max_tokens(&self) -> Option<usize> {
-        None
+        match &self.inner.input {
+            Input::Transformer(transformer) => Some(transformer.max_tokens()),
+            Input::Static(_) => None,
+        }
     }
 
     /// How its vectors are meant to be compared.
     pub fn metric(&self) -> Metric {
-        Metric::Cosine
+        self.inner.metric
     }
 
     /// Encodes texts, in order: `[texts, dims]`. Works in parallel over the texts.
@@ -87,37 +194,148 @@ impl Model {
     /// # Errors
     /// [`Error::Request`] if the model has no such prompt or size.
     pub fn encode<T: AsRef<str> + Sync>(&self, texts: &[T], options: &Options) -> Result<Embeddings> {
-        let Input::Static(model) = self.input.as_ref();
-        let width = model.dims();
-        let dims = match options.size.dims {
-            Some(dims) if dims == 0 || dims > width => {
-                return Err(Error::Request(format!(
-                    "the model {} has {width} dims, asked for {dims}",
-                    self.id
-                )));
-            }
-            dims => dims.unwrap_or(width),
-        };
-        let mut values = vec![0.0; texts.len() * dims];
-        texts
-            .par_iter()
-            .zip(values.par_chunks_exact_mut(dims))
-            .for_each_init(
-                || (kokeshi_tokens::Encoding::default(), vec![0.0; width]),
-                |(encoding, pooled), (text, out)| {
-                    model.encode(text.as_ref(), encoding, pooled);
-                    out.copy_from_slice(&pooled[..dims]);
-                    if options.normalize != Some(false) {
-                        kokeshi_core::distance::normalize(out);
-                    }
-                },
-            );
-        Ok(Embeddings::from_vec(values, dims)?)
+        let request = self.request(options)?;
+        match &self.inner.input {
+            Input::Transformer(transformer) => self.encode_tokens(transformer, texts, &request),
+            Input::Static(model) => self.encode_static(model, texts, &request),
+        }
     }
 
     /// Byte ranges of the tokens of `text`, in order, special tokens left out, not cut at `max_tokens`.
     pub fn token_ranges(&self, text: &str) -> Vec<std::ops::Range<usize>> {
-        let Input::Static(model) = self.input.as_ref();
-        model.token_ranges(text)
+        match &self.inner.input {
+            Input::Transformer(transformer) => transformer.token_ranges(text),
+            Input::Static(model) => model.token_ranges(text),
+        }
     }
+
+    fn request<'a>(&'a self, options: &'a Options) -> Result<Request<'a>> {
+        let prompt = self.inner.prompts.resolve(options)?;
+        let within = |asked: Option<usize>, most: usize, what: &str| match asked {
+            None => Ok(most),
+            Some(asked) if (1..=most).contains(&asked) => Ok(asked),
+            Some(asked) => Err(Error::Request(format!(
+                "the model {} has {most} {what}, asked for {asked}",
+                self.inner.id
+            ))),
+        };
+        Ok(Request {
+            prompt,
+            skip: match &self.inner.input {
+                Input::Transformer(transformer) => transformer.skipped(prompt),
+                Input::Static(_) => 0,
+            },
+            layers: within(options.size.layers, self.layers(), "layers")?,
+            dims: within(options.size.dims, self.inner.dims, "dims")?,
+            normalize: options.normalize.unwrap_or_else(|| {
+                // What the last module made unit length stays so when it is cut.
+                let cut = options.size.dims.is_some_and(|dims| dims < self.inner.dims);
+                cut && matches!(self.inner.heads.last(), Some(Head::Normalize))
+            }),
+        })
+    }
+
+    fn encode_tokens<T: AsRef<str> + Sync>(
+        &self,
+        transformer: &Transformer,
+        texts: &[T],
+        request: &Request<'_>,
+    ) -> Result<Embeddings> {
+        let tokens: Vec<Vec<u32>> = texts
+            .par_iter()
+            .map_init(Encoding::default, |encoding, text| {
+                transformer.tokenize(request.prompt, text.as_ref(), encoding)
+            })
+            .collect::<Result<_>>()?;
+        // Longest first, so that no thread starts a long chunk when the others are done; texts of a length together.
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|at| std::cmp::Reverse(tokens[*at].len()));
+        let sorted: Vec<&[u32]> = order.iter().map(|at| tokens[*at].as_slice()).collect();
+        let chunks = chunks(&sorted, rayon::current_num_threads());
+
+        let dims = request.dims;
+        let mut encoded = vec![0.0; texts.len() * dims];
+        let mut jobs = Vec::with_capacity(chunks.len());
+        let mut left = encoded.as_mut_slice();
+        for chunk in chunks {
+            let (out, rest) = left.split_at_mut(chunk.len() * dims);
+            jobs.push((chunk, out));
+            left = rest;
+        }
+        let run = |(chunk, out): (&[&[u32]], &mut [f32])| {
+            WORKSPACE.with_borrow_mut(|space| {
+                let (encoder, pooled) = (&mut space.encoder, &mut space.pooled);
+                transformer.encode(chunk, request.layers, request.skip, encoder, pooled);
+                self.finish(chunk.len(), request, pooled, &mut space.spare, out);
+            });
+        };
+        if jobs.len() == 1 {
+            jobs.into_iter().for_each(run);
+        } else {
+            jobs.into_par_iter().with_max_len(1).for_each(run);
+        }
+
+        let mut values = vec![0.0; encoded.len()];
+        for (row, at) in encoded.chunks_exact(dims).zip(&order) {
+            values[at * dims..][..dims].copy_from_slice(row);
+        }
+        Ok(Embeddings::from_vec(values, dims)?)
+    }
+
+    fn encode_static<T: AsRef<str> + Sync>(
+        &self,
+        model: &StaticModel,
+        texts: &[T],
+        request: &Request<'_>,
+    ) -> Result<Embeddings> {
+        let width = model.dims();
+        let mut values = vec![0.0; texts.len() * request.dims];
+        let outs = values.par_chunks_mut(CHUNK_TEXTS * request.dims);
+        texts.par_chunks(CHUNK_TEXTS).zip(outs).for_each(|(texts, out)| {
+            WORKSPACE.with_borrow_mut(|space| {
+                space.pooled.resize(texts.len() * width);
+                for (text, out) in texts.iter().zip(space.pooled.chunks_exact_mut(width)) {
+                    let text = text.as_ref();
+                    if request.prompt.is_empty() {
+                        model.encode(text, &mut space.encoding, out);
+                    } else {
+                        model.encode(&format!("{}{text}", request.prompt), &mut space.encoding, out);
+                    }
+                }
+                self.finish(texts.len(), request, &mut space.pooled, &mut space.spare, out);
+            });
+        });
+        Ok(Embeddings::from_vec(values, request.dims)?)
+    }
+
+    /// Runs the heads over `rows` pooled vectors, cuts them and writes them to `out`.
+    fn finish(&self, rows: usize, request: &Request<'_>, pooled: &mut Buffer, spare: &mut Buffer, out: &mut [f32]) {
+        for head in &self.inner.heads {
+            head.apply(self.inner.level, rows, pooled, spare);
+        }
+        for (vector, out) in pooled.chunks_exact(self.inner.dims).zip(out.chunks_exact_mut(request.dims)) {
+            out.copy_from_slice(&vector[..request.dims]);
+            if request.normalize {
+                heads::normalize(out);
+            }
+        }
+    }
+}
+
+/// Cuts texts, sorted by length, into chunks of about [`CHUNK_TOKENS`], or fewer if `threads` would have nothing to do.
+fn chunks<'a, 'b>(mut texts: &'a [&'b [u32]], threads: usize) -> Vec<&'a [&'b [u32]]> {
+    let total: usize = texts.iter().map(|ids| ids.len()).sum();
+    let target = total.div_ceil(threads.max(1)).clamp(LEAST_CHUNK_TOKENS, CHUNK_TOKENS);
+    let mut chunks = Vec::new();
+    while !texts.is_empty() {
+        let mut tokens = 0;
+        let fitting = texts.iter().take_while(|ids| {
+            tokens += ids.len();
+            tokens <= target
+        });
+        let (chunk, rest) = texts.split_at(fitting.count().max(1));
+        chunks.push(chunk);
+        texts = rest;
+    }
+    chunks
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use half::{bf16, f16};
+use kokeshi_core::Embeddings;
 use memmap2::Mmap;
 use serde_json::{Map, Value};
 
@@ -65,9 +66,25 @@ pub(crate) struct Tensor<'a> {
     pub(crate) dtype: Dtype,
     pub(crate) shape: &'a [usize],
     pub(crate) bytes: &'a [u8],
+    map: &'a Arc<Mmap>,
+    start: usize,
 }
 
 impl Tensor<'_> {
+    /// A two-dimensional tensor as a matrix: left in the file if its values are f32, else converted.
+    pub(crate) fn matrix(&self) -> Result<Embeddings> {
+        let &[rows, dims] = self.shape else {
+            return Err(self.wrong(format!("expected two dimensions, found {:?}", self.shape)));
+        };
+        if self.dtype == Dtype::F32
+            && let Ok(matrix) = Embeddings::from_map(self.map.clone(), self.start, rows * dims, dims)
+        {
+            matrix.check_finite(self.name).map_err(|error| Error::model(self.path, error.to_string()))?;
+            return Ok(matrix);
+        }
+        Ok(Embeddings::from_vec(self.to_f32()?, dims)?)
+    }
+
     /// The values as f32, whatever float type they are stored in; integers are converted too.
     pub(crate) fn to_f32(&self) -> Result<Vec<f32>> {
         let values: Vec<f32> = match self.dtype {
@@ -231,6 +248,8 @@ impl Weights {
             dtype: entry.dtype,
             shape: &entry.shape,
             bytes: shard.map.get(entry.bytes.clone())?,
+            map: &shard.map,
+            start: entry.bytes.start,
         })
     }
 

@@ -1,0 +1,152 @@
+//! The Transformer module with its pooling: texts to tokens to one vector a text.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use kokeshi_kernels::Buffer;
+use kokeshi_tokens::{Encoding, Tokenizer};
+
+use crate::directory::{Fields, read_optional};
+use crate::encoder::{Encoder, Scratch};
+use crate::error::{Error, Result};
+use crate::pooling::Pooling;
+
+/// Names of the file with `max_seq_length` and `do_lower_case`; the first is the usual one.
+const CONFIGS: [&str; 7] = [
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
+
+/// A tokenizer, an encoder and a pooling.
+pub(crate) struct Transformer {
+    tokenizer: Tokenizer,
+    encoder: Encoder,
+    pooling: Pooling,
+    max_tokens: usize,
+    lower_case: bool,
+}
+
+impl Transformer {
+    /// Reads the Transformer module in `folder` and the Pooling module in `pooling`, if there is one.
+    pub(crate) fn load(folder: &Path, pooling: Option<&Path>) -> Result<Self> {
+        let encoder = Encoder::load(folder)?;
+        let path = folder.join("tokenizer.json");
+        let tokenizer = Tokenizer::open(&path).map_err(|error| Error::model(folder, error.to_string()))?;
+        encoder.check_tokenizer(&path, tokenizer.vocabulary())?;
+        let pooling = match pooling {
+            Some(folder) => Pooling::load(&Fields::read(&folder.join("config.json"))?, encoder.hidden())?,
+            None => Pooling::default(),
+        };
+        let config = CONFIGS.map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
+        let config = read_optional(&config.unwrap_or_default())?;
+        if let Some(task) = config.text("transformer_task")?.filter(|task| *task != "feature-extraction") {
+            return Err(config.wrong("transformer_task", format!("expected feature-extraction, found {task}")));
+        }
+        let limit = match config.count("max_seq_length")? {
+            Some(limit) => limit,
+            None => read_optional(&folder.join("tokenizer_config.json"))?
+                .count("model_max_length")?
+                .unwrap_or(usize::MAX),
+        };
+        if limit == 0 {
+            return Err(config.wrong("max_seq_length", "expected at least 1, found 0"));
+        }
+        Ok(Self {
+            max_tokens: limit.min(encoder.longest()),
+            lower_case: config.flag("do_lower_case")?.unwrap_or(false),
+            tokenizer,
+            encoder,
+            pooling,
+        })
+    }
+
+    /// How many layers there are.
+    pub(crate) fn layers(&self) -> usize {
+        self.encoder.layers()
+    }
+
+    /// The width of a pooled vector.
+    pub(crate) fn dims(&self) -> usize {
+        self.pooling.dims(self.encoder.hidden())
+    }
+
+    /// The most tokens of a text that are read.
+    pub(crate) fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
+    /// The tokens of `prompt` followed by `text`.
+    pub(crate) fn tokenize(&self, prompt: &str, text: &str, encoding: &mut Encoding) -> Result<Vec<u32>> {
+        let text = match prompt {
+            "" => Cow::Borrowed(text),
+            prompt => Cow::Owned(format!("{prompt}{text}")),
+        };
+        let text = self.case(text.trim());
+        self.tokenizer.encode(&text, true, Some(self.max_tokens), encoding);
+        match encoding.ids.iter().find(|id| **id as usize >= self.encoder.vocabulary()) {
+            Some(id) => Err(Error::Request(format!(
+                "the tokenizer made id {id}, but the model has vectors for ids up to {}",
+                self.encoder.vocabulary() - 1
+            ))),
+            None => Ok(encoding.ids.clone()),
+        }
+    }
+
+    /// How many tokens at the start of a text pooling leaves out: those of the prompt with the special ones before it.
+    pub(crate) fn skipped(&self, prompt: &str) -> usize {
+        if self.pooling.include_prompt || prompt.is_empty() {
+            return 0;
+        }
+        let mut encoding = Encoding::default();
+        self.tokenizer.encode(&self.case(prompt.trim()), true, Some(self.max_tokens), &mut encoding);
+        let ends_special = encoding.ranges.last().is_some_and(|(start, end)| start == end);
+        encoding.ids.len() - usize::from(ends_special)
+    }
+
+    /// Pools every text of a chunk into `out` (`[texts, dims]`).
+    pub(crate) fn encode(&self, texts: &[&[u32]], layers: usize, skip: usize, scratch: &mut Scratch, out: &mut Buffer) {
+        let (hidden, dims) = (self.encoder.hidden(), self.dims());
+        self.encoder.run(texts, layers, scratch);
+        out.resize(texts.len() * dims);
+        let mut start = 0;
+        for (ids, out) in texts.iter().zip(out.chunks_exact_mut(dims)) {
+            let tokens = &scratch.hidden[start * hidden..][..ids.len() * hidden];
+            self.pooling.apply(tokens, hidden, skip, out);
+            start += ids.len();
+        }
+    }
+
+    /// Byte ranges of the tokens of `text` without special ones.
+    pub(crate) fn token_ranges(&self, text: &str) -> Vec<std::ops::Range<usize>> {
+        let mut encoding = Encoding::default();
+        let cased = self.case(text);
+        self.tokenizer.encode(&cased, false, None, &mut encoding);
+        let ranges = encoding.ranges.iter().map(|(start, end)| *start as usize..*end as usize);
+        if !self.lower_case || cased.len() == text.len() {
+            return ranges.collect();
+        }
+        // A few letters take more or fewer bytes in lower case.
+        let mut original = Vec::with_capacity(cased.len() + 1);
+        for (at, letter) in text.char_indices() {
+            let bytes = letter.to_lowercase().map(char::len_utf8).sum();
+            original.extend(std::iter::repeat_n(at, bytes));
+        }
+        original.push(text.len());
+        let original = |at: usize| original.get(at).copied().unwrap_or(text.len());
+        ranges.map(|range| original(range.start)..original(range.end)).collect()
+    }
+
+    fn case<'a>(&self, text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+        let text = text.into();
+        if self.lower_case {
+            Cow::Owned(text.chars().flat_map(char::to_lowercase).collect())
+        } else {
+            text
+        }
+    }
+}
