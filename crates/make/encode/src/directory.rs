@@ -116,7 +116,8 @@ pub(crate) fn fingerprint(root: &Path, modules: &[Listed]) -> Result<u64> {
     let mut folders: Vec<&Path> = modules.iter().map(|module| module.folder.as_path()).collect();
     folders.push(root);
     let mut files = std::collections::BTreeSet::new();
-    for folder in folders {
+    // A module without files, such as Normalize, often has no folder either.
+    for folder in folders.into_iter().filter(|folder| folder.is_dir()) {
         let entries = std::fs::read_dir(folder).map_err(kokeshi_core::Error::io(folder))?;
         for entry in entries {
             let path = entry.map_err(kokeshi_core::Error::io(folder))?.path();
@@ -128,7 +129,11 @@ pub(crate) fn fingerprint(root: &Path, modules: &[Listed]) -> Result<u64> {
     }
     let mut sums = Vec::new();
     for path in files {
-        let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
+        let name = path
+            .strip_prefix(root)
+            .unwrap_or(&path)
+            .to_string_lossy()
+            .into_owned();
         let file = std::fs::File::open(&path).map_err(kokeshi_core::Error::io(&path))?;
         let length = file.metadata().map_err(kokeshi_core::Error::io(&path))?.len();
         sums.extend_from_slice(name.as_bytes());

@@ -62,8 +62,10 @@ impl Encoder {
         let names = Names::new(&weights, family);
         let level = Level::best();
         let hidden = shape.hidden;
-        let mut positions =
-            weights.values(&names.of("embeddings.position_embeddings.weight"), &[shape.positions, hidden])?;
+        let mut positions = weights.values(
+            &names.of("embeddings.position_embeddings.weight"),
+            &[shape.positions, hidden],
+        )?;
         if family.token_types {
             let name = names.of("embeddings.token_type_embeddings.weight");
             let types = config.size("type_vocab_size", 1 << 16)?;
@@ -73,7 +75,10 @@ impl Encoder {
             }
         }
         let words = weights
-            .expect(&names.of("embeddings.word_embeddings.weight"), &[shape.vocabulary, hidden])?
+            .expect(
+                &names.of("embeddings.word_embeddings.weight"),
+                &[shape.vocabulary, hidden],
+            )?
             .matrix()?;
         let norm = names.norm("embeddings.LayerNorm", hidden)?;
         let blocks = (0..shape.layers)
@@ -143,19 +148,33 @@ impl Encoder {
                 };
                 let Some(row) = rows.next() else { return };
                 let position = &self.positions[position * hidden..][..hidden];
-                for ((out, word), position) in row.iter_mut().zip(self.words.row(*id as usize)).zip(position) {
+                for ((out, word), position) in row.iter_mut().zip(self.words.row(*id as usize)).zip(position)
+                {
                     *out = word + position;
                 }
             }
         }
-        layer_norm(self.level, out, &self.norm.weight, &self.norm.bias, self.shape.epsilon);
+        layer_norm(
+            self.level,
+            out,
+            &self.norm.weight,
+            &self.norm.bias,
+            self.shape.epsilon,
+        );
     }
 
     fn block(&self, block: &Block, texts: &[&[u32]], tokens: usize, scratch: &mut Scratch) {
-        let Shape { hidden, heads, epsilon, .. } = self.shape;
+        let Shape {
+            hidden,
+            heads,
+            epsilon,
+            ..
+        } = self.shape;
         let head_dims = hidden / heads;
         let plain = Epilogue::Activate(Activation::Identity);
-        block.joint.apply(tokens, &scratch.hidden, &mut scratch.joint, plain);
+        block
+            .joint
+            .apply(tokens, &scratch.hidden, &mut scratch.joint, plain);
         let mut start = 0;
         for ids in texts.iter().filter(|ids| !ids.is_empty()) {
             let joint = &scratch.joint[start * 3 * hidden..];
@@ -173,7 +192,9 @@ impl Encoder {
             attention(self.level, input, &mut scratch.attention, out);
             start += ids.len();
         }
-        block.output.apply(tokens, &scratch.context, &mut scratch.hidden, Epilogue::Add);
+        block
+            .output
+            .apply(tokens, &scratch.context, &mut scratch.hidden, Epilogue::Add);
         layer_norm(
             self.level,
             &mut scratch.hidden,
@@ -182,9 +203,19 @@ impl Encoder {
             epsilon,
         );
         let activate = Epilogue::Activate(self.shape.activation);
-        block.up.apply(tokens, &scratch.hidden, &mut scratch.inner, activate);
-        block.down.apply(tokens, &scratch.inner, &mut scratch.hidden, Epilogue::Add);
-        layer_norm(self.level, &mut scratch.hidden, &block.norm.weight, &block.norm.bias, epsilon);
+        block
+            .up
+            .apply(tokens, &scratch.hidden, &mut scratch.inner, activate);
+        block
+            .down
+            .apply(tokens, &scratch.inner, &mut scratch.hidden, Epilogue::Add);
+        layer_norm(
+            self.level,
+            &mut scratch.hidden,
+            &block.norm.weight,
+            &block.norm.bias,
+            epsilon,
+        );
     }
 }
 
@@ -213,7 +244,9 @@ impl<'a> Names<'a> {
             let old = self.of(&format!("{name}.{old}"));
             match self.weights.tensor(&old) {
                 Some(_) => self.weights.values(&old, &[dims]),
-                None => self.weights.values(&self.of(&format!("{name}.{modern}")), &[dims]),
+                None => self
+                    .weights
+                    .values(&self.of(&format!("{name}.{modern}")), &[dims]),
             }
         };
         Ok(Norm {
@@ -225,12 +258,22 @@ impl<'a> Names<'a> {
     fn block(&self, level: Level, layer: &str, family: &Family, shape: &Shape) -> Result<Block> {
         let (hidden, inner) = (shape.hidden, shape.inner);
         let weight = |name: &str, inputs: usize, outputs: usize| {
-            self.weights.values(&self.of(&format!("{layer}.{name}.weight")), &[outputs, inputs])
+            self.weights
+                .values(&self.of(&format!("{layer}.{name}.weight")), &[outputs, inputs])
         };
-        let bias = |name: &str, outputs: usize| self.weights.values(&self.of(&format!("{layer}.{name}.bias")), &[outputs]);
+        let bias = |name: &str, outputs: usize| {
+            self.weights
+                .values(&self.of(&format!("{layer}.{name}.bias")), &[outputs])
+        };
         let linear = |name: &str, inputs: usize, outputs: usize| -> Result<Linear> {
             let values = weight(name, inputs, outputs)?;
-            Ok(Linear::new(level, inputs, outputs, &values, Some(&bias(name, outputs)?)))
+            Ok(Linear::new(
+                level,
+                inputs,
+                outputs,
+                &values,
+                Some(&bias(name, outputs)?),
+            ))
         };
         let [query, key, value, output, up, down] = family.linear;
         let (mut weights, mut biases) = (Vec::new(), Vec::new());

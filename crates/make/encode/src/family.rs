@@ -103,24 +103,43 @@ impl Family {
     /// The family of the model that `config.json` describes.
     pub(crate) fn find(config: &Fields) -> Result<&'static Self> {
         let name = config.text("model_type")?.unwrap_or("nothing");
-        FAMILIES.iter().find(|family| family.types.contains(&name)).ok_or_else(|| {
-            let known: Vec<&str> = FAMILIES.iter().flat_map(|family| family.types).copied().collect();
-            config.wrong(
-                "model_type",
-                format!("the architecture {name} is not supported; supported are {}", known.join(", ")),
-            )
-        })
+        FAMILIES
+            .iter()
+            .find(|family| family.types.contains(&name))
+            .ok_or_else(|| {
+                let known: Vec<&str> = FAMILIES.iter().flat_map(|family| family.types).copied().collect();
+                config.wrong(
+                    "model_type",
+                    format!(
+                        "the architecture {name} is not supported; supported are {}",
+                        known.join(", ")
+                    ),
+                )
+            })
     }
 
     /// Reads and checks the sizes.
     pub(crate) fn shape(&self, config: &Fields) -> Result<Shape> {
-        for (field, plain) in [("is_decoder", false), ("add_cross_attention", false), ("sinusoidal_pos_embds", false)] {
+        for (field, plain) in [
+            ("is_decoder", false),
+            ("add_cross_attention", false),
+            ("sinusoidal_pos_embds", false),
+        ] {
             if config.flag(field)?.is_some_and(|flag| flag != plain) {
-                return Err(config.wrong(field, "expected false: only encoders with learned positions are supported"));
+                return Err(config.wrong(
+                    field,
+                    "expected false: only encoders with learned positions are supported",
+                ));
             }
         }
-        if let Some(kind) = config.text("position_embedding_type")?.filter(|kind| *kind != "absolute") {
-            return Err(config.wrong("position_embedding_type", format!("expected absolute, found {kind}")));
+        if let Some(kind) = config
+            .text("position_embedding_type")?
+            .filter(|kind| *kind != "absolute")
+        {
+            return Err(config.wrong(
+                "position_embedding_type",
+                format!("expected absolute, found {kind}"),
+            ));
         }
         if config.get("quantization_config").is_some() {
             return Err(config.wrong("quantization_config", "expected weights that are not quantised"));
@@ -135,21 +154,32 @@ impl Family {
             epsilon: config.number(self.epsilon.0)?.unwrap_or(self.epsilon.1) as f32,
             positions: config.size("max_position_embeddings", 1 << 24)?,
             vocabulary: config.size("vocab_size", 1 << 24)?,
-            padding: config.count("pad_token_id")?.unwrap_or(usize::from(self.positions_skip_padding)),
+            padding: config
+                .count("pad_token_id")?
+                .unwrap_or(usize::from(self.positions_skip_padding)),
         };
         if !shape.hidden.is_multiple_of(shape.heads) {
             return Err(config.wrong(
                 heads,
-                format!("expected a divisor of {hidden} {}, found {}", shape.hidden, shape.heads),
+                format!(
+                    "expected a divisor of {hidden} {}, found {}",
+                    shape.hidden, shape.heads
+                ),
             ));
         }
         if !shape.epsilon.is_finite() || shape.epsilon < 0.0 {
-            return Err(config.wrong(self.epsilon.0, format!("expected a small number, found {}", shape.epsilon)));
+            return Err(config.wrong(
+                self.epsilon.0,
+                format!("expected a small number, found {}", shape.epsilon),
+            ));
         }
         if self.longest(&shape) == 0 {
             return Err(config.wrong(
                 "max_position_embeddings",
-                format!("expected more than pad_token_id {} + 1, found {}", shape.padding, shape.positions),
+                format!(
+                    "expected more than pad_token_id {} + 1, found {}",
+                    shape.padding, shape.positions
+                ),
             ));
         }
         Ok(shape)
@@ -168,7 +198,9 @@ impl Family {
 fn parse_activation(config: &Fields, field: &str) -> Result<Activation> {
     Ok(match config.text(field)?.unwrap_or("gelu") {
         "gelu" | "gelu_python" => Activation::Gelu,
-        "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" | "gelu_python_tanh" => Activation::GeluTanh,
+        "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" | "gelu_python_tanh" => {
+            Activation::GeluTanh
+        }
         "relu" => Activation::Relu,
         "silu" | "swish" => Activation::Silu,
         "tanh" => Activation::Tanh,

@@ -49,7 +49,10 @@ impl Head {
             }
             Kind::Transformer | Kind::StaticEmbedding | Kind::Pooling => Err(Error::model(
                 &module.folder,
-                format!("module {:?} can't stand after the vectors of the texts were made", module.kind),
+                format!(
+                    "module {:?} can't stand after the vectors of the texts were made",
+                    module.kind
+                ),
             )),
         }
     }
@@ -90,7 +93,12 @@ impl Head {
 
 /// Scales to unit length; a vector shorter than 1e-12 is divided by 1e-12, as PyTorch does.
 pub(crate) fn normalize(vector: &mut [f32]) {
-    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+    let length = vector
+        .iter()
+        .map(|value| value * value)
+        .sum::<f32>()
+        .sqrt()
+        .max(1e-12);
     vector.iter_mut().for_each(|value| *value /= length);
 }
 
@@ -99,7 +107,10 @@ fn dense(module: &Listed, config: &Fields, width: usize) -> Result<Head> {
     let inputs = config.size("in_features", WIDTH_LIMIT)?;
     let outputs = config.size("out_features", WIDTH_LIMIT)?;
     if inputs != width {
-        return Err(config.wrong("in_features", format!("expected {width} as the module before has, found {inputs}")));
+        return Err(config.wrong(
+            "in_features",
+            format!("expected {width} as the module before has, found {inputs}"),
+        ));
     }
     let weights = Weights::open_folder(&module.folder)?;
     let bias = match config.flag("bias")?.unwrap_or(true) {
@@ -129,20 +140,25 @@ fn activation(config: &Fields) -> Result<Activation> {
     let Some(name) = config.text(field)? else {
         return Ok(Activation::Tanh);
     };
-    Ok(match name.strip_prefix("torch.").and_then(|name| name.rsplit('.').next()) {
-        Some("Identity") => Activation::Identity,
-        Some("Tanh") => Activation::Tanh,
-        Some("ReLU") => Activation::Relu,
-        Some("GELU") => Activation::Gelu,
-        Some("SiLU") => Activation::Silu,
-        Some("Sigmoid") => Activation::Sigmoid,
-        _ => {
-            return Err(config.wrong(
-                field,
-                format!("expected torch's Identity, Tanh, ReLU, GELU, SiLU or Sigmoid, found {name}"),
-            ));
-        }
-    })
+    Ok(
+        match name
+            .strip_prefix("torch.")
+            .and_then(|name| name.rsplit('.').next())
+        {
+            Some("Identity") => Activation::Identity,
+            Some("Tanh") => Activation::Tanh,
+            Some("ReLU") => Activation::Relu,
+            Some("GELU") => Activation::Gelu,
+            Some("SiLU") => Activation::Silu,
+            Some("Sigmoid") => Activation::Sigmoid,
+            _ => {
+                return Err(config.wrong(
+                    field,
+                    format!("expected torch's Identity, Tanh, ReLU, GELU, SiLU or Sigmoid, found {name}"),
+                ));
+            }
+        },
+    )
 }
 
 /// Refuses modules that work on token vectors (multi-vector models).

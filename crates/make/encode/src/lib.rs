@@ -6,6 +6,7 @@ mod encoder;
 mod error;
 mod family;
 mod heads;
+mod hub;
 mod model;
 mod options;
 mod pooling;

@@ -13,6 +13,7 @@ use crate::directory::{self, Kind};
 use crate::encoder::Scratch;
 use crate::error::{Error, Result};
 use crate::heads::{self, Head};
+use crate::hub;
 use crate::options::Options;
 use crate::prompts::{self, Prompts};
 use crate::static_model::StaticModel;
@@ -81,12 +82,12 @@ struct Request<'a> {
 }
 
 impl Model {
-    /// Loads a directory, or a hub id such as `sentence-transformers/all-MiniLM-L6-v2` through the hub's offline cache and, if it isn't there, the hub.
+    /// Loads a directory, or a hub id such as `sentence-transformers/all-MiniLM-L6-v2` from the cache of the hub's own tools; nothing is downloaded.
     ///
     /// # Errors
     /// [`Error::Model`] that names the file and what is wrong with it.
     pub fn load(path_or_id: &str) -> Result<Self> {
-        Self::open(path_or_id, Path::new(path_or_id))
+        Self::open(path_or_id, &hub::find(path_or_id)?)
     }
 
     /// The small static model that is part of the program.
@@ -123,7 +124,9 @@ impl Model {
                     pooling.map(|module| module.folder.as_path()),
                 )?))
             }
-            Some(first) if first.kind == Kind::StaticEmbedding => Input::Static(Box::new(StaticModel::load(&first.folder)?)),
+            Some(first) if first.kind == Kind::StaticEmbedding => {
+                Input::Static(Box::new(StaticModel::load(&first.folder)?))
+            }
             _ => {
                 return Err(Error::model(
                     &root.join("modules.json"),
@@ -309,11 +312,21 @@ impl Model {
     }
 
     /// Runs the heads over `rows` pooled vectors, cuts them and writes them to `out`.
-    fn finish(&self, rows: usize, request: &Request<'_>, pooled: &mut Buffer, spare: &mut Buffer, out: &mut [f32]) {
+    fn finish(
+        &self,
+        rows: usize,
+        request: &Request<'_>,
+        pooled: &mut Buffer,
+        spare: &mut Buffer,
+        out: &mut [f32],
+    ) {
         for head in &self.inner.heads {
             head.apply(self.inner.level, rows, pooled, spare);
         }
-        for (vector, out) in pooled.chunks_exact(self.inner.dims).zip(out.chunks_exact_mut(request.dims)) {
+        for (vector, out) in pooled
+            .chunks_exact(self.inner.dims)
+            .zip(out.chunks_exact_mut(request.dims))
+        {
             out.copy_from_slice(&vector[..request.dims]);
             if request.normalize {
                 heads::normalize(out);
@@ -325,7 +338,9 @@ impl Model {
 /// Cuts texts, sorted by length, into chunks of about [`CHUNK_TOKENS`], or fewer if `threads` would have nothing to do.
 fn chunks<'a, 'b>(mut texts: &'a [&'b [u32]], threads: usize) -> Vec<&'a [&'b [u32]]> {
     let total: usize = texts.iter().map(|ids| ids.len()).sum();
-    let target = total.div_ceil(threads.max(1)).clamp(LEAST_CHUNK_TOKENS, CHUNK_TOKENS);
+    let target = total
+        .div_ceil(threads.max(1))
+        .clamp(LEAST_CHUNK_TOKENS, CHUNK_TOKENS);
     let mut chunks = Vec::new();
     while !texts.is_empty() {
         let mut tokens = 0;

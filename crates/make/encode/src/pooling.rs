@@ -28,14 +28,25 @@ impl Mode {
         ("pooling_mode_cls_token", "cls", Self::Cls),
         ("pooling_mode_max_tokens", "max", Self::Max),
         ("pooling_mode_mean_tokens", "mean", Self::Mean),
-        ("pooling_mode_mean_sqrt_len_tokens", "mean_sqrt_len_tokens", Self::MeanSqrtLen),
-        ("pooling_mode_weightedmean_tokens", "weightedmean", Self::WeightedMean),
+        (
+            "pooling_mode_mean_sqrt_len_tokens",
+            "mean_sqrt_len_tokens",
+            Self::MeanSqrtLen,
+        ),
+        (
+            "pooling_mode_weightedmean_tokens",
+            "weightedmean",
+            Self::WeightedMean,
+        ),
         ("pooling_mode_lasttoken", "lasttoken", Self::LastToken),
     ];
 
     fn parse(value: &Value) -> Option<Self> {
         let name = value.as_str()?;
-        Self::NAMES.iter().find(|(_, known, _)| *known == name).map(|(_, _, mode)| *mode)
+        Self::NAMES
+            .iter()
+            .find(|(_, known, _)| *known == name)
+            .map(|(_, _, mode)| *mode)
     }
 }
 
@@ -62,7 +73,10 @@ impl Pooling {
     pub(crate) fn load(config: &Fields, hidden: usize) -> Result<Self> {
         for field in ["embedding_dimension", "word_embedding_dimension"] {
             if let Some(found) = config.count(field)?.filter(|width| *width != hidden) {
-                return Err(config.wrong(field, format!("expected {hidden} as the transformer has, found {found}")));
+                return Err(config.wrong(
+                    field,
+                    format!("expected {hidden} as the transformer has, found {found}"),
+                ));
             }
         }
         let modes = match config.get("pooling_mode") {
@@ -70,10 +84,15 @@ impl Pooling {
                 let one = std::slice::from_ref(declared);
                 let list = declared.as_array().map_or(one, Vec::as_slice);
                 let modes: Option<Vec<Mode>> = list.iter().map(Mode::parse).collect();
-                modes.filter(|modes| (1..=6).contains(&modes.len())).ok_or_else(|| {
-                    let known = Mode::NAMES.map(|(_, name, _)| name).join(", ");
-                    config.wrong("pooling_mode", format!("expected one or several of {known}, found {declared}"))
-                })?
+                modes
+                    .filter(|modes| (1..=6).contains(&modes.len()))
+                    .ok_or_else(|| {
+                        let known = Mode::NAMES.map(|(_, name, _)| name).join(", ");
+                        config.wrong(
+                            "pooling_mode",
+                            format!("expected one or several of {known}, found {declared}"),
+                        )
+                    })?
             }
             None => {
                 let mut modes = Vec::new();
@@ -112,7 +131,9 @@ impl Pooling {
                 Mode::Max => {
                     out.fill(f32::NEG_INFINITY);
                     for row in counted.chunks_exact(hidden) {
-                        out.iter_mut().zip(row).for_each(|(most, value)| *most = most.max(*value));
+                        out.iter_mut()
+                            .zip(row)
+                            .for_each(|(most, value)| *most = most.max(*value));
                     }
                 }
                 Mode::Mean => weighted(counted, hidden, out, |_| 1.0, 1.0 / count),
@@ -133,7 +154,9 @@ fn weighted(rows: &[f32], hidden: usize, out: &mut [f32], weight: impl Fn(usize)
     out.fill(0.0);
     for (at, row) in rows.chunks_exact(hidden).enumerate() {
         let weight = weight(at);
-        out.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
+        out.iter_mut()
+            .zip(row)
+            .for_each(|(sum, value)| *sum += weight * value);
     }
     out.iter_mut().for_each(|value| *value *= scale);
 }

@@ -28,7 +28,9 @@ impl Prompts {
                         Value::String(prompt) => named.insert(name.clone(), prompt.clone()),
                         Value::Null => named.insert(name.clone(), String::new()),
                         other => {
-                            return Err(config.wrong("prompts", format!("{name}: expected a text, found {other}")));
+                            return Err(
+                                config.wrong("prompts", format!("{name}: expected a text, found {other}"))
+                            );
                         }
                     };
                 }
@@ -40,7 +42,10 @@ impl Prompts {
         match &prompts.default {
             Some(name) if prompts.find(name).is_none() => Err(config.wrong(
                 "default_prompt_name",
-                format!("expected one of the prompts {:?}, found {name:?}", prompts.names()),
+                format!(
+                    "expected one of the prompts {:?}, found {name:?}",
+                    prompts.names()
+                ),
             )),
             _ => Ok(prompts),
         }
@@ -81,7 +86,11 @@ impl Prompts {
 
     fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.named.keys().map(String::as_str).collect();
-        names.extend(["query", "document"].into_iter().filter(|name| !self.named.contains_key(*name)));
+        names.extend(
+            ["query", "document"]
+                .into_iter()
+                .filter(|name| !self.named.contains_key(*name)),
+        );
         names
     }
 }

@@ -79,7 +79,9 @@ impl Tensor<'_> {
         if self.dtype == Dtype::F32
             && let Ok(matrix) = Embeddings::from_map(self.map.clone(), self.start, rows * dims, dims)
         {
-            matrix.check_finite(self.name).map_err(|error| Error::model(self.path, error.to_string()))?;
+            matrix
+                .check_finite(self.name)
+                .map_err(|error| Error::model(self.path, error.to_string()))?;
             return Ok(matrix);
         }
         Ok(Embeddings::from_vec(self.to_f32()?, dims)?)

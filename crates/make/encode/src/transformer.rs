@@ -42,10 +42,19 @@ impl Transformer {
             Some(folder) => Pooling::load(&Fields::read(&folder.join("config.json"))?, encoder.hidden())?,
             None => Pooling::default(),
         };
-        let config = CONFIGS.map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
+        let config = CONFIGS
+            .map(|name| folder.join(name))
+            .into_iter()
+            .find(|path| path.is_file());
         let config = read_optional(&config.unwrap_or_default())?;
-        if let Some(task) = config.text("transformer_task")?.filter(|task| *task != "feature-extraction") {
-            return Err(config.wrong("transformer_task", format!("expected feature-extraction, found {task}")));
+        if let Some(task) = config
+            .text("transformer_task")?
+            .filter(|task| *task != "feature-extraction")
+        {
+            return Err(config.wrong(
+                "transformer_task",
+                format!("expected feature-extraction, found {task}"),
+            ));
         }
         let limit = match config.count("max_seq_length")? {
             Some(limit) => limit,
@@ -87,8 +96,13 @@ impl Transformer {
             prompt => Cow::Owned(format!("{prompt}{text}")),
         };
         let text = self.case(text.trim());
-        self.tokenizer.encode(&text, true, Some(self.max_tokens), encoding);
-        match encoding.ids.iter().find(|id| **id as usize >= self.encoder.vocabulary()) {
+        self.tokenizer
+            .encode(&text, true, Some(self.max_tokens), encoding);
+        match encoding
+            .ids
+            .iter()
+            .find(|id| **id as usize >= self.encoder.vocabulary())
+        {
             Some(id) => Err(Error::Request(format!(
                 "the tokenizer made id {id}, but the model has vectors for ids up to {}",
                 self.encoder.vocabulary() - 1
@@ -103,13 +117,25 @@ impl Transformer {
             return 0;
         }
         let mut encoding = Encoding::default();
-        self.tokenizer.encode(&self.case(prompt.trim()), true, Some(self.max_tokens), &mut encoding);
+        self.tokenizer.encode(
+            &self.case(prompt.trim()),
+            true,
+            Some(self.max_tokens),
+            &mut encoding,
+        );
         let ends_special = encoding.ranges.last().is_some_and(|(start, end)| start == end);
         encoding.ids.len() - usize::from(ends_special)
     }
 
     /// Pools every text of a chunk into `out` (`[texts, dims]`).
-    pub(crate) fn encode(&self, texts: &[&[u32]], layers: usize, skip: usize, scratch: &mut Scratch, out: &mut Buffer) {
+    pub(crate) fn encode(
+        &self,
+        texts: &[&[u32]],
+        layers: usize,
+        skip: usize,
+        scratch: &mut Scratch,
+        out: &mut Buffer,
+    ) {
         let (hidden, dims) = (self.encoder.hidden(), self.dims());
         self.encoder.run(texts, layers, scratch);
         out.resize(texts.len() * dims);
@@ -126,7 +152,10 @@ impl Transformer {
         let mut encoding = Encoding::default();
         let cased = self.case(text);
         self.tokenizer.encode(&cased, false, None, &mut encoding);
-        let ranges = encoding.ranges.iter().map(|(start, end)| *start as usize..*end as usize);
+        let ranges = encoding
+            .ranges
+            .iter()
+            .map(|(start, end)| *start as usize..*end as usize);
         if !self.lower_case || cased.len() == text.len() {
             return ranges.collect();
         }
@@ -138,7 +167,9 @@ impl Transformer {
         }
         original.push(text.len());
         let original = |at: usize| original.get(at).copied().unwrap_or(text.len());
-        ranges.map(|range| original(range.start)..original(range.end)).collect()
+        ranges
+            .map(|range| original(range.start)..original(range.end))
+            .collect()
     }
 
     fn case<'a>(&self, text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {

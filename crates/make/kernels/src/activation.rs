@@ -74,9 +74,26 @@ unsafe fn tanh<S: Simd>(x: S::V) -> S::V {
 }
 
 impl Activation {
+    /// Applies it to every value of a row.
+    #[inline(always)]
+    pub(crate) unsafe fn map<S: Simd>(self, row: &mut [f32]) {
+        // SAFETY: the caller promises what `Simd` asks; every load and store is inside the row.
+        unsafe {
+            match self {
+                Self::Identity => {}
+                Self::Gelu => each::<S>(row, Self::Gelu),
+                Self::GeluTanh => each::<S>(row, Self::GeluTanh),
+                Self::Relu => each::<S>(row, Self::Relu),
+                Self::Silu => each::<S>(row, Self::Silu),
+                Self::Tanh => each::<S>(row, Self::Tanh),
+                Self::Sigmoid => each::<S>(row, Self::Sigmoid),
+            }
+        }
+    }
+
     /// Applies it to a vector.
     #[inline(always)]
-    pub(crate) unsafe fn apply<S: Simd>(self, x: S::V) -> S::V {
+    unsafe fn apply<S: Simd>(self, x: S::V) -> S::V {
         // SAFETY: the caller promises what `Simd` asks.
         unsafe {
             match self {
@@ -100,5 +117,24 @@ impl Activation {
                 Self::Sigmoid => sigmoid::<S>(x),
             }
         }
+    }
+}
+
+/// Applies an activation to every value of a row; inlined where the activation is a constant, so that nothing is decided inside the loop.
+#[inline(always)]
+unsafe fn each<S: Simd>(row: &mut [f32], function: Activation) {
+    let mut column = 0;
+    while column < row.len() {
+        let count = (row.len() - column).min(S::W);
+        let at = row[column..].as_mut_ptr();
+        // SAFETY: `count` values are left at `at`.
+        unsafe {
+            if count == S::W {
+                S::store(at, function.apply::<S>(S::load(at)));
+            } else {
+                S::store_part(at, function.apply::<S>(S::load_part(at, count)), count);
+            }
+        }
+        column += S::W;
     }
 }

@@ -142,19 +142,22 @@ unsafe fn tiled<S: Simd, const ROWS: usize, const VECTORS: usize>(
                 columns: width.min(layer.outputs - panel * width),
             };
             let mut row = 0;
-            while row + ROWS <= rows {
-                tile::<S, ROWS, VECTORS>(place(row, out), epilogue);
-                row += ROWS;
-            }
-            match rows - row {
-                0 => {}
-                1 => tile::<S, 1, VECTORS>(place(row, out), epilogue),
-                2 => tile::<S, 2, VECTORS>(place(row, out), epilogue),
-                3 => tile::<S, 3, VECTORS>(place(row, out), epilogue),
-                4 => tile::<S, 4, VECTORS>(place(row, out), epilogue),
-                5 => tile::<S, 5, VECTORS>(place(row, out), epilogue),
-                6 => tile::<S, 6, VECTORS>(place(row, out), epilogue),
-                _ => tile::<S, 7, VECTORS>(place(row, out), epilogue),
+            while row < rows {
+                let place = place(row, out);
+                let (done, columns) = (ROWS.min(rows - row), place.columns);
+                let add = epilogue == Epilogue::Add;
+                let done = match done {
+                    done if done == ROWS => tile::<S, ROWS, VECTORS>(place, add),
+                    4.. => tile::<S, 4, VECTORS>(place, add),
+                    2.. => tile::<S, 2, VECTORS>(place, add),
+                    _ => tile::<S, 1, VECTORS>(place, add),
+                };
+                if let Epilogue::Activate(activation) = epilogue {
+                    for row in row..row + done {
+                        activation.map::<S>(&mut out[row * layer.outputs + panel * width..][..columns]);
+                    }
+                }
+                row += done;
             }
         }
     }
@@ -174,9 +177,9 @@ struct Place {
     columns: usize,
 }
 
-/// `ROWS` rows of one panel. Sums run over the inputs in order whatever `ROWS` is, so a row's result does not depend on its neighbours.
+/// `ROWS` rows of one panel; returns `ROWS`. Sums run over the inputs in order whatever `ROWS` is, so a row's result does not depend on its neighbours.
 #[inline(always)]
-unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(place: Place, epilogue: Epilogue) {
+unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(place: Place, add: bool) -> usize {
     // SAFETY: `tiled` made the place so that all addresses below are inside the slices.
     unsafe {
         let mut sums = [[S::splat(0.0); VECTORS]; ROWS];
@@ -204,20 +207,14 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(place: Place, e
             for (row, sums) in sums.iter().enumerate() {
                 let out = place.out.add(row * place.stride + first);
                 let sum = S::add(sums[vector], bias);
-                if count >= S::W {
-                    let value = match epilogue {
-                        Epilogue::Activate(activation) => activation.apply::<S>(sum),
-                        Epilogue::Add => S::add(sum, S::load(out)),
-                    };
-                    S::store(out, value);
-                } else {
-                    let value = match epilogue {
-                        Epilogue::Activate(activation) => activation.apply::<S>(sum),
-                        Epilogue::Add => S::add(sum, S::load_part(out, count)),
-                    };
-                    S::store_part(out, value, count);
+                match (count >= S::W, add) {
+                    (true, false) => S::store(out, sum),
+                    (true, true) => S::store(out, S::add(sum, S::load(out))),
+                    (false, false) => S::store_part(out, sum, count),
+                    (false, true) => S::store_part(out, S::add(sum, S::load_part(out, count)), count),
                 }
             }
         }
     }
+    ROWS
 }
