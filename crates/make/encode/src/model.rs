@@ -1,7 +1,7 @@
 //! A loaded model: the modules of a directory, run in order.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use kokeshi_core::{Embeddings, Metric};
@@ -35,6 +35,8 @@ pub struct Model {
 
 struct Inner {
     id: String,
+    /// `None`: part of the program.
+    folder: Option<PathBuf>,
     fingerprint: u64,
     input: Input,
     heads: Vec<Head>,
@@ -98,6 +100,7 @@ impl Model {
             Self {
                 inner: Arc::new(Inner {
                     id: "kokeshi-static".into(),
+                    folder: None,
                     fingerprint: model.fingerprint(),
                     dims: model.dims(),
                     input: Input::Static(Box::new(model)),
@@ -145,6 +148,7 @@ impl Model {
         Ok(Self {
             inner: Arc::new(Inner {
                 id: id.into(),
+                folder: Some(root.into()),
                 fingerprint: directory::fingerprint(root, &modules)?,
                 input,
                 heads,
@@ -159,6 +163,11 @@ impl Model {
     /// What it was loaded from, or `kokeshi-static`.
     pub fn id(&self) -> &str {
         &self.inner.id
+    }
+
+    /// The directory that it was loaded from; `None` for the model that is part of the program.
+    pub fn folder(&self) -> Option<&Path> {
+        self.inner.folder.as_deref()
     }
 
     /// A checksum over weights, tokenizer and configuration: two models with the same fingerprint give the same vectors.
@@ -202,6 +211,30 @@ impl Model {
             Input::Transformer(transformer) => self.encode_tokens(transformer, texts, &request),
             Input::Static(model) => self.encode_static(model, texts, &request),
         }
+    }
+
+    /// Encodes texts that are token ids already, special tokens included, without a prompt: `[texts, dims]`.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if the model is static, has no such size, can't read so many tokens or has no token with such an id.
+    pub fn encode_ids(&self, ids: &[Vec<u32>], options: &Options) -> Result<Embeddings> {
+        let Input::Transformer(transformer) = &self.inner.input else {
+            let problem = format!("the model {} is not a transformer", self.inner.id);
+            return Err(Error::Request(problem));
+        };
+        let (most, vocabulary) = (transformer.max_tokens(), transformer.vocabulary());
+        let fits = |ids: &Vec<u32>| ids.len() <= most && ids.iter().all(|id| (*id as usize) < vocabulary);
+        if let Some(at) = ids.iter().position(|ids| ids.is_empty() || !fits(ids)) {
+            return Err(Error::Request(format!(
+                "text {at}: expected 1 to {most} ids below {vocabulary}"
+            )));
+        }
+        let request = Request {
+            prompt: "",
+            skip: 0,
+            ..self.request(options)?
+        };
+        self.encode_rows(transformer, ids, &request)
     }
 
     /// Byte ranges of the tokens of `text`, in order, special tokens left out, not cut at `max_tokens`.
@@ -250,14 +283,23 @@ impl Model {
                 transformer.tokenize(request.prompt, text.as_ref(), encoding)
             })
             .collect::<Result<_>>()?;
+        self.encode_rows(transformer, &tokens, request)
+    }
+
+    fn encode_rows(
+        &self,
+        transformer: &Transformer,
+        tokens: &[Vec<u32>],
+        request: &Request<'_>,
+    ) -> Result<Embeddings> {
         // Longest first, so that no thread starts a long chunk when the others are done; texts of a length together.
-        let mut order: Vec<usize> = (0..texts.len()).collect();
+        let mut order: Vec<usize> = (0..tokens.len()).collect();
         order.sort_by_key(|at| std::cmp::Reverse(tokens[*at].len()));
         let sorted: Vec<&[u32]> = order.iter().map(|at| tokens[*at].as_slice()).collect();
         let chunks = chunks(&sorted, rayon::current_num_threads());
 
         let dims = request.dims;
-        let mut encoded = vec![0.0; texts.len() * dims];
+        let mut encoded = vec![0.0; tokens.len() * dims];
         let mut jobs = Vec::with_capacity(chunks.len());
         let mut left = encoded.as_mut_slice();
         for chunk in chunks {

@@ -89,6 +89,11 @@ impl Transformer {
         self.max_tokens
     }
 
+    /// How many token ids it has vectors for.
+    pub(crate) fn vocabulary(&self) -> usize {
+        self.encoder.vocabulary()
+    }
+
     /// The tokens of `prompt` followed by `text`.
     pub(crate) fn tokenize(&self, prompt: &str, text: &str, encoding: &mut Encoding) -> Result<Vec<u32>> {
         let text = match prompt {

@@ -1,1 +1,18 @@
 //! Training and distillation of embedding models.
+//!
+//! [`distill`] makes a small static model out of a large one: a vector for each token of the teacher's vocabulary, trained so that the
+//! mean of a text's token vectors is close to the teacher's vector of the text, at every prefix of the dims.
+
+mod config;
+mod distill;
+mod error;
+mod loss;
+mod output;
+mod pca;
+mod sample;
+mod table;
+
+pub use config::DistillConfig;
+pub use distill::{Text, distill};
+pub use error::{Error, Result};
+pub use output::Distilled;
