@@ -170,7 +170,7 @@ impl Tokenizer {
         })
     }
 
-    /// Encodes `text` into `out`, whose memory is used again. With `special`, the template's tokens ([CLS], [SEP], ...) are added.
+    /// Encodes `text` into `out`, whose memory is used again. With `special`, the template's tokens (`[CLS]`, `[SEP]`, ...) are added.
     /// At most `limit` tokens are made, special ones included: the text is cut, the special tokens stay.
     ///
     /// Memory stays bounded for a text of any length: BERT's tokenizer goes through it once, and the others get segments that are cut at
