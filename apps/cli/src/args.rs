@@ -1,0 +1,448 @@
+//! Every command and flag. Help, man pages and shell completions all come from here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kokeshi_core::Size;
+
+/// One system for the whole life of an embedding: make it, shrink it, find with it, judge it, plan it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kokeshi",
+    version,
+    max_term_width = 110,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Start here:  kokeshi index docs/ --to my.kokeshi   then   kokeshi search \"a question\" --in my.kokeshi\n\
+                  Exit codes:  0 done, 1 failed, 2 bad usage or bad input."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print one JSON value to standard output instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress bars and no notes on standard error.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Threads; all cores if not given.
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make or update a collection from files.
+    #[command(after_help = "Examples:\n  \
+        kokeshi index docs/ notes.md --to my.kokeshi\n  \
+        kokeshi index papers.jsonl.gz --to papers.kokeshi --id id --text title,abstract --attr created:date,authors\n  \
+        cat lines.txt | kokeshi index - --to lines.kokeshi\n\
+        An interrupted run goes on where it stopped: unchanged documents are skipped by content hash.")]
+    Index(Index),
+    /// Search a collection; interactive when no query is given.
+    #[command(after_help = "Examples:\n  \
+        kokeshi search \"how small can an embedding be?\" --in my.kokeshi\n  \
+        kokeshi search \"graph neural networks\" --in papers.kokeshi --filter 'year:[2018 TO *] AND category:cs.LG' --explain\n\
+        The filter is tantivy's query syntax over attributes: terms, \"phrases\", [a TO b] ranges, IN [a b], AND, OR, NOT.")]
+    Search(Search),
+    /// Find documents that are like one of the collection's.
+    #[command(after_help = "Example:\n  kokeshi similar 1706.03762 --in papers.kokeshi -k 5")]
+    Similar(Similar),
+    /// Show the schema, counts, sizes on disk and model of a collection.
+    #[command(after_help = "Example:\n  kokeshi info my.kokeshi")]
+    Info(Info),
+    /// Remove documents by id or by filter.
+    #[command(after_help = "Examples:\n  kokeshi delete --in my.kokeshi --id a.md --id b.md\n  kokeshi delete --in my.kokeshi --filter 'year:[* TO 1999]'")]
+    Delete(Delete),
+    /// Verify every file of a collection against its checksum.
+    #[command(after_help = "Example:\n  kokeshi check my.kokeshi")]
+    Check(CollectionOnly),
+    /// Extend the graph over all vectors and merge small files.
+    #[command(after_help = "Example:\n  kokeshi optimize my.kokeshi")]
+    Optimize(CollectionOnly),
+    /// Embed all documents again with another model or size, in place.
+    #[command(after_help = "Example:\n  kokeshi reindex my.kokeshi --model ./all-MiniLM-L6-v2")]
+    Reindex(Reindex),
+    /// Serve collections over HTTP, with a web page.
+    #[command(after_help = "Example:\n  kokeshi serve my.kokeshi --listen 127.0.0.1:7700\n  KOKESHI_API_KEY=secret kokeshi serve a.kokeshi b.kokeshi --listen 0.0.0.0:7700")]
+    Serve(Serve),
+    /// Turn texts into vectors.
+    #[command(after_help = "Examples:\n  \
+        echo 'a sentence' | kokeshi embed - --to -\n  \
+        kokeshi embed texts.jsonl --field text --to vectors.npy --size 64\n  \
+        kokeshi embed texts.parquet --field abstract --id id --to vectors.parquet --model ./all-MiniLM-L6-v2")]
+    Embed(Embed),
+    /// Measure retrieval (BEIR directories, run files) or sentence similarity.
+    #[command(after_help = "Examples:\n  \
+        kokeshi eval scifact/ --mode dense --model ./all-MiniLM-L6-v2 --run-to dense.run\n  \
+        kokeshi eval stsb/ --size 64\n  \
+        kokeshi eval scifact/ --run someone-elses.run")]
+    Eval(Eval),
+    /// Make a small, fast static model from a teacher.
+    #[command(after_help = "Example:\n  kokeshi distill ./all-MiniLM-L6-v2 --texts corpus/ --to my-static/ --dims 256 --prefixes 32,64,128,256")]
+    Distill(Distill),
+    /// List the published methods behind Kokeshi and how far each one is.
+    #[command(after_help = "Example:\n  kokeshi papers --verb find")]
+    Papers(Papers),
+    /// Index the text files of a folder with the compiled-in model, run three searches, say where to go next.
+    #[command(after_help = "Example:\n  kokeshi demo")]
+    Demo(Demo),
+    /// Print a shell completion script.
+    #[command(after_help = "Example:\n  kokeshi completions bash > ~/.local/share/bash-completion/completions/kokeshi")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages into a folder.
+    #[command(after_help = "Example:\n  kokeshi man --to ~/.local/share/man/man1")]
+    Man {
+        /// The folder; made if missing.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+}
+
+/// Which model, at which size.
+#[derive(Debug, Clone, Args)]
+pub struct ModelArgs {
+    /// A sentence-transformers directory or hub id; the small compiled-in model if not given.
+    #[arg(long, value_name = "DIR|ID", env = "KOKESHI_MODEL")]
+    pub model: Option<String>,
+    /// The size to run it at: layers x dims, such as 3x128, or only dims, such as 64.
+    #[arg(long, value_name = "SIZE")]
+    pub size: Option<Size>,
+}
+
+/// How files are read.
+#[derive(Debug, Clone, Args)]
+pub struct ReadArgs {
+    /// The field that identifies a document; found by name if not given.
+    #[arg(long, value_name = "FIELD")]
+    pub id: Option<String>,
+    /// The fields that are searched, joined in this order; the first one called "title" is the title.
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub text: Vec<String>,
+    /// The fields kept as attributes, each with an optional type: year:integer, created:date, authors:keyword[].
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub attr: Option<Vec<String>>,
+    /// What to do with a row that can't be read.
+    #[arg(long, value_enum, default_value_t = OnError::Skip)]
+    pub on_error: OnError,
+}
+
+/// What to do with a row that can't be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnError {
+    /// Report it, go on.
+    Skip,
+    /// Stop; what was committed stays.
+    Fail,
+}
+
+/// `kokeshi index`.
+#[derive(Debug, Args)]
+pub struct Index {
+    /// Files and folders, or - for standard input.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The collection; made if it does not exist.
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub read: ReadArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
+    /// The most tokens in a passage; 0: a document is one passage.
+    #[arg(long, value_name = "N")]
+    pub passage_tokens: Option<usize>,
+    /// Tokens that neighbouring passages share.
+    #[arg(long, value_name = "N")]
+    pub passage_overlap: Option<usize>,
+    /// Show the detected fields and types, index nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Memory for the text index while it is built, in MB.
+    #[arg(long, value_name = "MB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(16..=65536))]
+    pub memory: u32,
+}
+
+/// Which candidates a search takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Words and meaning together.
+    Hybrid,
+    /// Meaning only.
+    Dense,
+    /// Words only (BM25).
+    Lexical,
+}
+
+impl From<Mode> for kokeshi_collection::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Hybrid => Self::Hybrid,
+            Mode::Dense => Self::Dense,
+            Mode::Lexical => Self::Lexical,
+        }
+    }
+}
+
+/// Flags that all searches share.
+#[derive(Debug, Clone, Args)]
+pub struct SearchArgs {
+    /// The collection.
+    #[arg(long = "in", value_name = "DIR")]
+    pub collection: PathBuf,
+    /// Only documents whose attributes match: tantivy's query syntax.
+    #[arg(long, value_name = "QUERY")]
+    pub filter: Option<String>,
+    /// How many hits at most.
+    #[arg(short, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10000))]
+    pub k: u16,
+}
+
+/// `kokeshi search`.
+#[derive(Debug, Args)]
+pub struct Search {
+    /// What to look for; asks for queries one after the other if not given.
+    pub query: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: SearchArgs,
+    /// Which candidates to take.
+    #[arg(long, value_enum, default_value_t = Mode::Hybrid)]
+    pub mode: Mode,
+    /// Show which part of the pipeline gave which score.
+    #[arg(long)]
+    pub explain: bool,
+    /// Keep hits that the relevance cut would remove.
+    #[arg(long)]
+    pub no_cut: bool,
+    /// Compare with every vector instead of using the graph.
+    #[arg(long, conflicts_with = "effort")]
+    pub exact: bool,
+    /// The length of the graph search's candidate list.
+    #[arg(long, value_name = "L")]
+    pub effort: Option<usize>,
+    /// Join the lists by reciprocal rank fusion with this constant.
+    #[arg(long, value_name = "K", conflicts_with = "alpha")]
+    pub rrf: Option<f32>,
+    /// Join the lists by a convex combination with this weight of the dense score.
+    #[arg(long, value_name = "WEIGHT")]
+    pub alpha: Option<f32>,
+    /// Count the values of these attributes among the hits.
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub facets: Vec<String>,
+}
+
+/// `kokeshi similar`.
+#[derive(Debug, Args)]
+pub struct Similar {
+    /// The id of a document in the collection.
+    pub id: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: SearchArgs,
+}
+
+/// `kokeshi info`.
+#[derive(Debug, Args)]
+pub struct Info {
+    /// The collection.
+    #[arg(value_name = "DIR")]
+    pub collection: PathBuf,
+}
+
+/// `kokeshi delete`.
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// The collection.
+    #[arg(long = "in", value_name = "DIR")]
+    pub collection: PathBuf,
+    /// The id of a document; may be given many times.
+    #[arg(long = "id", value_name = "ID", required_unless_present = "filter")]
+    pub ids: Vec<String>,
+    /// Every document whose attributes match.
+    #[arg(long, value_name = "QUERY", conflicts_with = "ids")]
+    pub filter: Option<String>,
+}
+
+/// Commands that take only a collection.
+#[derive(Debug, Args)]
+pub struct CollectionOnly {
+    /// The collection.
+    #[arg(value_name = "DIR")]
+    pub collection: PathBuf,
+}
+
+/// `kokeshi reindex`.
+#[derive(Debug, Args)]
+pub struct Reindex {
+    /// The collection.
+    #[arg(value_name = "DIR")]
+    pub collection: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
+}
+
+/// `kokeshi serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Collections; each is served under its directory's name.
+    #[arg(required = true, value_name = "DIR")]
+    pub collections: Vec<PathBuf>,
+    /// Address and port.
+    #[arg(long, default_value = "127.0.0.1:7700", value_name = "HOST:PORT")]
+    pub listen: std::net::SocketAddr,
+    /// Whoever sends this key may read and write.
+    #[arg(long, env = "KOKESHI_API_KEY", hide_env_values = true, value_name = "KEY")]
+    pub api_key: Option<String>,
+    /// Whoever sends this key may read.
+    #[arg(long, env = "KOKESHI_READ_KEY", hide_env_values = true, value_name = "KEY")]
+    pub read_key: Option<String>,
+    /// Listen on a public address without any key.
+    #[arg(long)]
+    pub insecure: bool,
+    /// The largest request body, in MB.
+    #[arg(long, default_value_t = 32, value_name = "MB", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub max_body: u32,
+    /// Requests worked on at once; as many again wait, the rest are told to come back.
+    #[arg(long, value_name = "N")]
+    pub concurrency: Option<usize>,
+}
+
+/// `kokeshi embed`.
+#[derive(Debug, Args)]
+pub struct Embed {
+    /// Texts: lines, JSONL or Parquet; - for standard input.
+    #[arg(default_value = "-")]
+    pub input: PathBuf,
+    /// Where the vectors go: .npy, .safetensors, .parquet or .jsonl; - for JSONL on standard output.
+    #[arg(long, default_value = "-", value_name = "FILE")]
+    pub to: PathBuf,
+    /// The field or column with the text.
+    #[arg(long, value_name = "FIELD")]
+    pub field: Option<String>,
+    /// The field or column that is copied beside the vector (JSONL and Parquet).
+    #[arg(long, value_name = "FIELD")]
+    pub id: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
+    /// Encode as questions or as documents, for models with prompts.
+    #[arg(long, value_enum)]
+    pub task: Option<Task>,
+    /// A prompt to put before each text.
+    #[arg(long, conflicts_with = "prompt_name")]
+    pub prompt: Option<String>,
+    /// A prompt of the model's by its name.
+    #[arg(long, value_name = "NAME")]
+    pub prompt_name: Option<String>,
+    /// Scale vectors to length 1 even if the model does not.
+    #[arg(long)]
+    pub normalize: bool,
+}
+
+/// Questions or documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Task {
+    /// A question.
+    Query,
+    /// A document.
+    Document,
+}
+
+/// `kokeshi eval`.
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// A BEIR directory, or a directory or file of sentence pairs (STS).
+    #[arg(value_name = "DIR")]
+    pub data: PathBuf,
+    /// The split of the relevance judgements or pairs.
+    #[arg(long, default_value = "test")]
+    pub split: String,
+    /// Judge this TREC run instead of searching.
+    #[arg(long, value_name = "FILE")]
+    pub run: Option<PathBuf>,
+    /// Compare with this run by a paired test.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Write the run that was judged.
+    #[arg(long, value_name = "FILE")]
+    pub run_to: Option<PathBuf>,
+    /// Which search to judge; all three if not given.
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
+    /// How many documents a query is given.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10000))]
+    pub depth: u16,
+    /// Judge with the relevance cut on, as searches do by default.
+    #[arg(long)]
+    pub cut: bool,
+    /// Cut documents into passages of this many tokens; 0: one vector a document.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub passage_tokens: usize,
+}
+
+/// `kokeshi distill`.
+#[derive(Debug, Args)]
+pub struct Distill {
+    /// The teacher: a sentence-transformers directory or hub id.
+    #[arg(value_name = "TEACHER")]
+    pub teacher: String,
+    /// Texts to learn from: files and folders in any format that `index` reads.
+    #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
+    pub texts: Vec<PathBuf>,
+    /// The directory of the new model.
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Also write the compact int8 form that can be compiled in.
+    #[arg(long, value_name = "FILE")]
+    pub compact: Option<PathBuf>,
+    /// Width of the vectors.
+    #[arg(long, default_value_t = 256)]
+    pub dims: usize,
+    /// The prefixes that are trained to work alone.
+    #[arg(long, value_delimiter = ',', default_value = "32,64,128,256", value_name = "DIMS")]
+    pub prefixes: Vec<usize>,
+    /// Start of all random choices.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// Only the plain static distillation: no training.
+    #[arg(long)]
+    pub no_training: bool,
+    /// Use at most this many texts.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// `kokeshi papers`.
+#[derive(Debug, Args)]
+pub struct Papers {
+    /// Only papers of this verb: make, shrink, find, judge, plan.
+    #[arg(long)]
+    pub verb: Option<String>,
+    /// Only papers in this state: works, partly, not-yet.
+    #[arg(long)]
+    pub state: Option<String>,
+}
+
+/// `kokeshi demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The folder whose text files are indexed.
+    #[arg(default_value = ".", value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Keep the collection here instead of in a temporary folder.
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+}
