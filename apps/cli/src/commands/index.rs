@@ -1,0 +1,250 @@
+//! `kokeshi index`.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use kokeshi_collection::{Collection, Counts, CreateOptions, Embedder, ModelEmbedder, OpenOptions, WriterOptions};
+use kokeshi_core::{Progress, Size};
+use kokeshi_sources::{Detected, Document, Source, SourceOptions};
+
+use crate::args::{Index, ModelArgs, OnError, ReadArgs};
+use crate::output::{Output, bytes, table};
+use crate::progress::{Bar, catch_interrupts};
+use crate::stop::{Result, Stop};
+
+/// How many unreadable rows are named one by one.
+const NAMED_ERRORS: usize = 20;
+
+/// What a run did.
+#[derive(Debug, serde::Serialize)]
+struct Done {
+    collection: String,
+    #[serde(flatten)]
+    counts: Counts,
+    documents: u64,
+    skipped: u64,
+    interrupted: bool,
+    seconds: f64,
+    documents_per_second: f64,
+}
+
+/// Reads, cuts, embeds and stores; what is unchanged is skipped.
+///
+/// # Errors
+/// Bad usage for paths, fields, types or a collection that don't fit; a failure if the disk does.
+pub fn run(args: &Index, output: &Output) -> Result<()> {
+    catch_interrupts();
+    let source = Source::open(&args.paths, source_options(&args.read)).map_err(Stop::usage)?;
+    if args.dry_run && output.json {
+        return output.value(source.detected());
+    }
+    show_detected(source.detected(), output);
+    if args.dry_run {
+        return Ok(());
+    }
+    let collection = open_or_create(args, source.detected(), output)?;
+    let started = Instant::now();
+    let (counts, skipped, interrupted) = fill(&collection, &source, args, output)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let handled = counts.inserted + counts.updated + counts.unchanged;
+    let done = Done {
+        collection: args.to.display().to_string(),
+        counts,
+        documents: collection.info().documents,
+        skipped,
+        interrupted,
+        seconds,
+        documents_per_second: handled as f64 / seconds.max(1e-9),
+    };
+    if output.json {
+        output.value(&done)?;
+    } else {
+        for line in source.report().lines() {
+            output.note(format!("note: {line}"));
+        }
+        output.line(format!(
+            "{} new, {} updated, {} unchanged in {seconds:.1} s ({:.0} documents/s); {} holds {} documents",
+            done.counts.inserted,
+            done.counts.updated,
+            done.counts.unchanged,
+            done.documents_per_second,
+            done.collection,
+            done.documents
+        ))?;
+    }
+    if interrupted {
+        return Err(Stop::failed("stopped before the end; what is committed stays")
+            .hint("run the same command again to go on: unchanged documents are skipped"));
+    }
+    Ok(())
+}
+
+/// The reader's options from the flags.
+pub fn source_options(read: &ReadArgs) -> SourceOptions {
+    SourceOptions {
+        id: read.id.clone(),
+        text: read.text.clone(),
+        attributes: read.attr.clone(),
+        on_error: match read.on_error {
+            OnError::Skip => kokeshi_sources::OnError::Skip,
+            OnError::Fail => kokeshi_sources::OnError::Fail,
+        },
+        ..SourceOptions::default()
+    }
+}
+
+/// Loads the model that the flags name.
+///
+/// # Errors
+/// Bad usage if there is no such model or it has no such size.
+pub fn load_model(args: &ModelArgs, output: &Output) -> Result<(Arc<dyn Embedder>, Size)> {
+    let size = args.size.unwrap_or(Size::FULL);
+    let id = args.model.as_deref().unwrap_or(ModelEmbedder::COMPILED_IN);
+    if args.model.is_none() {
+        output.note("using the small compiled-in model; for better results name a larger one: --model DIR|ID");
+    }
+    // A directory is kept as an absolute path, so that the collection opens from anywhere.
+    let absolute = Path::new(id).is_dir().then(|| std::path::absolute(id).ok()).flatten();
+    let id = absolute.as_ref().map_or(id.into(), |path| path.to_string_lossy());
+    Ok((Arc::new(ModelEmbedder::load(&id, size).map_err(Stop::usage)?), size))
+}
+
+fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<Collection> {
+    if Collection::exists(&args.to) {
+        let collection = Collection::open(&args.to, OpenOptions::default()).map_err(Stop::usage)?;
+        let embedder = collection.embedder();
+        if args.model.model.is_some() || args.model.size.is_some() {
+            let (asked, _) = load_model(&args.model, output)?;
+            if asked.fingerprint() != embedder.fingerprint() || asked.dims() != embedder.dims() {
+                return Err(Stop::usage(format!(
+                    "{}: made with model {} at {} dims, not with {} at {} dims",
+                    args.to.display(),
+                    embedder.id(),
+                    embedder.dims(),
+                    asked.id(),
+                    asked.dims()
+                ))
+                .hint("leave --model and --size out, or change the collection with `kokeshi reindex`"));
+            }
+        }
+        if args.passage_tokens.is_some() || args.passage_overlap.is_some() {
+            return Err(Stop::usage("passages are set when a collection is made").hint("index into a new directory"));
+        }
+        return Ok(collection);
+    }
+    let (embedder, size) = load_model(&args.model, output)?;
+    let mut options = CreateOptions::with(embedder, size);
+    options.schema = detected.schema.clone();
+    if args.passage_tokens.is_some() || args.passage_overlap.is_some() {
+        let usual = kokeshi_collection::PassageOptions::for_model(options.embedder.as_ref());
+        let tokens = match args.passage_tokens {
+            Some(0) => usize::MAX,
+            Some(tokens) => tokens,
+            None => usual.tokens,
+        };
+        let overlap = args.passage_overlap.unwrap_or_else(|| if tokens == usize::MAX { 0 } else { tokens / 8 });
+        if overlap >= tokens {
+            return Err(Stop::usage(format!("--passage-overlap {overlap}: expected less than the passage's {tokens} tokens")));
+        }
+        options.passages = Some(kokeshi_collection::PassageOptions { tokens, overlap });
+    }
+    Collection::create(&args.to, options).map_err(Stop::usage)
+}
+
+/// Counts, skipped rows, and whether the user stopped it.
+fn fill(collection: &Collection, source: &Source, args: &Index, output: &Output) -> Result<(Counts, u64, bool)> {
+    let options = WriterOptions { memory: (args.memory as usize) << 20, ..WriterOptions::default() };
+    let mut writer = collection.writer_with(options).map_err(Stop::failed)?;
+    writer.extend_schema(&source.detected().schema).map_err(Stop::usage)?;
+    let bar = Bar::new(output.quiet || output.json);
+    let (_, total) = source.progress();
+    bar.start("indexing", (total > 0).then_some(total), "bytes");
+    let trouble = RefCell::new(Trouble::default());
+    let read = std::cell::Cell::new(0);
+    let documents = source.documents().map_while(|row| {
+        let (now, _) = source.progress();
+        bar.advance(now.saturating_sub(read.replace(now)));
+        match row {
+            Ok(document) => Some(Some(document)),
+            Err(error) => {
+                let mut trouble = trouble.borrow_mut();
+                trouble.count += 1;
+                if args.read.on_error == OnError::Fail {
+                    trouble.fatal = Some(error.to_string());
+                    return None;
+                }
+                if trouble.count <= NAMED_ERRORS as u64 {
+                    output.note(format!("skipped: {error}"));
+                }
+                Some(None)
+            }
+        }
+    });
+    // The bar counts bytes read, so the writer's own count of documents is not shown.
+    let counts = writer.index(documents.flatten(), &Quiet(&bar)).map_err(Stop::failed)?;
+    bar.finish();
+    let trouble = trouble.into_inner();
+    if trouble.count > NAMED_ERRORS as u64 {
+        output.note(format!("... and {} more rows that could not be read", trouble.count - NAMED_ERRORS as u64));
+    }
+    if let Some(message) = trouble.fatal {
+        return Err(Stop::usage(message).hint("what came before is committed; --on-error skip goes on past bad rows"));
+    }
+    let interrupted = bar.interrupted();
+    if !interrupted {
+        writer.optimize(&bar).map_err(Stop::failed)?;
+    }
+    Ok((counts, trouble.count, interrupted))
+}
+
+#[derive(Default)]
+struct Trouble {
+    count: u64,
+    fatal: Option<String>,
+}
+
+/// Passes on only whether the user wants to stop.
+struct Quiet<'a>(&'a Bar);
+
+impl Progress for Quiet<'_> {
+    fn start(&self, _: &str, _: Option<u64>, _: &str) {}
+    fn advance(&self, _: u64) {}
+    fn finish(&self) {}
+    fn interrupted(&self) -> bool {
+        self.0.interrupted()
+    }
+}
+
+fn show_detected(detected: &Detected, output: &Output) {
+    let inputs: Vec<String> = detected
+        .inputs
+        .iter()
+        .map(|input| {
+            let size = if input.bytes > 0 { format!(", {}", bytes(input.bytes)) } else { String::new() };
+            format!("{} {}{size}", input.files, input.format)
+        })
+        .collect();
+    output.note(format!("reading {}", inputs.join("; ")));
+    if !detected.fields.is_empty() {
+        let rows = detected.fields.iter().map(|field| {
+            let example: String = field.example.chars().take(48).collect();
+            vec![field.name.clone(), field.role.to_string(), field.kind(), example, format!("{:.0} %", 100.0 * field.filled)]
+        });
+        output.note(table(&["field", "used as", "type", "example", "filled"], rows, 4));
+    }
+    for notice in &detected.notices {
+        output.note(format!("note: {notice}"));
+    }
+}
+
+/// Documents of a folder with default options, for commands that only want texts.
+///
+/// # Errors
+/// Bad usage if the paths can't be read.
+pub fn documents(paths: &[std::path::PathBuf], options: SourceOptions) -> Result<(Source, impl Iterator<Item = Document>)> {
+    let source = Source::open(paths, options).map_err(Stop::usage)?;
+    let documents = source.documents().filter_map(|row| row.ok());
+    Ok((source, documents))
+}
