@@ -13,7 +13,7 @@ use crate::stop::{Result, Stop};
 /// # Errors
 /// Bad usage if there is none, or it can't be opened.
 pub fn open(folder: &Path) -> Result<Collection> {
-    Collection::open(folder, &kokeshi_collection::OpenOptions::default()).map_err(Stop::usage)
+    Collection::open(folder, kokeshi_collection::OpenOptions::default()).map_err(Stop::usage)
 }
 
 /// Prints what a collection is.
