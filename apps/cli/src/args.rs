@@ -87,6 +87,9 @@ pub enum Command {
     /// List the published methods behind Kokeshi and how far each one is.
     #[command(after_help = "Example:\n  kokeshi papers --verb find")]
     Papers(Papers),
+    /// Run the reproduction of a paper: its claims beside what is measured here.
+    #[command(after_help = "Example:\n  kokeshi reproduce mrl --to crates/reproduce/results")]
+    Reproduce(Reproduce),
     /// Index the text files of a folder with the compiled-in model, run three searches, say where to go next.
     #[command(after_help = "Example:\n  kokeshi demo")]
     Demo(Demo),
@@ -312,9 +315,21 @@ pub struct Serve {
     /// The largest request body, in MB.
     #[arg(long, default_value_t = 32, value_name = "MB", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub max_body: u32,
-    /// Requests worked on at once; as many again wait, the rest are told to come back.
+    /// Searches and embeddings that run at once; the number of cores if not given.
     #[arg(long, value_name = "N")]
     pub concurrency: Option<usize>,
+    /// Searches and embeddings that may wait for their turn; the rest are told to come back (503).
+    #[arg(long, value_name = "N")]
+    pub queue: Option<usize>,
+    /// An origin whose pages may call the API from a browser, or *; may be given many times.
+    #[arg(long, value_name = "ORIGIN")]
+    pub cors: Vec<String>,
+    /// A host name by which the server may be called, beside localhost; may be given many times.
+    #[arg(long = "host", value_name = "NAME")]
+    pub hosts: Vec<String>,
+    /// The model behind /v1/embeddings beside the collections' own; the compiled-in one if not given.
+    #[arg(long, value_name = "DIR|ID", env = "KOKESHI_MODEL")]
+    pub model: Option<String>,
 }
 
 /// `kokeshi embed`.
@@ -428,12 +443,75 @@ pub struct Distill {
 /// `kokeshi papers`.
 #[derive(Debug, Args)]
 pub struct Papers {
-    /// Only papers of this verb: make, shrink, find, judge, plan.
-    #[arg(long)]
-    pub verb: Option<String>,
-    /// Only papers in this state: works, partly, not-yet.
-    #[arg(long)]
-    pub state: Option<String>,
+    /// Only papers of this verb.
+    #[arg(long, value_enum)]
+    pub verb: Option<Verb>,
+    /// Only papers in this state.
+    #[arg(long, value_enum)]
+    pub state: Option<State>,
+}
+
+/// The part of an embedding's life that a paper is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)] // The five verbs, as the user types them.
+pub enum Verb {
+    Make,
+    Shrink,
+    Find,
+    Judge,
+    Plan,
+}
+
+impl From<Verb> for kokeshi_reproduce::Verb {
+    fn from(verb: Verb) -> Self {
+        match verb {
+            Verb::Make => Self::Make,
+            Verb::Shrink => Self::Shrink,
+            Verb::Find => Self::Find,
+            Verb::Judge => Self::Judge,
+            Verb::Plan => Self::Plan,
+        }
+    }
+}
+
+/// How far a paper is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum State {
+    /// Every check passed.
+    Works,
+    /// Some checks passed.
+    Partly,
+    /// Nothing was checked, or nothing passed.
+    NotYet,
+}
+
+impl From<State> for kokeshi_reproduce::State {
+    fn from(state: State) -> Self {
+        match state {
+            State::Works => Self::Works,
+            State::Partly => Self::Partly,
+            State::NotYet => Self::NotYet,
+        }
+    }
+}
+
+/// `kokeshi reproduce`.
+#[derive(Debug, Args)]
+pub struct Reproduce {
+    /// The paper's id in `kokeshi papers`.
+    pub id: String,
+    /// The folder of the shared data sets.
+    #[arg(long, env = "KOKESHI_DATA", default_value = "../shared/data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// The folder of models.
+    #[arg(long, env = "KOKESHI_MODELS", value_name = "DIR")]
+    pub models: Option<PathBuf>,
+    /// Where the record is written; it is only printed if not given.
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
+    /// Start of all random choices.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
 }
 
 /// `kokeshi demo`.

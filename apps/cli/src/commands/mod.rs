@@ -3,12 +3,12 @@
 mod delete;
 mod demo;
 // mod distill;
-// mod embed;
+mod embed;
 mod eval;
 mod index;
 mod info;
 mod maintain;
-// mod papers;
+mod papers;
 mod search;
 // mod serve;
 mod shell;
@@ -32,10 +32,11 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Optimize(args) => maintain::optimize(&args, output),
         Command::Reindex(args) => maintain::reindex(&args, output),
         Command::Serve(_) => Err(crate::stop::Stop::failed("wip")),
-        Command::Embed(_) => Err(crate::stop::Stop::failed("wip")),
+        Command::Embed(args) => embed::run(&args, output),
         Command::Eval(args) => eval::run(&args, output),
         Command::Distill(_) => Err(crate::stop::Stop::failed("wip")),
-        Command::Papers(_) => Err(crate::stop::Stop::failed("wip")),
+        Command::Papers(args) => papers::run(&args, output),
+        Command::Reproduce(args) => papers::run_one(&args, output),
         Command::Demo(args) => demo::run(&args, output),
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { to } => shell::man(&to, output),

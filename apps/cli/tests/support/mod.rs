@@ -179,7 +179,7 @@ impl Place {
     /// One request without a key to a server that wants one.
     pub fn http_keyed(&self, method: &str, path: &str) -> Printed {
         self.collection();
-        let server = Server::start(self, &["--api-key", "secret"]);
+        let server = Server::start(self, &["--api-key", "secret-key"]);
         server.request(method, path, "")
     }
 
