@@ -433,8 +433,20 @@ pub struct Distill {
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
     /// Only the plain static distillation: no training.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "epochs")]
     pub no_training: bool,
+    /// Passes over the texts.
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// At most this many spans of text are shown to the teacher.
+    #[arg(long, value_name = "N")]
+    pub spans: Option<usize>,
+    /// At most this many pairs of title and text are trained on; 0: the teacher's vectors alone.
+    #[arg(long, value_name = "N")]
+    pub pairs: Option<usize>,
+    /// The fields of the texts, joined; found by name if not given.
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub fields: Vec<String>,
     /// Use at most this many texts.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,

@@ -84,7 +84,7 @@ impl Output {
 /// A plain table: header, rows, columns from `right` on aligned to the right.
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>, right: usize) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header);
     for row in rows {
         table.add_row(row);

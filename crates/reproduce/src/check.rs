@@ -14,6 +14,16 @@ pub enum Bar {
     Between(f64, f64),
 }
 
+impl std::fmt::Display for Bar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtLeast(low) => write!(f, ">= {low}"),
+            Self::AtMost(high) => write!(f, "<= {high}"),
+            Self::Between(low, high) => write!(f, "{low} to {high}"),
+        }
+    }
+}
+
 impl Bar {
     /// Whether `measured` reaches the bar.
     pub fn holds(self, measured: f64) -> bool {

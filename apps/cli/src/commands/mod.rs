@@ -2,7 +2,7 @@
 
 mod delete;
 mod demo;
-// mod distill;
+mod distill;
 mod embed;
 mod eval;
 mod index;
@@ -10,7 +10,7 @@ mod info;
 mod maintain;
 mod papers;
 mod search;
-// mod serve;
+mod serve;
 mod shell;
 
 use crate::args::Command;
@@ -31,10 +31,10 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Check(args) => maintain::check(&args, output),
         Command::Optimize(args) => maintain::optimize(&args, output),
         Command::Reindex(args) => maintain::reindex(&args, output),
-        Command::Serve(_) => Err(crate::stop::Stop::failed("wip")),
+        Command::Serve(args) => serve::run(args, output),
         Command::Embed(args) => embed::run(&args, output),
         Command::Eval(args) => eval::run(&args, output),
-        Command::Distill(_) => Err(crate::stop::Stop::failed("wip")),
+        Command::Distill(args) => distill::run(&args, output),
         Command::Papers(args) => papers::run(&args, output),
         Command::Reproduce(args) => papers::run_one(&args, output),
         Command::Demo(args) => demo::run(&args, output),

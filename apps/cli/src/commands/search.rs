@@ -55,7 +55,8 @@ pub fn similar(args: &Similar, output: &Output) -> Result<()> {
     let collection = open(&args.common.collection)?;
     let answer = collection
         .similar(&args.id, args.common.k.into(), args.common.filter.as_deref())
-        .map_err(|error| Stop::usage(error))?;
+        .map_err(Stop::usage)?
+        .ok_or_else(|| Stop::usage(format!("no document {:?} in {}", args.id, args.common.collection.display())))?;
     show(&answer, output)
 }
 
