@@ -32,6 +32,8 @@ pub fn analyzer() -> TextAnalyzer {
 pub fn tokenizers() -> TokenizerManager {
     let manager = TokenizerManager::new();
     manager.register("raw", RawTokenizer::default());
+    // tantivy asks for this one for every field that is stored but not indexed.
+    manager.register("default", RawTokenizer::default());
     manager.register(ANALYZER, analyzer());
     manager
 }
