@@ -1,0 +1,5 @@
+//! The API through its router, over a collection in memory.
+
+mod limits;
+mod memory;
+mod routes;
