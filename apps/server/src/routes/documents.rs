@@ -87,7 +87,7 @@ impl From<Committed> for Written {
 /// Adds or replaces documents: all of the request's or none; answers when they are durable and can be found
 #[utoipa::path(post, path = "/collections/{name}/documents", tag = "documents",
     params(("name" = String, Path, description = "The collection")),
-    request_body(content((NewDocuments = "application/json"), (String = "application/x-ndjson")),
+    request_body(content((NewDocuments = "application/json", example = json!([{"id": "first-note", "title": "A note", "text": "Kokeshi are wooden dolls.", "attributes": {}}])), (String = "application/x-ndjson")),
         description = "A document, an array of documents, or one document a line"),
     responses((status = 200, body = Written), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
         (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 413, body = ErrorBody),
@@ -154,7 +154,7 @@ pub async fn delete(
 
 /// Deletes documents by id or filter; answers when that is durable
 #[utoipa::path(post, path = "/collections/{name}/documents/delete", tag = "documents",
-    params(("name" = String, Path, description = "The collection")), request_body = Deletion,
+    params(("name" = String, Path, description = "The collection")), request_body(content = Deletion, example = json!({"ids": ["first-note"]})),
     responses((status = 200, body = Written), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
         (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 413, body = ErrorBody),
         (status = 415, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]

@@ -150,7 +150,7 @@ pub struct ModelItem {
 }
 
 /// Texts to vectors, as OpenAI's clients ask for them
-#[utoipa::path(post, path = "/v1/embeddings", tag = "embeddings", request_body = EmbeddingRequest,
+#[utoipa::path(post, path = "/v1/embeddings", tag = "embeddings", request_body(content = EmbeddingRequest, example = json!({"input": ["a wooden doll", "a search engine"], "dimensions": 32})),
     responses((status = 200, body = EmbeddingResponse), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
         (status = 404, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
         (status = 503, body = ErrorBody, description = "Overloaded: try again after Retry-After")))]

@@ -20,7 +20,7 @@ const MOST_FACETS: usize = 64;
 
 /// Search with a JSON body
 #[utoipa::path(post, path = "/collections/{name}/search", tag = "search",
-    params(("name" = String, Path, description = "The collection")), request_body = SearchRequest,
+    params(("name" = String, Path, description = "The collection")), request_body(content = SearchRequest, example = json!({"query": "how small can an embedding be?", "k": 3, "explain": true})),
     responses((status = 200, body = SearchResponse), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
         (status = 404, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
         (status = 503, body = ErrorBody, description = "Overloaded: try again after Retry-After")))]

@@ -19,8 +19,8 @@ use tower::ServiceExt;
 pub struct Memory {
     documents: Mutex<BTreeMap<String, Document>>,
     pub generation: AtomicU64,
-    /// Every commit takes this many milliseconds.
-    pub commit_ms: AtomicU64,
+    /// Commits wait until this is false.
+    pub held: AtomicBool,
     /// Another program writes.
     pub locked: AtomicBool,
     /// Commits fail.
@@ -32,7 +32,7 @@ impl Memory {
         Arc::new(Self {
             documents: Mutex::default(),
             generation: AtomicU64::new(0),
-            commit_ms: AtomicU64::new(0),
+            held: AtomicBool::new(false),
             locked: AtomicBool::new(false),
             broken: AtomicBool::new(false),
         })
@@ -153,9 +153,9 @@ impl Write for MemoryWriter {
     }
 
     fn commit(&mut self) -> Result<u64, Problem> {
-        std::thread::sleep(Duration::from_millis(
-            self.memory.commit_ms.load(Ordering::SeqCst),
-        ));
+        while self.memory.held.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         if self.memory.broken.load(Ordering::SeqCst) {
             return Err(Problem::internal("The disk is full."));
         }
