@@ -1,19 +1,21 @@
 //! The HTTP API and the web page of `kokeshi serve`.
 //!
 //! ```no_run
+//! use kokeshi_collection::{Collection, OpenOptions};
 //! use kokeshi_server::{ServerConfig, serve};
 //!
-//! # fn collections() -> Vec<(String, std::sync::Arc<dyn kokeshi_server::Backend>)> { Vec::new() }
+//! let notes = Collection::open("notes.kokeshi", OpenOptions::default())?;
 //! let models = vec![kokeshi_encode::Model::compiled_in()];
-//! serve(ServerConfig::default(), collections(), models, |address| {
+//! serve(ServerConfig::default(), vec![notes], models, |address| {
 //!     println!("http://{address}");
 //! })?;
-//! # Ok::<(), kokeshi_server::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod auth;
 mod backend;
 mod body;
+mod collection;
 mod config;
 mod gate;
 mod metrics;
@@ -26,6 +28,7 @@ mod state;
 mod writes;
 
 pub use backend::{Backend, Write};
+pub use collection::Opened;
 pub use config::ServerConfig;
 pub use problem::{ErrorBody, ErrorDetail, Problem};
 pub use router::router;

@@ -10,27 +10,28 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use kokeshi_collection::Collection;
 use kokeshi_encode::Model;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::state::App;
-use crate::{Backend, Error, Result, ServerConfig, router};
+use crate::{Backend, Error, Opened, Result, ServerConfig, router};
 
 /// Bytes of a request's head at most.
 const LARGEST_HEAD: usize = 64 << 10;
 /// Header lines at most.
 const MOST_HEADERS: usize = 100;
 
-/// Serves `collections`, each under its name, and `models` beside the collections' own until SIGINT or SIGTERM, then
+/// Serves `collections`, each under its directory's name, and `models` beside the collections' own until SIGINT or SIGTERM, then
 /// finishes what is in flight, commits what was accepted and returns. `ready` is told the address once requests are taken.
 ///
 /// # Errors
 /// [`Error`] if the settings are bad, the address is taken or the deadline for stopping passes.
 pub fn serve(
     config: ServerConfig,
-    collections: Vec<(String, Arc<dyn Backend>)>,
+    collections: Vec<Collection>,
     models: Vec<Model>,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<()> {
@@ -38,9 +39,14 @@ pub fn serve(
         .enable_all()
         .build()
         .map_err(Error::Io)?;
+    let named = collections.into_iter().map(|collection| {
+        let (name, backend) = (collection.name(), Opened::new(collection));
+        (name, backend as Arc<dyn Backend>)
+    });
+    let app = App::new(config, named.collect(), models)?;
     let result = runtime.block_on(async {
         let stop = signal()?;
-        let server = Server::bind(App::new(config, collections, models)?).await?;
+        let server = Server::bind(app).await?;
         ready(server.address());
         server.run(stop).await
     });

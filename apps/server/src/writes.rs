@@ -277,10 +277,6 @@ impl Committer {
         }
         let generation = writer.commit()?;
         self.writer = Some(writer);
-        // So that a client that was answered finds what it wrote.
-        if let Err(problem) = self.backend.refresh() {
-            tracing::warn!("{}: committed, but not visible yet: {problem}", self.name);
-        }
         Ok(generation)
     }
 }

@@ -316,10 +316,11 @@ function fail(problem) {
   const filter = problem?.param === "filter";
   $("filter-problem").textContent = filter ? problem.message : "";
   $("filter").setAttribute("aria-invalid", String(filter));
+  $("hits").classList.toggle("stale", problem !== null);
   if (!problem) return $("banner").replaceChildren();
   say("");
-  $("banner").replaceChildren(h("p", {}, filter ? "The filter can't be read." : problem.message),
-    h("p", { className: "hint" }, filter ? problem.message : problem.hint || ""));
+  $("banner").replaceChildren(h("p", {}, filter ? "The filter can't be read; these are the results before it." : problem.message),
+    h("p", { className: "hint" }, problem.hint || ""));
 }
 
 function add(answer) {

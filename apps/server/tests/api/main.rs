@@ -3,3 +3,4 @@
 mod limits;
 mod memory;
 mod routes;
+mod shutdown;

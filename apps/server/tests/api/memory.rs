@@ -21,6 +21,8 @@ pub struct Memory {
     pub generation: AtomicU64,
     /// Commits wait until this is false.
     pub held: AtomicBool,
+    /// A commit has begun.
+    pub committing: AtomicBool,
     /// Another program writes.
     pub locked: AtomicBool,
     /// Commits fail.
@@ -33,6 +35,7 @@ impl Memory {
             documents: Mutex::default(),
             generation: AtomicU64::new(0),
             held: AtomicBool::new(false),
+            committing: AtomicBool::new(false),
             locked: AtomicBool::new(false),
             broken: AtomicBool::new(false),
         })
@@ -153,6 +156,7 @@ impl Write for MemoryWriter {
     }
 
     fn commit(&mut self) -> Result<u64, Problem> {
+        self.memory.committing.store(true, Ordering::SeqCst);
         while self.memory.held.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(1));
         }

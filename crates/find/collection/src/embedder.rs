@@ -31,6 +31,10 @@ pub trait Embedder: Send + Sync {
     fn encode_query(&self, text: &str) -> Result<Vec<f32>>;
     /// Byte ranges of the tokens of `text`, special tokens left out, not cut.
     fn token_ranges(&self, text: &str) -> Vec<Range<usize>>;
+    /// The model inside, if it is one that can be used for other things too.
+    fn model(&self) -> Option<&Model> {
+        None
+    }
 }
 
 /// A [`Model`] at a size.
@@ -132,5 +136,9 @@ impl Embedder for ModelEmbedder {
 
     fn token_ranges(&self, text: &str) -> Vec<Range<usize>> {
         self.model.token_ranges(text)
+    }
+
+    fn model(&self) -> Option<&Model> {
+        Some(&self.model)
     }
 }
