@@ -38,6 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Some(("batch", value)) => config.batch = value.parse()?,
             Some(("learning_rate", value)) => config.learning_rate = value.parse()?,
             Some(("pair_weight", value)) => config.pair_weight = value.parse()?,
+            Some(("warm_up", value)) => config.warm_up = value.parse()?,
+            Some(("whitening", value)) => config.whitening = value.parse()?,
             Some(("cloze", value)) => config.cloze = value.parse()?,
             Some(("seed", value)) => config.seed = value.parse()?,
             _ => return Err(format!("no such setting: {setting}").into()),

@@ -9,7 +9,11 @@ pub struct DistillConfig {
     pub dims: usize,
     /// The prefixes that are trained to work alone, each at most `dims`.
     pub prefixes: Vec<usize>,
-    /// Passes over the sampled texts.
+    /// Passes over the spans at full width, before the dims are turned to the components of the student's own vocabulary.
+    pub warm_up: usize,
+    /// How far the variances of those components are made equal, 0 to 1 (1: whitened). Short prefixes gain from some.
+    pub whitening: f32,
+    /// Passes over the sampled texts after the warm-up, with every prefix.
     pub epochs: usize,
     /// Every random choice comes from this: the same seed, texts and teacher give the same student.
     pub seed: u64,
@@ -40,6 +44,8 @@ impl Default for DistillConfig {
         Self {
             dims: 256,
             prefixes: vec![32, 64, 128, 256],
+            warm_up: 3,
+            whitening: 0.5,
             epochs: 3,
             seed: 42,
             learning_rate: 0.01,
@@ -86,8 +92,10 @@ impl DistillConfig {
                 self.span_words
             ));
         }
-        if !(0.0..=1.0).contains(&self.cloze) {
-            return fail(format!("cloze: expected 0 to 1, found {}", self.cloze));
+        for (name, share) in [("cloze", self.cloze), ("whitening", self.whitening)] {
+            if !(0.0..=1.0).contains(&share) {
+                return fail(format!("{name}: expected 0 to 1, found {share}"));
+            }
         }
         let positive = [f64::from(self.learning_rate), self.frequency_weight];
         if positive.iter().any(|value| !value.is_finite() || *value <= 0.0)

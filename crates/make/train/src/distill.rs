@@ -84,11 +84,23 @@ pub fn distill(
     let first = start(alone, &frequency, &special, config);
 
     let mut table = Table::new(&first, config.dims);
-    let lessons = Lessons {
+    let mut lessons = Lessons {
         spans: &span_tokens,
-        targets: &targets,
-        pairs: &pairs,
+        targets,
+        pairs: &[],
     };
+    if config.warm_up > 0 {
+        let warm_up = DistillConfig {
+            epochs: config.warm_up,
+            prefixes: vec![config.dims],
+            ..config.clone()
+        };
+        train(&mut table, &lessons, &warm_up, &mut seed, progress)?;
+        let axes = axes(&table.vectors(), config);
+        table = Table::new(&axes.rotate(&table.vectors()), config.dims);
+        lessons.targets = axes.rotate(&lessons.targets);
+    }
+    lessons.pairs = &pairs;
     train(&mut table, &lessons, config, &mut seed, progress)?;
     Ok(Distilled {
         dims: config.dims,
@@ -253,11 +265,21 @@ fn start(mut rows: Vec<f32>, counts: &[f64], special: &[u32], config: &DistillCo
     rows
 }
 
+/// The components of the directions of all tokens, each counted once. A prefix of them keeps apart what the whole vocabulary speaks of, while
+/// one of the components of the texts keeps apart only what these texts are about (measured in `assets/README.md` of kokeshi-encode).
+fn axes(vectors: &[f32], config: &DistillConfig) -> Pca {
+    let mut directions = vectors.to_vec();
+    directions
+        .chunks_exact_mut(config.dims)
+        .for_each(kokeshi_core::distance::normalize);
+    Pca::fit(&directions, config.dims, config.dims).whiten(config.whitening)
+}
+
 /// What a student is trained on, as tokens.
 struct Lessons<'a> {
     spans: &'a [Vec<u32>],
     /// `[spans, dims]`
-    targets: &'a [f32],
+    targets: Vec<f32>,
     pairs: &'a [[Vec<u32>; 2]],
 }
 

@@ -8,6 +8,8 @@ pub(crate) struct Pca {
     mean: Vec<f32>,
     /// `[components, width]`, by falling variance.
     components: Vec<f32>,
+    /// `[components]` variances.
+    variances: Vec<f32>,
     width: usize,
 }
 
@@ -26,7 +28,7 @@ impl Pca {
         let turned = jacobi(&mut covariance, width);
         let mut order: Vec<usize> = (0..width).collect();
         order.sort_by(|a, b| covariance[b * width + b].total_cmp(&covariance[a * width + a]));
-        let components = order
+        let components: Vec<f32> = order
             .iter()
             .take(components)
             .flat_map(|component| {
@@ -34,8 +36,11 @@ impl Pca {
                 row.iter().map(|value| *value as f32)
             })
             .collect();
+        let variances = order.iter().take(components.len() / width);
+        let variances = variances.map(|at| (covariance[at * width + at] / rows) as f32);
         Self {
             mean,
+            variances: variances.collect(),
             components,
             width,
         }
@@ -50,6 +55,22 @@ impl Pca {
                 .for_each(|(value, mean)| *value -= mean);
         }
         self.rotate(&centred)
+    }
+
+    /// Scales the axes by variance^(-`power` / 2), the geometric mean of the scales being 1: 0 leaves them, 1 makes all variances equal.
+    pub(crate) fn whiten(mut self, power: f32) -> Self {
+        let least = self.variances.first().copied().unwrap_or(1.0).max(1e-20) * 1e-6;
+        let logs = self
+            .variances
+            .iter()
+            .map(|variance| -0.5 * power * variance.max(least).ln());
+        let logs: Vec<f32> = logs.collect();
+        let middle = logs.iter().sum::<f32>() / logs.len().max(1) as f32;
+        for (component, log) in self.components.chunks_exact_mut(self.width).zip(logs) {
+            let scale = (log - middle).exp();
+            component.iter_mut().for_each(|value| *value *= scale);
+        }
+        self
     }
 
     /// `vectors` (`[rows, width]`) in the new axes: `[rows, components]`.
@@ -178,6 +199,18 @@ mod tests {
             for j in 0..i {
                 assert!(product(i, j).abs() < 1e-3 * (own * product(j, j)).sqrt());
             }
+        }
+    }
+    #[test]
+    fn whitening_with_power_1_makes_all_variances_equal() {
+        let mut seed = Seed(3);
+        let vectors: Vec<f32> = (0..600)
+            .map(|at| seed.normal() as f32 * (1 + at % 3) as f32)
+            .collect();
+        let turned = Pca::fit(&vectors, 3, 3).whiten(1.0).apply(&vectors);
+        let variance = |at: usize| turned.chunks_exact(3).map(|row| row[at] * row[at]).sum::<f32>();
+        for at in 1..3 {
+            assert!((variance(at) / variance(0) - 1.0).abs() < 1e-3);
         }
     }
 }
