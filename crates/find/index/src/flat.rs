@@ -5,7 +5,7 @@ use std::ops::Range;
 use kokeshi_core::{Bitmap, Metric, TopK};
 use rayon::prelude::*;
 
-use crate::space::Query;
+use crate::query::Query;
 use crate::{Cost, Effort, Found, Index, Plan, Result, Vectors};
 
 /// The least work handed to another thread, in values: comparing 4 MiB takes a few hundred microseconds, many times what the hand-over does.

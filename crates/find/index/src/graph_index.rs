@@ -4,7 +4,7 @@ use kokeshi_core::{Bitmap, Metric, TopK};
 
 use crate::flat::{count, scan};
 use crate::graph::{Graph, Scratch, Steps, ToQuery, matching, nearest};
-use crate::space::Query;
+use crate::query::Query;
 use crate::{Cost, Effort, Found, Index, Plan, Result, Vectors};
 
 /// The candidate list of [`Effort::Default`]; see "Graph index" in bench/README.md for what it gives.

@@ -30,7 +30,7 @@
 pub mod flat;
 pub mod graph;
 pub mod graph_index;
-mod space;
+mod query;
 pub mod vectors;
 
 pub use flat::FlatIndex;

@@ -142,9 +142,9 @@ impl Vectors {
 
 /// Asks the processor to fetch a row.
 #[inline]
-fn prefetch(row: &[f32]) {
+pub(crate) fn prefetch<T>(row: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    for line in row.chunks(16) {
+    for line in row.chunks(64 / size_of::<T>().max(1)) {
         // SAFETY: prefetching has no effect on memory and SSE is part of x86-64.
         unsafe {
             std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast());

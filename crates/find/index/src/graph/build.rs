@@ -1,30 +1,34 @@
 //! Building and extending: rows join in batches; those of a batch search the same graph in parallel and are then linked in at once.
 //!
 //! Vamana ("DiskANN: Fast Accurate Billion-point Nearest Neighbor Search on a Single Node", NeurIPS 2019) with the batches of
-//! "ParlayANN" (arXiv 2305.04359): no locks, and the same graph whatever the number of threads.
+//! "ParlayANN" (arXiv 2305.04359): no locks, and the same graph whatever the number of threads. While building, a node may have more
+//! neighbours than in the end (DiskANN's slack): choosing among them is needed once every several new ones instead of for each.
 
 use std::collections::{HashMap, HashSet};
 
-use kokeshi_core::{Progress, distance};
+use kokeshi_core::Progress;
 use rayon::prelude::*;
 
 use super::adjacency::{NONE, used};
 use super::scratch::{Near, Scratch};
 use super::search::{ToRow, Walk, nearest};
+use super::space::Space;
 use super::{Graph, GraphConfig};
-use crate::space::Space;
 use crate::{Error, Result, Vectors};
 
 /// The largest batch, as a share of the nodes already linked (ParlayANN's choice): rows of a batch don't see each other.
 const LARGEST_BATCH: f64 = 0.02;
-/// Rows whose mean is taken together; fixed, so that rounding doesn't depend on the number of threads.
-const MEAN_ROWS: usize = 4096;
+/// How many times its degree a node's neighbours may be while building.
+const SLACK: f64 = 1.5;
 
 /// A graph under construction.
 pub(crate) struct Builder<'a> {
     pub space: Space<'a>,
     pub config: GraphConfig,
+    /// `[rows, width]`
     pub places: Vec<u32>,
+    /// Places a node: more than the degree while rows are linked in.
+    pub width: usize,
     pub entry: u32,
     pub linked: usize,
 }
@@ -33,15 +37,14 @@ impl Builder<'_> {
     /// Links rows `from..` of the vectors in.
     pub fn insert(&mut self, from: usize, progress: &dyn Progress) -> Result<()> {
         let vectors = self.space.vectors;
-        let degree = self.config.degree;
-        self.places.resize(vectors.rows() * degree, NONE);
+        self.widen((self.config.degree as f64 * SLACK) as usize);
         let mut order: Vec<u32> = (from as u32..vectors.rows() as u32)
             .filter(|&id| self.space.usable(id))
             .collect();
         progress.start("graph", Some(order.len() as u64), "vectors");
         // The entry is the middle of the rows; after they have doubled it is looked for again.
         let middle = (from * 2 < vectors.rows())
-            .then(|| medoid(vectors, &self.space))
+            .then(|| self.space.medoid())
             .flatten()
             .unwrap_or(self.entry);
         if self.entry == NONE {
@@ -63,6 +66,7 @@ impl Builder<'_> {
             rest = later;
         }
         self.entry = middle;
+        self.narrow();
         self.bridge();
         progress.finish();
         Ok(())
@@ -70,7 +74,7 @@ impl Builder<'_> {
 
     /// Links the rows of `batch`, each with what the graph without them offers.
     fn link(&mut self, batch: &[u32]) {
-        let degree = self.config.degree;
+        let width = self.width;
         let chosen: Vec<Vec<u32>> = batch
             .par_iter()
             .map(|&id| {
@@ -84,7 +88,7 @@ impl Builder<'_> {
                 })
             })
             .collect();
-        let mut back = Vec::with_capacity(batch.len() * degree / 2);
+        let mut back = Vec::with_capacity(batch.len() * self.config.degree);
         for (&id, chosen) in batch.iter().zip(&chosen) {
             self.set(id, chosen);
             back.extend(chosen.iter().map(|&neighbour| (neighbour, id)));
@@ -95,22 +99,14 @@ impl Builder<'_> {
             .into_par_iter()
             .map(|group| {
                 let node = group[0].0;
-                let start = node as usize * degree;
-                let mut all = used(&self.places[start..start + degree]).to_vec();
+                let mut all = self.neighbours(node).to_vec();
                 for &(_, id) in group {
                     if !all.contains(&id) {
                         all.push(id);
                     }
                 }
-                if all.len() >= degree {
-                    let mut candidates: Vec<Near> = all
-                        .iter()
-                        .map(|&id| Near {
-                            distance: self.space.between(node, id),
-                            id,
-                        })
-                        .collect();
-                    all = self.prune(&mut candidates);
+                if all.len() > width {
+                    all = self.choose(node, &all);
                 }
                 (node, all)
             })
@@ -118,6 +114,51 @@ impl Builder<'_> {
         for (node, neighbours) in changed {
             self.set(node, &neighbours);
         }
+    }
+
+    /// The best of a node's neighbours.
+    fn choose(&self, node: u32, neighbours: &[u32]) -> Vec<u32> {
+        let mut distances = vec![0.0; neighbours.len()];
+        self.space.distances(node, neighbours, &mut distances);
+        let mut candidates: Vec<Near> = distances
+            .into_iter()
+            .zip(neighbours)
+            .map(|(distance, &id)| Near { distance, id })
+            .collect();
+        self.prune(&mut candidates)
+    }
+
+    /// Gives every row of the vectors `width` places.
+    fn widen(&mut self, width: usize) {
+        let mut places = vec![NONE; self.space.vectors.rows() * width];
+        for (new, old) in places
+            .chunks_exact_mut(width)
+            .zip(self.places.chunks_exact(self.width))
+        {
+            new[..self.width].copy_from_slice(old);
+        }
+        (self.places, self.width) = (places, width);
+    }
+
+    /// Takes the slack back.
+    fn narrow(&mut self) {
+        let degree = self.config.degree;
+        let mut places = vec![NONE; self.space.vectors.rows() * degree];
+        places.par_chunks_mut(degree).enumerate().for_each(|(node, new)| {
+            let neighbours = self.neighbours(node as u32);
+            if neighbours.len() > degree {
+                let chosen = self.choose(node as u32, neighbours);
+                new[..chosen.len()].copy_from_slice(&chosen);
+            } else {
+                new[..neighbours.len()].copy_from_slice(neighbours);
+            }
+        });
+        (self.places, self.width) = (places, degree);
+    }
+
+    fn neighbours(&self, node: u32) -> &[u32] {
+        let start = node as usize * self.width;
+        used(&self.places[start..start + self.width])
     }
 
     /// RobustPrune: of the candidates, nearest first, keeps those that no kept one is `alpha` times closer to than the node itself.
@@ -174,12 +215,10 @@ impl Builder<'_> {
 
     /// Marks everything reachable from `start`.
     fn reach(&self, start: u32, reached: &mut [bool]) {
-        let degree = self.config.degree;
         let mut stack = vec![start];
         reached[start as usize] = true;
         while let Some(id) = stack.pop() {
-            let at = id as usize * degree;
-            for &next in used(&self.places[at..at + degree]) {
+            for &next in self.neighbours(id) {
                 if !std::mem::replace(&mut reached[next as usize], true) {
                     stack.push(next);
                 }
@@ -189,14 +228,12 @@ impl Builder<'_> {
 
     /// An unused place of the node nearest to `start`, in steps, that has one.
     fn free_place(&self, start: u32) -> Option<usize> {
-        let degree = self.config.degree;
         let mut met = HashSet::from([start]);
         let mut queue = std::collections::VecDeque::from([start]);
         while let Some(id) = queue.pop_front() {
-            let at = id as usize * degree;
-            let neighbours = used(&self.places[at..at + degree]);
-            if neighbours.len() < degree {
-                return Some(at + neighbours.len());
+            let neighbours = self.neighbours(id);
+            if neighbours.len() < self.width {
+                return Some(id as usize * self.width + neighbours.len());
             }
             queue.extend(neighbours.iter().copied().filter(|&id| met.insert(id)));
         }
@@ -206,46 +243,17 @@ impl Builder<'_> {
     fn walk(&self) -> Walk<'_> {
         Walk {
             places: &self.places,
-            degree: self.config.degree,
+            degree: self.width,
             entry: self.entry,
         }
     }
 
     fn set(&mut self, node: u32, neighbours: &[u32]) {
-        let start = node as usize * self.config.degree;
-        let places = &mut self.places[start..start + self.config.degree];
+        let start = node as usize * self.width;
+        let places = &mut self.places[start..start + self.width];
         places.fill(NONE);
         places[..neighbours.len()].copy_from_slice(neighbours);
     }
-}
-
-/// The usable row nearest to the mean of all usable rows.
-fn medoid(vectors: &Vectors, space: &Space) -> Option<u32> {
-    let rows: Vec<u32> = (0..vectors.rows() as u32)
-        .filter(|&id| space.usable(id))
-        .collect();
-    let sums: Vec<Vec<f64>> = rows
-        .par_chunks(MEAN_ROWS)
-        .map(|ids| {
-            let mut sum = vec![0.0; vectors.dims()];
-            for &id in ids {
-                for (sum, value) in sum.iter_mut().zip(vectors.row(id)) {
-                    *sum += f64::from(*value);
-                }
-            }
-            sum
-        })
-        .collect();
-    let mean: Vec<f32> = (0..vectors.dims())
-        .map(|column| (sums.iter().map(|sum| sum[column]).sum::<f64>() / rows.len() as f64) as f32)
-        .collect();
-    rows.par_iter()
-        .map(|&id| Near {
-            distance: distance::l2_squared(vectors.row(id), &mean),
-            id,
-        })
-        .min()
-        .map(|near| near.id)
 }
 
 impl Graph {
@@ -255,6 +263,7 @@ impl Graph {
             space: Space::new(vectors, self.metric),
             config: self.config,
             places: self.adjacency.places().to_vec(),
+            width: self.config.degree,
             entry: self.entry,
             linked: self.linked,
         };

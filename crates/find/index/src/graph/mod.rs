@@ -5,6 +5,7 @@ mod build;
 mod file;
 mod scratch;
 mod search;
+mod space;
 
 use kokeshi_core::{Error as CoreError, Metric, Progress, Seed};
 

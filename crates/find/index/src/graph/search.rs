@@ -11,8 +11,9 @@ use kokeshi_core::Bitmap;
 
 use super::adjacency::used;
 use super::scratch::{Near, Scratch};
+use super::space::Space;
 use crate::Vectors;
-use crate::space::{Query, Space};
+use crate::query::Query;
 
 /// What is searched for.
 pub(crate) trait Target {

@@ -1,0 +1,59 @@
+//! How the rows of an index are compared with a query: scores, larger is better.
+
+use kokeshi_core::{Error, Metric, Result, distance};
+
+use crate::Vectors;
+
+/// A query that was checked against the index: right width, finite, and of unit length if the metric is cosine.
+pub(crate) struct Query {
+    pub values: Vec<f32>,
+    pub metric: Metric,
+}
+
+impl Query {
+    pub fn new(query: &[f32], metric: Metric, dims: usize) -> Result<Self> {
+        if query.len() != dims {
+            return Err(Error::Dims {
+                what: "a query".into(),
+                expected: dims,
+                found: query.len(),
+            });
+        }
+        if let Some(column) = query.iter().position(|value| !value.is_finite()) {
+            return Err(Error::NotFinite {
+                what: "a query".into(),
+                row: 0,
+                column,
+            });
+        }
+        let mut values = query.to_vec();
+        if metric == Metric::Cosine {
+            distance::normalize(&mut values);
+        }
+        Ok(Self { values, metric })
+    }
+
+    /// The scores of the rows `ids`: larger is better. Rows of a cosine index have unit length, so that their cosine is the inner
+    /// product.
+    #[inline]
+    pub fn scores(&self, vectors: &Vectors, ids: &[u32], out: &mut [f32]) {
+        match self.metric {
+            Metric::Cosine | Metric::Dot => vectors.dots(&self.values, ids, out),
+            Metric::L2 => {
+                vectors.l2_squares(&self.values, ids, out);
+                out.iter_mut().for_each(|value| *value = -*value);
+            }
+        }
+    }
+
+    /// The scores of rows that lie one after the other.
+    pub fn scores_run(&self, run: &[f32], out: &mut [f32]) {
+        match self.metric {
+            Metric::Cosine | Metric::Dot => distance::dot_rows(&self.values, run, out),
+            Metric::L2 => {
+                distance::l2_squared_rows(&self.values, run, out);
+                out.iter_mut().for_each(|value| *value = -*value);
+            }
+        }
+    }
+}
