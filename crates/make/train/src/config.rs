@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-/// The settings of [`crate::distill`]. The defaults made the model that is compiled in.
+/// The settings of [`crate::distill`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct DistillConfig {
     /// The width of the student's vectors; at most the teacher's.
@@ -13,7 +13,7 @@ pub struct DistillConfig {
     pub warm_up: usize,
     /// How far the variances of those components are made equal, 0 to 1 (1: whitened). Short prefixes gain from some.
     pub whitening: f32,
-    /// Passes over the sampled texts after the warm-up, with every prefix.
+    /// Passes over the sampled texts after the warm-up, with every prefix. 0: no training at all, the plain static distillation.
     pub epochs: usize,
     /// Every random choice comes from this: the same seed, texts and teacher give the same student.
     pub seed: u64,

@@ -89,7 +89,7 @@ pub fn distill(
         targets,
         pairs: &[],
     };
-    if config.warm_up > 0 {
+    if config.epochs > 0 && config.warm_up > 0 {
         let warm_up = DistillConfig {
             epochs: config.warm_up,
             prefixes: vec![config.dims],
