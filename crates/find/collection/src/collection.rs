@@ -143,12 +143,7 @@ impl Collection {
         let passages = options
             .passages
             .unwrap_or_else(|| PassageOptions::for_model(&*embedder));
-        if passages.tokens == 0 || passages.overlap >= passages.tokens {
-            return Err(Error::Request(format!(
-                "passages: expected at least 1 token and a smaller overlap, found {} tokens and overlap {}",
-                passages.tokens, passages.overlap
-            )));
-        }
+        passages.check()?;
         let state = State {
             generation: 0,
             schema: options.schema,
@@ -192,7 +187,7 @@ impl Collection {
     pub fn open(directory: impl AsRef<Path>, options: OpenOptions) -> Result<Self> {
         let directory = directory.as_ref();
         let manifest = Manifest::read(directory)?;
-        let snapshot = Snapshot::open(directory, Check::Affordable)?;
+        let snapshot = Snapshot::open(directory, Check::Affordable, None)?;
         let embedder = match options.embedder {
             Some(embedder) => embedder,
             None => load_model(&snapshot.state)?,
@@ -242,7 +237,8 @@ impl Collection {
     /// # Errors
     /// As [`Self::open`]; the old generation then stays open.
     pub fn refresh(&self) -> Result<u64> {
-        let snapshot = Snapshot::open(&self.inner.directory, Check::Shape)?;
+        let current = self.current();
+        let snapshot = Snapshot::open(&self.inner.directory, Check::Shape, Some(&current.snapshot.data))?;
         self.install(snapshot, None)
     }
 
@@ -295,7 +291,7 @@ impl Collection {
     /// [`Error::Damaged`] that names the first file that is not what was committed.
     pub fn check(&self) -> Result<()> {
         Manifest::read(&self.inner.directory)?;
-        Snapshot::open(&self.inner.directory, Check::Bytes).map(drop)
+        Snapshot::open(&self.inner.directory, Check::Bytes, None).map(drop)
     }
 
     /// What the collection is.

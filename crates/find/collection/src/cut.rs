@@ -28,15 +28,16 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    /// Draws pairs among the rows `live` of `vectors`; `None` if there are too few to say.
-    pub fn measure(vectors: &Vectors, live: &[u32], metric: Metric) -> Option<Self> {
-        if live.len() < FEWEST {
+    /// Draws pairs among the rows of `vectors`, of which `passages` live; `None` if there are too few to say.
+    pub fn measure(vectors: &Vectors, passages: u64, metric: Metric) -> Option<Self> {
+        let rows = vectors.rows();
+        if rows < FEWEST {
             return None;
         }
         let mut seed = Seed(0x6b6f_6b65);
         let (mut sum, mut squares, mut count) = (0.0f64, 0.0f64, 0.0f64);
         for _ in 0..PAIRS {
-            let (a, b) = (live[seed.below(live.len())], live[seed.below(live.len())]);
+            let (a, b) = (seed.below(rows) as u32, seed.below(rows) as u32);
             let score = f64::from(metric.score(vectors.row(a), vectors.row(b)));
             if a != b && score.is_finite() {
                 sum += score;
@@ -47,7 +48,7 @@ impl Calibration {
         let mean = sum / count;
         let deviation = (squares / count - mean * mean).max(0.0).sqrt();
         (count > 0.0 && deviation > 0.0).then_some(Self {
-            passages: live.len() as u64,
+            passages,
             mean: mean as f32,
             deviation: deviation as f32,
         })

@@ -25,7 +25,8 @@ pub fn span(text: &str) -> Option<(i64, i64)> {
         let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
         Date::from_calendar_date(i32::from(year), month, u8::try_from(day).ok()?).ok()
     };
-    let micros = |date: Date| (date.with_time(Time::MIDNIGHT).assume_utc().unix_timestamp_nanos() / 1000) as i64;
+    let micros =
+        |date: Date| (date.with_time(Time::MIDNIGHT).assume_utc().unix_timestamp_nanos() / 1000) as i64;
     if let Some(parts) = numbers(1) {
         return Some((
             micros(day(parts[0], 1, 1)?),

@@ -23,10 +23,7 @@ pub fn rows_of(snapshot: &Snapshot, id: &str) -> Result<Vec<u32>> {
     let term = Term::from_field_text(snapshot.fields.id, id);
     let found = snapshot
         .searcher
-        .search(
-            &TermQuery::new(term, IndexRecordOption::Basic),
-            &DocSetCollector,
-        )
+        .search(&TermQuery::new(term, IndexRecordOption::Basic), &DocSetCollector)
         .map_err(failed)?;
     let mut rows: Vec<u32> = found
         .into_iter()

@@ -18,8 +18,8 @@
 
 use kokeshi_sources::{Attribute, Document, Field, Kind, Schema};
 use tantivy::schema::{
-    DateOptions, DateTimePrecision, FAST, Field as Column, INDEXED, IndexRecordOption, NumericOptions, STORED,
-    Schema as Columns, SchemaBuilder, TextFieldIndexing, TextOptions, Value,
+    DateOptions, DateTimePrecision, FAST, Field as Column, INDEXED, IndexRecordOption, NumericOptions,
+    STORED, Schema as Columns, SchemaBuilder, TextFieldIndexing, TextOptions, Value,
 };
 use tantivy::{DateTime, TantivyDocument};
 
@@ -108,7 +108,10 @@ impl Fields {
         for field in &schema.fields {
             check_name(&field.name)?;
             if attributes.iter().any(|(other, _)| other.name == field.name) {
-                return Err(Error::Schema(format!("attribute `{}` is there twice", field.name)));
+                return Err(Error::Schema(format!(
+                    "attribute `{}` is there twice",
+                    field.name
+                )));
             }
             let at = match field.kind {
                 Kind::Keyword => builder.add_text_field(&field.name, keyword()),
@@ -230,7 +233,8 @@ impl Fields {
             }
         }
         if !document.attributes.is_empty() {
-            let json = serde_json::to_string(&document.attributes).map_err(|error| wrong(error.to_string()))?;
+            let json =
+                serde_json::to_string(&document.attributes).map_err(|error| wrong(error.to_string()))?;
             checked.json = Some(json);
         }
         Ok(checked)

@@ -234,10 +234,7 @@ impl Compiler<'_> {
             Kind::Text => {
                 let mut terms = Vec::new();
                 words::analyzer().token_stream(value).process(&mut |token| {
-                    terms.push((
-                        token.position,
-                        Term::from_field_text(target.column, &token.text),
-                    ));
+                    terms.push((token.position, Term::from_field_text(target.column, &token.text)));
                 });
                 match terms.len() {
                     0 => Ok(Box::new(EmptyQuery)),
@@ -283,9 +280,7 @@ impl Compiler<'_> {
             Bound::Excluded(value) => term(target, value).map(Bound::Excluded),
         };
         match (side(lower)?, side(upper)?) {
-            (Bound::Unbounded, Bound::Unbounded) => {
-                Ok(Box::new(ExistsQuery::new(target.name.into(), false)))
-            }
+            (Bound::Unbounded, Bound::Unbounded) => Ok(Box::new(ExistsQuery::new(target.name.into(), false))),
             (lower, upper) => Ok(Box::new(RangeQuery::new(lower, upper))),
         }
     }

@@ -93,7 +93,10 @@ impl Words {
             let mut scorer = weight
                 .scorer(snapshot.searcher.segment_reader(segment), 1.0)
                 .map_err(failed)?;
-            while let Some(&at) = order.get(next).filter(|&&at| addresses[at].segment_ord == segment) {
+            while let Some(&at) = order
+                .get(next)
+                .filter(|&&at| addresses[at].segment_ord == segment)
+            {
                 let target = addresses[at].doc_id;
                 if scorer.doc() < target {
                     scorer.seek(target);

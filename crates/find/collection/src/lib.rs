@@ -10,6 +10,7 @@
 
 mod collection;
 mod cut;
+mod data;
 mod dates;
 mod embedder;
 mod error;
@@ -23,8 +24,10 @@ mod known;
 mod lexical;
 mod lock;
 mod manifest;
+mod optimize;
 mod passages;
 mod query;
+mod rewrite;
 mod schema;
 mod seal;
 mod snapshot;

@@ -113,3 +113,22 @@ impl Manifest {
         Ok(write_atomic(&directory.join(MANIFEST), &seal::seal(&json))?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_format_is_refused_as_such_whatever_else_it_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(MANIFEST);
+        std::fs::write(&path, seal::seal(b"{\"format\": 99, \"unheard\": \"of\"}")).unwrap();
+        let error = Manifest::read(folder.path()).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("format 99 is newer than this Kokeshi, which reads up to 1"),
+            "{error}"
+        );
+    }
+}

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use kokeshi_sources::Document;
+use kokeshi_sources::{Document, PassageSize, passages};
 
 use crate::embedder::Embedder;
 use crate::state::PassageOptions;
+use crate::{Error, Result};
 
 /// Special tokens that models add to a text, at most.
 const SPECIAL_TOKENS: usize = 2;
@@ -21,6 +22,18 @@ impl PassageOptions {
             tokens: room,
             overlap: room / 8,
         }
+    }
+
+    /// # Errors
+    /// [`Error::Request`] if no text can be cut so.
+    pub(crate) fn check(self) -> Result<()> {
+        if self.tokens == 0 || self.overlap >= self.tokens {
+            return Err(Error::Request(format!(
+                "passages: expected at least 1 token and a smaller overlap, found {} tokens and overlap {}",
+                self.tokens, self.overlap
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -38,40 +51,11 @@ pub fn cut(document: &Document, options: PassageOptions, embedder: &dyn Embedder
         embedder.token_ranges(&document.title).len()
     };
     // A title longer than half a passage leaves the other half for the text.
-    let room = options.tokens - title.min(options.tokens / 2);
-    ranges(
-        text,
-        &tokens,
-        room.max(1),
-        options.overlap.min(room.saturating_sub(1) / 2),
-    )
-}
-
-/// Ranges of at most `room` tokens each; neighbours share `overlap` of them.
-fn ranges(text: &str, tokens: &[Range<usize>], room: usize, overlap: usize) -> Vec<Range<usize>> {
-    let mut passages = Vec::new();
-    let boundary = |mut at: usize| {
-        at = at.min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        at
+    let size = PassageSize {
+        tokens: (options.tokens - title.min(options.tokens / 2)).max(1),
+        overlap: options.overlap,
     };
-    let mut first = 0;
-    loop {
-        let end = first + room;
-        let start_byte = if first == 0 {
-            0
-        } else {
-            boundary(tokens[first].start)
-        };
-        if end >= tokens.len() {
-            passages.push(start_byte..text.len());
-            return passages;
-        }
-        passages.push(start_byte..boundary(tokens[end].start));
-        first = end - overlap;
-    }
+    passages(text, &tokens, size)
 }
 
 /// What is encoded for a passage: title and passage, as BEIR and sentence-transformers' evaluators join them.
@@ -80,31 +64,5 @@ pub fn encoded(title: &str, passage: &str) -> String {
         (true, _) => passage.to_string(),
         (_, true) => title.to_string(),
         _ => format!("{title} {passage}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passages_cover_the_text_and_overlap() {
-        let text: String = (0..100).map(|number| format!("w{number:02} ")).collect();
-        let tokens: Vec<_> = (0..100).map(|at| at * 4..at * 4 + 3).collect();
-        let cut = ranges(&text, &tokens, 30, 5);
-        assert_eq!(cut.first().map(|range| range.start), Some(0));
-        assert_eq!(cut.last().map(|range| range.end), Some(text.len()));
-        for pair in cut.windows(2) {
-            assert_eq!(
-                pair[0].end - pair[1].start,
-                5 * 4,
-                "five tokens of four bytes are shared"
-            );
-        }
-    }
-
-    #[test]
-    fn a_text_without_tokens_is_one_passage() {
-        assert_eq!(ranges("   ", &[], 10, 2), [0..3]);
     }
 }

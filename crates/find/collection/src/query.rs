@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kokeshi_core::{Bitmap, Metric, distance};
-use kokeshi_index::{Cost, Effort, Index};
+use kokeshi_index::{Cost, Effort};
 use tantivy::DocAddress;
 use tantivy::collector::{FilterCollector, TopDocs};
 use tantivy::query::AllQuery;
@@ -15,8 +15,8 @@ use crate::fuse::{Candidate, Scored, fuse};
 use crate::lexical::Words;
 use crate::snapshot::Snapshot;
 use crate::{
-    Error, Explain, Fusion, Hit, Mode, Part, Passage, Result, SearchRequest, SearchResponse, Why, cut, facets,
-    highlight,
+    Error, Explain, Fusion, Hit, Mode, Part, Passage, Result, SearchRequest, SearchResponse, Why, cut,
+    facets, highlight,
 };
 
 /// The most hits of one request, skipped ones included.
@@ -147,7 +147,7 @@ impl Collection {
         // The mean of a document's passages stands for the whole of it.
         let mut mean = vec![0.0; snapshot.state.dims];
         for &row in &rows {
-            for (sum, value) in mean.iter_mut().zip(snapshot.vectors.row(row)) {
+            for (sum, value) in mean.iter_mut().zip(snapshot.data.vectors.row(row)) {
                 *sum += value / rows.len() as f32;
             }
         }
@@ -197,7 +197,7 @@ impl Query<'_> {
                 None if all_live => None,
                 None => Some(&snapshot.live),
             };
-            let found = snapshot.index.search(vector, depth, self.effort, rows)?;
+            let found = snapshot.data.index.search(vector, depth, self.effort, rows)?;
             lists[0] = found.hits.len();
             cost = Some(found.cost);
             for (at, hit) in found.hits.iter().enumerate() {
@@ -247,10 +247,8 @@ impl Query<'_> {
                 .iter_mut()
                 .filter(|candidate| candidate.dense.is_none())
             {
-                let score = snapshot
-                    .state
-                    .metric
-                    .score(vector, snapshot.vectors.row(candidate.row));
+                let row = snapshot.data.vectors.row(candidate.row);
+                let score = snapshot.state.metric.score(vector, row);
                 candidate.dense = Some(Scored { score, rank: 0 });
             }
         }
@@ -264,10 +262,7 @@ impl Query<'_> {
                 addresses.push(address);
             }
         }
-        for (at, score) in missing
-            .into_iter()
-            .zip(self.words.scores(snapshot, &addresses)?)
-        {
+        for (at, score) in missing.into_iter().zip(self.words.scores(snapshot, &addresses)?) {
             candidates[at].lexical = Some(Scored { score, rank: 0 });
         }
         Ok(())
@@ -417,8 +412,7 @@ fn list(
     mut clock: Clock,
 ) -> Result<SearchResponse> {
     let snapshot = &current.snapshot;
-    let failed =
-        |error: tantivy::TantivyError| Error::Request(format!("documents can't be listed: {error}"));
+    let failed = |error: tantivy::TantivyError| Error::Request(format!("documents can't be listed: {error}"));
     let wanted = request.k + request.offset;
     let mut limit = wanted.max(1);
     let addresses = loop {

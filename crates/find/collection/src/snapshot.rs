@@ -1,18 +1,16 @@
 //! One generation of a collection, open for reading. It stays whole until its last reader is done, whatever writers do meanwhile.
 
-use std::fs::File;
-use std::io::Read;
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use kokeshi_core::{Bitmap, Embeddings, npy};
-use kokeshi_index::{FlatIndex, Index as _, Vectors};
+use kokeshi_core::Bitmap;
 use tantivy::index::SegmentComponent;
 use tantivy::{DocAddress, Index, ReloadPolicy, Searcher, TantivyDocument};
 
+use crate::data::Data;
 use crate::fields::Fields;
 use crate::folder::Folder;
-use crate::state::{DataFile, State};
+use crate::state::State;
 use crate::{Error, Result, seal, words};
 
 /// The folder of the word index inside a collection.
@@ -41,23 +39,22 @@ pub struct Snapshot {
     pub state: State,
     pub fields: Fields,
     pub searcher: Searcher,
-    pub index: FlatIndex,
-    pub vectors: Vectors,
+    pub data: Data,
     /// Rows that belong to a passage that can be found.
     pub live: Bitmap,
     addresses: Vec<DocAddress>,
 }
 
 impl Snapshot {
-    /// Opens the newest generation of the collection in `directory`.
+    /// Opens the newest generation of the collection in `directory`; files that are open in `previous` are shared with it.
     ///
     /// # Errors
     /// [`Error::Damaged`] that names the file.
-    pub fn open(directory: &Path, check: Check) -> Result<Self> {
+    pub fn open(directory: &Path, check: Check, previous: Option<&Data>) -> Result<Self> {
         // A writer may commit and remove the files of the generation that is being opened; then there is a newer one.
         let mut last = None;
         for _ in 0..5 {
-            match Self::try_open(directory, check) {
+            match Self::try_open(directory, check, previous) {
                 Ok(Some(snapshot)) => return Ok(snapshot),
                 Ok(None) => {}
                 Err(error) => last = Some(error),
@@ -75,11 +72,12 @@ impl Snapshot {
     }
 
     /// `None` if a commit came in between.
-    fn try_open(directory: &Path, check: Check) -> Result<Option<Self>> {
+    fn try_open(directory: &Path, check: Check, previous: Option<&Data>) -> Result<Option<Self>> {
         let folder = directory.join(TEXT);
         // tantivy's readers panic on some contradictions in damaged files that no checksum covers when only lengths are checked.
-        let opened =
-            std::panic::catch_unwind(AssertUnwindSafe(|| Self::open_unprotected(directory, &folder, check)));
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            Self::open_unprotected(directory, &folder, check, previous)
+        }));
         opened.unwrap_or_else(|panic| {
             let said = panic
                 .downcast_ref::<String>()
@@ -92,7 +90,12 @@ impl Snapshot {
         })
     }
 
-    fn open_unprotected(directory: &Path, folder: &Path, check: Check) -> Result<Option<Self>> {
+    fn open_unprotected(
+        directory: &Path,
+        folder: &Path,
+        check: Check,
+        previous: Option<&Data>,
+    ) -> Result<Option<Self>> {
         let (index, state) = open_words(folder)?;
         let vectors_bytes: u64 = state
             .vectors
@@ -118,26 +121,17 @@ impl Snapshot {
         if searcher.num_docs() != state.live {
             return Err(Error::damaged(
                 folder.join("meta.json"),
-                format!(
-                    "expected {} passages, found {}",
-                    state.live,
-                    searcher.num_docs()
-                ),
+                format!("expected {} passages, found {}", state.live, searcher.num_docs()),
             ));
         }
-        let mut vectors = Vectors::new(state.dims);
-        for file in &state.vectors {
-            let path = directory.join(&file.name);
-            vectors.push_segment(open_vectors(&path, file, state.dims, bytes)?)?;
-        }
+        let data = Data::open(directory, &state, bytes, previous)?;
         let fields = Fields::new(&state.schema)?;
-        let (addresses, live) = rows(&searcher, folder, vectors.rows())?;
+        let (addresses, live) = rows(&searcher, folder, data.vectors.rows())?;
         Ok(Some(Self {
-            index: FlatIndex::new(vectors.clone(), state.metric),
+            data,
             state,
             fields,
             searcher,
-            vectors,
             live,
             addresses,
         }))
@@ -171,7 +165,7 @@ impl Snapshot {
 
     /// How many rows the vector index has, dead ones included.
     pub fn rows(&self) -> usize {
-        self.index.len()
+        self.data.vectors.rows()
     }
 }
 
@@ -188,8 +182,8 @@ pub fn open_words(folder: &Path) -> Result<(Index, State)> {
         seal::unseal(&bytes).map_err(|problem| Error::damaged(&path, problem))?;
     }
     let directory = Folder::open(folder).map_err(Error::words(folder))?;
-    let mut index =
-        Index::open(directory).map_err(|error| Error::damaged(folder.join("meta.json"), error.to_string()))?;
+    let mut index = Index::open(directory)
+        .map_err(|error| Error::damaged(folder.join("meta.json"), error.to_string()))?;
     index.set_tokenizers(words::tokenizers());
     let state = read_state(&index, folder)?;
     Ok((index, state))
@@ -252,43 +246,6 @@ fn check_words(index: &Index, folder: &Path, bytes: bool) -> Result<()> {
     Ok(())
 }
 
-/// Maps a vector file after looking at its length, its header and, with `bytes`, its checksum.
-fn open_vectors(path: &Path, expected: &DataFile, dims: usize, bytes: bool) -> Result<Embeddings> {
-    check_length(path, expected)?;
-    let mut header = [0; npy::HEADER_BYTES];
-    File::open(path)
-        .and_then(|mut file| file.read_exact(&mut header))
-        .map_err(|error| Error::damaged(path, error.to_string()))?;
-    if header != npy::header(expected.rows as usize, dims) {
-        return Err(Error::damaged(
-            path,
-            format!("expected the header of an array of shape ({}, {dims})", expected.rows),
-        ));
-    }
-    let opened = if bytes {
-        npy::verify(path, expected.checksum)
-    } else {
-        npy::open(path)
-    };
-    opened.map_err(|error| match error {
-        kokeshi_core::Error::File { problem, .. } => Error::damaged(path, problem),
-        other => Error::damaged(path, other.to_string()),
-    })
-}
-
-fn check_length(path: &Path, expected: &DataFile) -> Result<()> {
-    let length = std::fs::metadata(path)
-        .map_err(|error| Error::damaged(path, error.to_string()))?
-        .len();
-    if length != expected.bytes {
-        return Err(Error::damaged(
-            path,
-            format!("expected {} bytes, found {length}", expected.bytes),
-        ));
-    }
-    Ok(())
-}
-
 fn folder_bytes(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries
@@ -312,7 +269,10 @@ fn rows(searcher: &Searcher, folder: &Path, count: usize) -> Result<(Vec<DocAddr
                     live.insert(row as u32);
                 }
                 Some(_) => {
-                    return Err(Error::damaged(folder, format!("two passages share vector row {row}")));
+                    return Err(Error::damaged(
+                        folder,
+                        format!("two passages share vector row {row}"),
+                    ));
                 }
                 None => {
                     return Err(Error::damaged(
@@ -324,14 +284,4 @@ fn rows(searcher: &Searcher, folder: &Path, count: usize) -> Result<(Vec<DocAddr
         }
     }
     Ok((addresses, live))
-}
-
-/// The files of a collection's own that `state` needs.
-pub fn needed(state: &State) -> Vec<PathBuf> {
-    state
-        .vectors
-        .iter()
-        .chain(&state.graph)
-        .map(|file| PathBuf::from(&file.name))
-        .collect()
 }

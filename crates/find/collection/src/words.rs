@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tantivy::tokenizer::{
-    AsciiFoldingFilter, Language, LowerCaser, RawTokenizer, RemoveLongFilter, SimpleTokenizer, Stemmer,
-    StopWordFilter, TextAnalyzer, TokenizerManager,
+    AsciiFoldingFilter, Language, LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer, StopWordFilter,
+    TextAnalyzer, TokenizerManager,
 };
 
 /// The name under which tantivy's schema refers to [`analyzer`]. Its version changes with what it does: an index must be searched by
@@ -30,10 +30,8 @@ pub fn analyzer() -> TextAnalyzer {
 
 /// The analyzers that the schema names.
 pub fn tokenizers() -> TokenizerManager {
-    let manager = TokenizerManager::new();
-    manager.register("raw", RawTokenizer::default());
-    // tantivy asks for this one for every field that is stored but not indexed.
-    manager.register("default", RawTokenizer::default());
+    // With the "raw" of keywords, and the "default" that tantivy wants even for text that is only stored.
+    let manager = TokenizerManager::default();
     manager.register(ANALYZER, analyzer());
     manager
 }

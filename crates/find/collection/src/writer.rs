@@ -7,31 +7,36 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use kokeshi_core::file::sync_folder;
 use kokeshi_core::{Embeddings, Metric, Progress, npy};
-use kokeshi_index::Vectors;
-use kokeshi_sources::{Document, Schema};
+use kokeshi_sources::{Document, Schema, content_hash};
 use rayon::prelude::*;
 use tantivy::{Index, IndexWriter, TantivyDocument, Term};
 
 use crate::collection::Collection;
 use crate::cut::Calibration;
+use crate::data::{Data, remove_strangers, vector_file};
 use crate::embedder::Embedder;
 use crate::fields::{Checked, Fields, Place};
 use crate::known::{self, Known, KnownDocuments, document_key};
 use crate::lock::Lock;
 use crate::manifest::Manifest;
+use crate::optimize::join_files;
 use crate::passages;
-use crate::snapshot::{Check, Snapshot, TEXT, needed, open_words};
-use crate::state::{DataFile, State};
+use crate::snapshot::{Check, Snapshot, TEXT, open_words};
+use crate::state::State;
 use crate::{Error, Result, filter};
 
 /// Documents that are cut, encoded and handed on together: enough to keep all cores busy, few enough to hold in memory.
 const BATCH: usize = 512;
 /// A batch also ends after this much text.
 const BATCH_BYTES: usize = 4 << 20;
+
+/// Batches that are read before they are needed.
+const READ_AHEAD: usize = 2;
 
 /// How a writer works.
 #[derive(Debug, Clone, Copy)]
@@ -272,7 +277,7 @@ impl Writer {
         if texts.is_empty() {
             return Ok(counts);
         }
-        let vectors = self.encode(embedder, &texts)?;
+        let vectors = encode(embedder, &texts, &self.state)?;
         let written = self.write(&prepared, &vectors);
         let (inserted, updated) = match written {
             Ok(counts) => counts,
@@ -285,28 +290,6 @@ impl Writer {
         counts.inserted = inserted;
         counts.updated = updated;
         Ok(counts)
-    }
-
-    fn encode(&self, embedder: &dyn Embedder, texts: &[String]) -> Result<Embeddings> {
-        let mut vectors = embedder.encode_documents(texts)?;
-        if vectors.dims() != self.state.dims || vectors.rows() != texts.len() {
-            return Err(Error::Core(kokeshi_core::Error::Dims {
-                what: format!(
-                    "vectors of {} for {} texts ({} rows)",
-                    embedder.id(),
-                    texts.len(),
-                    vectors.rows()
-                ),
-                expected: self.state.dims,
-                found: vectors.dims(),
-            }));
-        }
-        vectors.check_finite(&format!("vectors of {}", embedder.id()))?;
-        // What the index expects for cosine.
-        if self.state.metric == Metric::Cosine {
-            vectors.normalize();
-        }
-        Ok(vectors)
     }
 
     /// Hands prepared documents and their vectors on; returns how many are new and how many replace one.
@@ -352,7 +335,7 @@ impl Writer {
         Ok((inserted, updated))
     }
 
-    fn add(&self, entry: TantivyDocument) -> Result<()> {
+    pub(crate) fn add(&self, entry: TantivyDocument) -> Result<()> {
         let folder = self.collection.directory().join(TEXT);
         self.words
             .add_document(entry)
@@ -440,54 +423,56 @@ impl Writer {
         state.documents = self.known.len() as u64;
         state.live = self.live;
         if let Some(pending) = self.pending.take() {
-            let (rows, checksum) = pending.file.finish()?;
-            let bytes = std::fs::metadata(&pending.path)
-                .map_err(kokeshi_core::Error::io(&pending.path))?
-                .len();
-            state.vectors.push(DataFile {
-                name: pending.name,
-                rows: rows as u64,
-                bytes,
-                checksum,
-            });
+            let finished = pending.file.finish()?;
+            state
+                .vectors
+                .push(vector_file(&pending.path, pending.name, finished)?);
+            join_files(&directory, &mut state)?;
         }
         sync_folder(&directory)?;
-        if stale(state.calibration.as_ref(), state.live) {
-            state.calibration = self.calibrate(&state);
-        }
+        self.calibrate(&mut state);
         self.publish(state)
     }
 
-    /// The score distribution of random pairs, from the vectors of the commit that is being made. Rows that died meanwhile may be
-    /// drawn too: they came from the same kind of text.
-    fn calibrate(&self, state: &State) -> Option<Calibration> {
-        let mut vectors = Vectors::new(state.dims);
-        for file in &state.vectors {
-            let segment = npy::open(&self.collection.directory().join(&file.name)).ok()?;
-            vectors.push_segment(segment).ok()?;
+    /// Measures the scores of random pairs if the collection has changed much in size since that was done, from the vectors of the
+    /// commit that is being made. Rows that died meanwhile may be drawn too: they came from the same kind of text.
+    pub(crate) fn calibrate(&self, state: &mut State) {
+        let made = state.calibration.map_or(0, |calibration| calibration.passages);
+        if state.live <= made * 3 / 2 && state.live >= made / 2 {
+            return;
         }
-        let rows: Vec<u32> = (0..vectors.rows() as u32).collect();
-        Calibration::measure(&vectors, &rows, state.metric)
+        let current = self.collection.current();
+        let directory = self.collection.directory();
+        // Files that can't be read are reported when the commit is opened.
+        if let Ok(data) = Data::open(directory, state, false, Some(&current.snapshot.data)) {
+            state.calibration = Calibration::measure(&data.vectors, state.live, state.metric);
+        }
     }
 
     /// The commit point, and the cleaning after it.
-    fn publish(&mut self, state: State) -> Result<u64> {
+    pub(crate) fn publish(&mut self, state: State) -> Result<u64> {
+        self.publish_with(state, None)
+    }
+
+    /// As [`Self::publish`], with the model of the new generation if it is another one.
+    pub(crate) fn publish_with(&mut self, state: State, embedder: Option<Arc<dyn Embedder>>) -> Result<u64> {
         let directory = self.collection.directory().to_path_buf();
         let folder = directory.join(TEXT);
         let payload = state.to_payload().map_err(Error::words(&folder))?;
+        sync_folder(&directory)?;
         let mut commit = self.words.prepare_commit().map_err(Error::words(&folder))?;
         commit.set_payload(&payload);
         commit.commit().map_err(Error::words(&folder))?;
-        let renewed = state.schema != self.collection.current().snapshot.state.schema
-            || state.fingerprint != self.collection.current().snapshot.state.fingerprint;
         self.state = state;
         self.changed = false;
+        let old = self.collection.current();
+        let snapshot = Snapshot::open(&directory, Check::Shape, Some(&old.snapshot.data))?;
         remove_strangers(&directory, &self.state)?;
-        if renewed {
-            Manifest::new(&self.state, self.collection.created().to_string()).write(&directory)?;
+        let manifest = Manifest::new(&self.state, self.collection.created().to_string());
+        if Manifest::read(&directory)? != manifest {
+            manifest.write(&directory)?;
         }
-        let snapshot = Snapshot::open(&directory, Check::Shape)?;
-        self.collection.install(snapshot, None)
+        self.collection.install(snapshot, embedder)
     }
 
     /// Undoes everything since the last commit.
@@ -500,8 +485,16 @@ impl Writer {
         self.words
             .rollback()
             .map_err(Error::words(&directory.join(TEXT)))?;
-        let snapshot = Snapshot::open(&directory, Check::Shape)?;
-        self.known = known::load(&snapshot)?;
+        self.collection.refresh()?;
+        self.reload()?;
+        remove_strangers(&directory, &self.state)
+    }
+
+    /// Takes over what the open generation says; added attributes stay.
+    pub(crate) fn reload(&mut self) -> Result<()> {
+        let current = self.collection.current();
+        let snapshot = &current.snapshot;
+        self.known = known::load(snapshot)?;
         self.live = snapshot.state.live;
         self.next_row = snapshot.state.rows();
         self.state = State {
@@ -509,9 +502,23 @@ impl Writer {
             ..snapshot.state.clone()
         };
         self.changed = false;
-        remove_strangers(&directory, &self.state)?;
-        self.collection.install(snapshot, None)?;
         Ok(())
+    }
+
+    pub(crate) fn collection(&self) -> &Collection {
+        &self.collection
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    pub(crate) fn words(&self) -> &IndexWriter {
+        &self.words
     }
 
     /// Takes in documents until there are no more or `progress` says that the user wants to stop, committing now and then, so that a
@@ -519,37 +526,50 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Self::upsert`] and [`Self::commit`]; what was committed stays.
-    pub fn index(
-        &mut self,
-        documents: impl IntoIterator<Item = Document>,
-        progress: &dyn Progress,
-    ) -> Result<Counts> {
-        let mut counts = Counts::default();
-        let mut batch = Vec::with_capacity(BATCH);
-        let mut bytes = 0;
-        let mut committed = Instant::now();
-        for document in documents {
-            bytes += document.text.len();
-            batch.push(document);
-            if batch.len() < BATCH && bytes < BATCH_BYTES {
-                continue;
+    pub fn index<I>(&mut self, documents: I, progress: &dyn Progress) -> Result<Counts>
+    where
+        I: IntoIterator<Item = Document>,
+        I::IntoIter: Send,
+    {
+        let documents = documents.into_iter();
+        let (send, batches) = mpsc::sync_channel(READ_AHEAD);
+        // Reading and parsing go on while documents are encoded and indexed.
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut batch = Vec::with_capacity(BATCH);
+                let mut bytes = 0;
+                for document in documents {
+                    bytes += document.text.len();
+                    batch.push(document);
+                    if batch.len() >= BATCH || bytes >= BATCH_BYTES {
+                        bytes = 0;
+                        // Nobody listens any more after an error or an interruption.
+                        if send
+                            .send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))
+                            .is_err()
+                        {
+                            return;
+                        }
+                    }
+                }
+                let _ = send.send(batch);
+            });
+            let mut counts = Counts::default();
+            let mut committed = Instant::now();
+            for batch in batches {
+                counts += self.upsert(&batch)?;
+                progress.advance(batch.len() as u64);
+                if progress.interrupted() {
+                    break;
+                }
+                if committed.elapsed().as_secs() >= self.options.commit_seconds {
+                    self.commit()?;
+                    committed = Instant::now();
+                }
             }
-            counts += self.upsert(&batch)?;
-            progress.advance(batch.len() as u64);
-            batch.clear();
-            bytes = 0;
-            if progress.interrupted() {
-                break;
-            }
-            if committed.elapsed().as_secs() >= self.options.commit_seconds {
-                self.commit()?;
-                committed = Instant::now();
-            }
-        }
-        counts += self.upsert(&batch)?;
-        progress.advance(batch.len() as u64);
-        self.commit()?;
-        Ok(counts)
+            self.commit()?;
+            Ok(counts)
+        })
     }
 
     /// Reopens tantivy's writer with the columns of `fields`, which begin with those there are.
@@ -568,11 +588,6 @@ impl Writer {
     }
 }
 
-/// Whether a collection has changed so much in size that its calibration should be made again.
-fn stale(calibration: Option<&Calibration>, passages: u64) -> bool {
-    calibration.is_none_or(|made| passages > made.passages * 3 / 2 || passages < made.passages / 2)
-}
-
 /// Opens tantivy's writer. If its schema isn't that of `fields`, attributes were added: they come last, so that the columns of
 /// existing segments stay what they were, and only `meta.json` has to say so.
 fn open_writer(directory: &Path, fields: &Fields, options: WriterOptions) -> Result<IndexWriter> {
@@ -589,32 +604,25 @@ fn open_writer(directory: &Path, fields: &Fields, options: WriterOptions) -> Res
         .map_err(Error::words(&folder))
 }
 
-/// Removes data files that `state` doesn't name: of generations that were never committed, or that are over.
-fn remove_strangers(directory: &Path, state: &State) -> Result<()> {
-    let needed = needed(state);
-    let entries = std::fs::read_dir(directory).map_err(kokeshi_core::Error::io(directory))?;
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let data = (name.starts_with("vectors-") && name.ends_with(".npy"))
-            || name.starts_with("graph-")
-            || name.contains(".tmp-");
-        if data && !needed.iter().any(|file| file.as_os_str() == entry.file_name()) {
-            std::fs::remove_file(entry.path()).map_err(kokeshi_core::Error::io(entry.path()))?;
-        }
+/// The vectors of `texts`, as `state` wants them.
+pub fn encode(embedder: &dyn Embedder, texts: &[String], state: &State) -> Result<Embeddings> {
+    let mut vectors = embedder.encode_documents(texts)?;
+    if vectors.dims() != state.dims || vectors.rows() != texts.len() {
+        return Err(Error::Core(kokeshi_core::Error::Dims {
+            what: format!(
+                "vectors of {} for {} texts ({} rows)",
+                embedder.id(),
+                texts.len(),
+                vectors.rows()
+            ),
+            expected: state.dims,
+            found: vectors.dims(),
+        }));
     }
-    Ok(())
-}
-
-/// A number that changes when anything of a document but its id does.
-fn content_hash(document: &Document) -> u64 {
-    let mut bytes = Vec::with_capacity(document.text.len() + document.title.len() + 64);
-    for part in [&document.title, &document.text] {
-        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(part.as_bytes());
+    vectors.check_finite(&format!("vectors of {}", embedder.id()))?;
+    // What the index expects for cosine.
+    if state.metric == Metric::Cosine {
+        vectors.normalize();
     }
-    // Attributes are in a sorted map, so their JSON is always the same.
-    if let Ok(json) = serde_json::to_vec(&document.attributes) {
-        bytes.extend_from_slice(&json);
-    }
-    kokeshi_core::file::checksum(&bytes)
+    Ok(vectors)
 }

@@ -25,7 +25,10 @@ impl WordVotes {
 
     fn encode(&self, text: &str) -> Vec<f32> {
         let mut vector = vec![0.0; self.dims];
-        for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        for word in text
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+        {
             let mut seed = kokeshi_core::Seed(kokeshi_core::file::checksum(word.to_lowercase().as_bytes()));
             for value in &mut vector {
                 *value += seed.normal() as f32;
@@ -121,7 +124,9 @@ pub fn document(number: usize) -> Document {
     Document {
         id: format!("doc-{number:04}"),
         title: format!("About {topic}, volume {number}"),
-        text: format!("This report number{number} tells what is known of {topic} and of their habits in winter."),
+        text: format!(
+            "This report number{number} tells what is known of {topic} and of their habits in winter."
+        ),
         attributes,
         ..Document::default()
     }
