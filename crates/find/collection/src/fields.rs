@@ -65,9 +65,7 @@ fn keyword() -> TextOptions {
         .set_tokenizer("raw")
         .set_fieldnorms(false)
         .set_index_option(IndexRecordOption::Basic);
-    TextOptions::default()
-        .set_indexing_options(raw)
-        .set_fast(None::<&str>.unwrap_or("raw"))
+    TextOptions::default().set_indexing_options(raw).set_fast("raw")
 }
 
 fn words(lengths: bool) -> TextOptions {

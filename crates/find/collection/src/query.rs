@@ -95,7 +95,7 @@ impl Collection {
         if query.is_empty() {
             return list(&current, request, filter, clock);
         }
-        let query = &query[..query.floor_char_boundary(LONGEST_QUERY)];
+        let query = shorten(query);
         let vector = match request.mode {
             Mode::Lexical => None,
             _ => {
@@ -166,6 +166,15 @@ impl Collection {
     }
 }
 
+/// The first [`LONGEST_QUERY`] bytes, or a few less so that no character is cut in two.
+fn shorten(query: &str) -> &str {
+    let mut end = query.len().min(LONGEST_QUERY);
+    while !query.is_char_boundary(end) {
+        end -= 1;
+    }
+    &query[..end]
+}
+
 /// Hits wanted, skipped ones included.
 fn check(request: &SearchRequest) -> Result<usize> {
     let wanted = request.k.saturating_add(request.offset);
@@ -232,7 +241,7 @@ impl Query<'_> {
             candidates,
             lists,
             cost,
-            more: lists.iter().any(|&length| length == depth),
+            more: lists.contains(&depth),
         })
     }
 
