@@ -410,9 +410,10 @@ function bar(share, kind = "") {
 
 function chips(attributes) {
   const kinds = new Map((info()?.schema.fields || []).map((field) => [field.name, field.kind]));
-  return Object.entries(attributes).flatMap(([name, value]) => {
-    const kind = kinds.get(name);
-    if (kind === "text") return [];
+  // In the schema's order, which is the user's; the answer has them by name.
+  return [...kinds].flatMap(([name, kind]) => {
+    const value = attributes[name];
+    if (kind === "text" || value === undefined) return [];
     const values = Array.isArray(value) ? value : [value];
     const left = values.length > 4 ? [h("span", { className: "chip" }, `${values.length - 4} more`)] : [];
     return values.slice(0, 4).map((one) => {
