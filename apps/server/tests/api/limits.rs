@@ -261,6 +261,10 @@ async fn post_together(memory: &Arc<Memory>, bodies: Vec<String>) -> Vec<u16> {
             answer.status.as_u16()
         }));
         wait(&app, number + 1).await;
+        // The first must be on its way alone.
+        while !memory.committing.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
     memory.held.store(false, Ordering::SeqCst);
     let mut statuses = Vec::new();

@@ -134,7 +134,7 @@ async fn what_is_not_http_or_too_slow_is_cut_off() {
         ..ServerConfig::default()
     };
     let (address, _stop, _run) = serve(&Memory::new(), config).await;
-    let huge = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(100 << 10));
+    let huge = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(2 << 20));
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(200));
     let table = [
         ("\u{16}\u{3}\u{1} this is no HTTP\r\n\r\n", &["HTTP/1.1 400"][..]),
@@ -149,7 +149,8 @@ async fn what_is_not_http_or_too_slow_is_cut_off() {
     ];
     for (sent, answers) in table {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(sent.as_bytes()).await.unwrap();
+        // The server may hang up before it has read everything.
+        let _ = stream.write_all(sent.as_bytes()).await;
         let mut answer = vec![0; 12];
         // A connection that is only closed reads as nothing, one that is reset as an error.
         let read = stream.read(&mut answer).await.unwrap_or(0);
