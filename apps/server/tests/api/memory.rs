@@ -134,6 +134,13 @@ impl Write for MemoryWriter {
                 Problem::bad("unknown_attribute", "There is no attribute \"unknown\".").param("unknown"),
             );
         }
+        if documents
+            .iter()
+            .any(|document| document.attributes.contains_key("full"))
+        {
+            self.next = self.memory.documents.lock().unwrap().clone();
+            return Err(Problem::internal("The disk is full."));
+        }
         self.next.extend(
             documents
                 .into_iter()
