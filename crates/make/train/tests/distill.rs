@@ -91,22 +91,14 @@ fn a_student_is_a_model_directory_whose_vectors_tell_subjects_apart_at_every_pre
 
 #[test]
 #[ignore = "needs the real model (scripts/fetch-model.sh)"]
-fn the_same_seed_gives_the_same_student_and_another_seed_another() {
+fn the_same_seed_gives_the_same_student() {
     let teacher = teacher();
-    let run = |seed| {
-        let config = DistillConfig {
-            seed,
-            epochs: 1,
-            ..config()
-        };
-        distill(&teacher, &mut texts(), &config, &Silent)
-            .unwrap()
-            .vectors()
-            .to_vec()
+    let config = DistillConfig {
+        epochs: 1,
+        ..config()
     };
-    let first = run(1);
-    assert!(first == run(1));
-    assert!(first != run(2));
+    let run = || distill(&teacher, &mut texts(), &config, &Silent).unwrap();
+    assert!(run().vectors() == run().vectors());
 }
 
 #[test]
