@@ -262,7 +262,11 @@ unsafe fn answer<S: Simd, const ROWS: usize, const VECTORS: usize>(
                 }
             }
         }
-        for row in 0..ROWS.min(block.rows) {
+        // Up to the constant and not to `block.rows`, so that it is unrolled and the sums can stay in registers.
+        for row in 0..ROWS {
+            if row >= block.rows {
+                break;
+            }
             let factor = S::splat(factors[row]);
             for vector in 0..VECTORS {
                 let first = column + vector * S::W;

@@ -163,6 +163,9 @@ unsafe fn tiled<S: Simd, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
+/// The most values that a vector of any instruction set holds.
+const LANES: usize = 16;
+
 /// Where one tile of the output comes from and goes to.
 struct Place {
     /// The first of its input rows, `inputs` apart.
@@ -197,16 +200,23 @@ unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(place: Place, a
             }
             weights = weights.add(VECTORS * S::W);
         }
-        for vector in 0..VECTORS {
-            let first = vector * S::W;
-            if first >= place.columns {
-                break;
+        // The sums leave their registers here, in a loop so simple that it is unrolled whole: if anything below indexed `sums` by a
+        // variable, the compiler would keep them in memory during the loop above too, at half the speed.
+        let mut finished = [[[0.0; LANES]; VECTORS]; ROWS];
+        for row in 0..ROWS {
+            for vector in 0..VECTORS {
+                S::store(finished[row][vector].as_mut_ptr(), sums[row][vector]);
             }
-            let count = place.columns - first;
-            let bias = S::load(place.bias.add(first));
-            for (row, sums) in sums.iter().enumerate() {
+        }
+        for (row, finished) in finished.iter().enumerate() {
+            for (vector, finished) in finished.iter().enumerate() {
+                let first = vector * S::W;
+                if first >= place.columns {
+                    break;
+                }
+                let count = place.columns - first;
                 let out = place.out.add(row * place.stride + first);
-                let sum = S::add(sums[vector], bias);
+                let sum = S::add(S::load(finished.as_ptr()), S::load(place.bias.add(first)));
                 match (count >= S::W, add) {
                     (true, false) => S::store(out, sum),
                     (true, true) => S::store(out, S::add(sum, S::load(out))),
