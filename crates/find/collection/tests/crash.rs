@@ -87,7 +87,7 @@ fn crash_writer() {
         writer.upsert(&[marker(round)]).unwrap();
         writer.commit().unwrap();
         println!("round {round} is committed");
-        if round % 5 == 0 {
+        if round.is_multiple_of(5) {
             writer.compact(&Silent).unwrap();
         }
     }

@@ -189,7 +189,7 @@ fn searches_go_on_while_commits_are_made() {
             assert_eq!(hits[0], "doc-0042");
             let documents = reader.info().documents;
             assert!(
-                (documents - 200) % 40 == 0,
+                (documents - 200).is_multiple_of(40),
                 "{documents} documents: half a commit was seen"
             );
         }

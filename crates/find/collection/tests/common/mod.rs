@@ -115,7 +115,7 @@ pub fn document(number: usize) -> Document {
             "created".into(),
             Attribute::Text(format!("{}-0{}-15", 2000 + number % 25, 1 + number % 9)),
         ),
-        ("open".into(), Attribute::Bool(number % 3 == 0)),
+        ("open".into(), Attribute::Bool(number.is_multiple_of(3))),
         (
             "venue".into(),
             Attribute::Text(format!("Annual Meeting on {topic}, part {}", number % 4)),
