@@ -111,18 +111,20 @@ fn undeclared(root: &Path) -> Vec<Listed> {
     modules
 }
 
-/// A checksum over the names and contents of the JSON and safetensors files of a model's folders.
+/// A checksum over the names and contents of the files that loading reads. Others, such as a vocabulary that only other tools read, don't
+/// count: a model has the same checksum whichever tool downloaded it.
 pub(crate) fn fingerprint(root: &Path, modules: &[Listed]) -> Result<u64> {
     let mut folders: Vec<&Path> = modules.iter().map(|module| module.folder.as_path()).collect();
     folders.push(root);
     let mut files = std::collections::BTreeSet::new();
     // A module without files, such as Normalize, often has no folder either.
     for folder in folders.into_iter().filter(|folder| folder.is_dir()) {
+        let has_single = folder.join(SINGLE).is_file();
         let entries = std::fs::read_dir(folder).map_err(kokeshi_core::Error::io(folder))?;
         for entry in entries {
             let path = entry.map_err(kokeshi_core::Error::io(folder))?.path();
-            let kind = path.extension().and_then(|kind| kind.to_str());
-            if matches!(kind, Some("json" | "safetensors")) && path.is_file() {
+            let name = path.file_name().and_then(|name| name.to_str());
+            if name.is_some_and(|name| is_read(name, has_single)) && path.is_file() {
                 files.insert(path);
             }
         }
@@ -148,10 +150,30 @@ pub(crate) fn fingerprint(root: &Path, modules: &[Listed]) -> Result<u64> {
 }
 
 /// Whether `path` names a place inside the directory it is relative to.
-fn is_inside(path: &str) -> bool {
+pub(crate) fn is_inside(path: &str) -> bool {
     Path::new(path)
         .components()
         .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
+/// The one weights file that most models have.
+pub(crate) const SINGLE: &str = "model.safetensors";
+/// What a model has instead if its weights are spread over several files.
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
+
+/// Whether loading reads a file of this name in a module's folder, which holds a [`SINGLE`] or not.
+pub(crate) fn is_read(name: &str, has_single: bool) -> bool {
+    match name {
+        SINGLE
+        | "modules.json"
+        | "config.json"
+        | "config_sentence_transformers.json"
+        | "tokenizer.json"
+        | "tokenizer_config.json" => true,
+        INDEX => !has_single,
+        name if name.ends_with(".safetensors") => !has_single,
+        name => crate::transformer::CONFIGS.contains(&name),
+    }
 }
 
 /// Whether `name` is the name of a file in the same folder.

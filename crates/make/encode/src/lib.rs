@@ -2,6 +2,7 @@
 
 mod compact;
 mod directory;
+mod download;
 mod encoder;
 mod error;
 mod family;

@@ -84,7 +84,8 @@ struct Request<'a> {
 }
 
 impl Model {
-    /// Loads a directory, or a hub id such as `sentence-transformers/all-MiniLM-L6-v2` from the cache of the hub's own tools; nothing is downloaded.
+    /// Loads a directory, or a hub id such as `sentence-transformers/all-MiniLM-L6-v2`: from the cache of the hub's own tools, downloaded
+    /// there first if it is missing. `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE`, `HF_ENDPOINT` and `HF_TOKEN` mean what they mean to those tools.
     ///
     /// # Errors
     /// [`Error::Model`] that names the file and what is wrong with it.

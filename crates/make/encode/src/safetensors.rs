@@ -11,15 +11,11 @@ use kokeshi_core::Embeddings;
 use memmap2::Mmap;
 use serde_json::{Map, Value};
 
-use crate::directory;
+use crate::directory::{self, INDEX, SINGLE};
 use crate::error::{Error, Result};
 
 /// The longest header that is believed: ten times that of a 10,000-tensor model.
 const HEADER_LIMIT: u64 = 25 << 20;
-/// The one weights file that most models have.
-const SINGLE: &str = "model.safetensors";
-/// What a model has instead if its weights are spread over several files.
-const INDEX: &str = "model.safetensors.index.json";
 
 /// How the values of a tensor are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::pooling::Pooling;
 
 /// Names of the file with `max_seq_length` and `do_lower_case`; the first is the usual one.
-const CONFIGS: [&str; 7] = [
+pub(crate) const CONFIGS: [&str; 7] = [
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
     "sentence_distilbert_config.json",
