@@ -112,7 +112,7 @@ pub(crate) fn scan(
 }
 
 /// [`scan`] on the calling thread.
-fn scan_here(
+pub(crate) fn scan_here(
     vectors: &Vectors,
     query: &Query,
     range: Range<usize>,

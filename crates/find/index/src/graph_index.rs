@@ -2,19 +2,11 @@
 
 use kokeshi_core::{Bitmap, Metric, TopK};
 
+use crate::cost::{WALK_PER_SCAN, walk_cost};
 use crate::flat::{count, scan};
-use crate::graph::{Graph, Scratch, Steps, ToQuery, matching, nearest};
+use crate::graph::{Graph, LEAST_LIST, Scratch, Steps, ToQuery, matching, nearest};
 use crate::query::Query;
 use crate::{Cost, Effort, Found, Index, Plan, Result, Vectors};
-
-/// The candidate list of [`Effort::Default`]; see "Graph index" in bench/README.md for what it gives.
-const DEFAULT_LIST: usize = 64;
-/// What one comparison of a graph walk costs in comparisons of a scan: a row from anywhere in memory and the book-keeping, against
-/// rows in order. Measured by `examples/recall.rs` on the arXiv vectors.
-const WALK_PER_SCAN: f64 = 3.0;
-/// Comparisons a node on the candidate list costs: it is expanded, and about this many of its neighbours were not met before.
-/// Measured like [`WALK_PER_SCAN`].
-const DISTANCES_PER_NODE: f64 = 15.0;
 
 /// A [`Graph`] with the [`Vectors`] it was built over, and any rows that were appended since.
 ///
@@ -111,15 +103,17 @@ impl Index for GraphIndex {
         let mut best = TopK::new(k);
         let mut cost = Cost::default();
         let length = match effort {
-            Effort::Default => Some(DEFAULT_LIST),
+            Effort::Default => self
+                .graph
+                .default_list()
+                .map(|list| list.max(list_for(k) * list / LEAST_LIST)),
             Effort::List(length) => Some(length),
             Effort::Exact => None,
         };
         if let Some(length) = length.filter(|_| k > 0) {
             let selectivity = matches as f64 / covered.max(1) as f64;
             let (length, nodes) = plan(length.min(covered), k, selectivity);
-            let walk = nodes * DISTANCES_PER_NODE * WALK_PER_SCAN;
-            if walk < matches as f64 {
+            if walk_cost(nodes) < matches as f64 {
                 let gate = filter.map(|filter| (filter, matches));
                 let (steps, ended) = self.walk(&query, length, gate, &mut best);
                 cost.distances = steps.distances;
@@ -148,10 +142,14 @@ impl Index for GraphIndex {
     }
 }
 
+/// The shortest list for `k` hits: one not much longer than k loses the last of them.
+fn list_for(k: usize) -> usize {
+    k + k / 2
+}
+
 /// How many results a walk should collect, and how many nodes it is likely to expand for that.
 fn plan(length: usize, k: usize, selectivity: f64) -> (usize, f64) {
-    // A list much shorter than k + a few loses the last hits.
-    let length = length.max(k + k / 2);
+    let length = length.max(list_for(k));
     // Matches among the nodes of a list of `length / share` nodes: the rarer the matches the longer that list has to be anyway to
     // hold k of them, and the less it needs to spare.
     let wanted = k as f64 + (length - k) as f64 * selectivity.sqrt();

@@ -27,6 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod cost;
 pub mod flat;
 pub mod graph;
 pub mod graph_index;
@@ -60,7 +61,7 @@ pub enum Error {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Effort {
-    /// The index's own default, measured to give recall@10 >= 0.95.
+    /// The index's own default: what [`Graph::default_list`] says.
     #[default]
     Default,
     /// The length of the graph search's candidate list (L of Vamana, ef of HNSW).

@@ -6,10 +6,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kokeshi_core::Progress;
+use kokeshi_core::{Bitmap, Metric, Progress};
 use rayon::prelude::*;
 
 use super::adjacency::{NONE, used};
+use super::calibrate::{self, Measured};
 use super::scratch::{Near, Scratch};
 use super::search::{ToRow, Walk, nearest};
 use super::space::Space;
@@ -31,13 +32,15 @@ pub(crate) struct Builder<'a> {
     pub width: usize,
     pub entry: u32,
     pub linked: usize,
+    pub metric: Metric,
+    pub measured: Measured,
 }
 
 impl Builder<'_> {
     /// Links rows `from..` of the vectors in.
     pub fn insert(&mut self, from: usize, progress: &dyn Progress) -> Result<()> {
         let vectors = self.space.vectors;
-        self.widen((self.config.degree as f64 * SLACK) as usize);
+        self.widen();
         let mut order: Vec<u32> = (from as u32..vectors.rows() as u32)
             .filter(|&id| self.space.usable(id))
             .collect();
@@ -53,7 +56,34 @@ impl Builder<'_> {
             order.retain(|&id| id != middle);
         }
         self.config.seed.fork(from as u64).shuffle(&mut order);
-        let mut rest = &order[..];
+        // The last ones are asked for before they are linked in.
+        let sample = self.measured.sample(order.len(), self.linked + order.len());
+        let (most, last) = order.split_at(order.len() - sample);
+        self.link_all(most, progress)?;
+        if !last.is_empty() {
+            self.measure(last);
+            self.link_all(last, progress)?;
+        }
+        self.entry = middle;
+        self.narrow();
+        self.bridge();
+        progress.finish();
+        Ok(())
+    }
+
+    /// Finds the default list with `sample`, the only usable rows that are not linked.
+    fn measure(&mut self, sample: &[u32]) {
+        let rows = self.space.vectors.rows();
+        let mut linked = Bitmap::from_sorted(rows, (0..rows as u32).filter(|&id| self.space.usable(id)));
+        sample.iter().for_each(|&id| linked.remove(id));
+        self.narrow();
+        self.measured = calibrate::measure(self.space.vectors, self.metric, self.walk(), &linked, sample);
+        self.widen();
+    }
+
+    /// Links `rows` in, a batch at a time.
+    fn link_all(&mut self, rows: &[u32], progress: &dyn Progress) -> Result<()> {
+        let mut rest = rows;
         while !rest.is_empty() {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
@@ -65,10 +95,6 @@ impl Builder<'_> {
             progress.advance(batch.len() as u64);
             rest = later;
         }
-        self.entry = middle;
-        self.narrow();
-        self.bridge();
-        progress.finish();
         Ok(())
     }
 
@@ -128,8 +154,9 @@ impl Builder<'_> {
         self.prune(&mut candidates)
     }
 
-    /// Gives every row of the vectors `width` places.
-    fn widen(&mut self, width: usize) {
+    /// Gives every row of the vectors its places, slack included.
+    fn widen(&mut self) {
+        let width = (self.config.degree as f64 * SLACK) as usize;
         let mut places = vec![NONE; self.space.vectors.rows() * width];
         for (new, old) in places
             .chunks_exact_mut(width)
@@ -266,11 +293,14 @@ impl Graph {
             width: self.config.degree,
             entry: self.entry,
             linked: self.linked,
+            metric: self.metric,
+            measured: self.measured,
         };
         builder.insert(self.nodes, progress)?;
         self.adjacency = super::Adjacency::Owned(builder.places);
         self.entry = builder.entry;
         self.linked = builder.linked;
+        self.measured = builder.measured;
         self.nodes = vectors.rows();
         Ok(())
     }

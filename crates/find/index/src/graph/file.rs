@@ -7,12 +7,13 @@ use std::sync::Arc;
 use kokeshi_core::file::{Mapped, Writer};
 use kokeshi_core::{Error, Metric, Seed};
 
-use super::{Adjacency, Graph, GraphConfig, NONE};
+use super::{Adjacency, Graph, GraphConfig, LEAST_LIST, Measured, NONE};
 use crate::Result;
 
 const MAGIC: &[u8; 8] = b"KKGRAPH\0";
 const VERSION: u32 = 1;
-/// metric, dims, degree, list, alpha (f32), nodes, entry, linked: 4 bytes each; seed: 8 bytes; zeros up to here.
+/// metric, dims, degree, list, alpha (f32), nodes, entry, linked: 4 bytes each; seed: 8 bytes; default list ([`NONE`] if scanning is
+/// as good) and the rows it was measured on: 4 bytes each; zeros up to here.
 const FIELDS: usize = 64;
 
 impl Graph {
@@ -41,6 +42,10 @@ impl Graph {
         .flat_map(|field| field.to_le_bytes())
         .collect();
         fields.extend_from_slice(&self.config.seed.0.to_le_bytes());
+        // A measured list is short, and its rows are among the nodes.
+        let list = self.measured.list.map_or(NONE, |list| list as u32);
+        fields.extend_from_slice(&list.to_le_bytes());
+        fields.extend_from_slice(&(self.measured.rows as u32).to_le_bytes());
         fields.resize(FIELDS, 0);
         let mut writer = Writer::create(path, MAGIC, VERSION)?;
         writer.write_all(&fields).map_err(Error::io(path))?;
@@ -83,10 +88,24 @@ fn parse(file: Mapped) -> Result<Graph, String> {
         alpha: f32::from_bits(word(16)),
         seed: Seed(u64::from(word(32)) | u64::from(word(36)) << 32),
     };
+    let measured = match word(44) as usize {
+        0 => Measured::NOT_YET,
+        rows => Measured {
+            list: (word(40) != NONE).then_some(word(40) as usize),
+            rows,
+        },
+    };
     config.check().map_err(|error| error.to_string())?;
     if linked > nodes || (entry == NONE) != (linked == 0) || (entry != NONE && entry as usize >= nodes) {
         return Err(format!(
             "entry {entry} and {linked} linked rows don't fit {nodes} nodes"
+        ));
+    }
+    if measured.rows > nodes || measured.list.is_some_and(|list| list > nodes.max(LEAST_LIST)) {
+        return Err(format!(
+            "a default list of {} measured on {} rows doesn't fit {nodes} nodes",
+            word(40),
+            measured.rows
         ));
     }
     let expected = nodes as u64 * config.degree as u64 * 4 + FIELDS as u64;
@@ -112,5 +131,6 @@ fn parse(file: Mapped) -> Result<Graph, String> {
         entry,
         metric,
         config,
+        measured,
     })
 }

@@ -18,6 +18,7 @@ fn an_opened_graph_gives_the_same_hits_and_can_be_extended() {
         let mut opened = Graph::open(&path).unwrap();
         assert_eq!(opened.config(), index.graph().config());
         assert_eq!((opened.metric(), opened.dims()), (metric, 16));
+        assert_eq!(opened.default_list(), index.graph().default_list());
         let again = GraphIndex::new(opened.clone(), index.vectors().clone()).unwrap();
         for query in data.queries.iter() {
             let (a, b) = (
@@ -77,8 +78,8 @@ fn a_damaged_file_is_an_error_that_names_it() {
 fn a_hostile_file_with_a_right_checksum_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hostile.bin");
-    // metric, dims, degree, list, alpha, nodes, entry, linked; seed follows.
-    let write = |fields: [u32; 8], places: &[u32]| {
+    // metric, dims, degree, list, alpha, nodes, entry, linked, seed (two words), default list, rows it was measured on.
+    let write = |fields: [u32; 12], places: &[u32]| {
         let mut writer = Writer::create(&path, b"KKGRAPH\0", 1).unwrap();
         let mut bytes: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
         bytes.resize(64, 0);
@@ -88,7 +89,7 @@ fn a_hostile_file_with_a_right_checksum_is_refused() {
         Graph::open(&path)
     };
     let (none, alpha) = (u32::MAX, 1.2f32.to_bits());
-    let good = [0, 2, 4, 10, alpha, 2, 0, 2];
+    let good = [0, 2, 4, 10, alpha, 2, 0, 2, 1, 0, 64, 2];
     let places = [1, none, none, none, 0, none, none, none];
     assert!(write(good, &places).is_ok());
     for (field, value) in [
@@ -104,6 +105,8 @@ fn a_hostile_file_with_a_right_checksum_is_refused() {
         (6, none),
         (7, 3),
         (7, 0),
+        (10, 65),
+        (11, 3),
     ] {
         let mut fields = good;
         fields[field] = value;

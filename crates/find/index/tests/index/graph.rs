@@ -1,6 +1,6 @@
 //! The graph: recall at its default effort whatever the filter, growth, and odd cases.
 
-use kokeshi_core::{Bitmap, Embeddings, Metric, Progress, Silent};
+use kokeshi_core::{Bitmap, Embeddings, Metric, Progress, Seed, Silent};
 use kokeshi_index::{Effort, Error, FlatIndex, Graph, GraphConfig, GraphIndex, Index, Plan, Vectors};
 
 use crate::support::{Clustered, build, ids, naive, random_filter, recall};
@@ -162,6 +162,29 @@ fn many_small_extensions_are_as_good_as_one_build() {
 }
 
 #[test]
+fn the_default_effort_finds_enough_even_where_there_is_no_structure() {
+    let noise = |rows: usize, seed: u64| {
+        let mut seed = Seed(seed);
+        let values = (0..rows * 64).map(|_| seed.normal() as f32).collect();
+        let mut matrix = Embeddings::from_vec(values, 64).unwrap();
+        matrix.normalize();
+        matrix
+    };
+    let index = build(&noise(8000, 19), Metric::Cosine);
+    assert!(index.graph().default_list().is_none_or(|list| list > 64));
+    let (default, _) = recall(&index, &noise(100, 20), 10, Effort::Default, None);
+    let (short, _) = recall(&index, &noise(100, 20), 10, Effort::List(64), None);
+    assert!(
+        default >= 0.95 && short < 0.95,
+        "recall {default}, {short} with a list of 64"
+    );
+
+    let data = Clustered::new(8000, 32, 50, 1, 21);
+    let index = build(&data.rows, Metric::Cosine);
+    assert_eq!(index.graph().default_list(), Some(64));
+}
+
+#[test]
 fn the_same_seed_gives_the_same_graph_on_any_number_of_threads() {
     let data = Clustered::new(3000, 24, 20, 1, 11);
     let vectors = Vectors::from(data.rows);
@@ -172,7 +195,7 @@ fn the_same_seed_gives_the_same_graph_on_any_number_of_threads() {
             .build()
             .unwrap();
         let config = GraphConfig {
-            seed: kokeshi_core::Seed(seed),
+            seed: Seed(seed),
             ..GraphConfig::default()
         };
         let graph = pool.install(|| Graph::build(&vectors, Metric::Cosine, config, &Silent).unwrap());
