@@ -22,8 +22,13 @@ pub struct Vectors {
     segments: Vec<Arc<Embeddings>>,
     /// The first row of every segment; `starts[0] == 0`, segments without rows are not kept.
     starts: Vec<usize>,
+    /// The segment of row 0, [`PAGE`], 2 [`PAGE`], ...: where to begin to look for the segment of a row.
+    pages: Vec<u32>,
     rows: usize,
 }
+
+/// See [`Vectors::pages`]: a step more for each segment that ends within so many rows, a word of memory for all of them.
+const PAGE: usize = 256;
 
 impl Vectors {
     /// No rows yet; they will be `dims` wide.
@@ -32,6 +37,7 @@ impl Vectors {
             dims,
             segments: Vec::new(),
             starts: Vec::new(),
+            pages: Vec::new(),
             rows: 0,
         }
     }
@@ -59,6 +65,7 @@ impl Vectors {
         }
         if segment.rows() > 0 {
             self.starts.push(self.rows);
+            self.pages.resize(rows.div_ceil(PAGE), self.segments.len() as u32);
             self.segments.push(Arc::new(segment));
             self.rows = rows;
         }
@@ -90,8 +97,19 @@ impl Vectors {
         if let [only] = &self.segments[..] {
             return only.row(id);
         }
-        let at = self.starts.partition_point(|&start| start <= id) - 1;
+        let at = self.segment(id);
         self.segments[at].row(id - self.starts[at])
+    }
+
+    /// The number of the segment that row `id` is in.
+    #[inline]
+    fn segment(&self, id: usize) -> usize {
+        let first = self.pages[id / PAGE] as usize;
+        first
+            + self.starts[first + 1..]
+                .iter()
+                .take_while(|&&start| start <= id)
+                .count()
     }
 
     /// The longest run of rows that starts at row `from`, ends before row `until` and is contiguous in memory, row after row;
@@ -101,7 +119,7 @@ impl Vectors {
         if from >= until {
             return &[];
         }
-        let at = self.starts.partition_point(|&start| start <= from) - 1;
+        let at = self.segment(from);
         let (segment, start) = (&self.segments[at], self.starts[at]);
         let end = (until - start).min(segment.rows());
         &segment.as_slice()[(from - start) * self.dims..end * self.dims]
@@ -109,7 +127,7 @@ impl Vectors {
 }
 
 /// How many rows ahead of the one being compared are called for when rows are in several segments.
-const AHEAD: usize = 3;
+const AHEAD: usize = 4;
 
 impl Vectors {
     /// The inner product of `query` and each of the rows `ids`.
@@ -131,11 +149,19 @@ impl Vectors {
     }
 
     fn each(&self, ids: &[u32], out: &mut [f32], compare: impl Fn(&[f32]) -> f32) {
-        for (at, (&id, out)) in ids.iter().zip(out).enumerate() {
+        // A ring of rows that are on their way.
+        let mut ahead: [&[f32]; AHEAD] = [&[]; AHEAD];
+        for (row, &id) in ahead.iter_mut().zip(ids) {
+            *row = self.row(id);
+            prefetch(row);
+        }
+        for (at, out) in out[..ids.len()].iter_mut().enumerate() {
+            let row = ahead[at % AHEAD];
             if let Some(&later) = ids.get(at + AHEAD) {
-                prefetch(self.row(later));
+                ahead[at % AHEAD] = self.row(later);
+                prefetch(ahead[at % AHEAD]);
             }
-            *out = compare(self.row(id));
+            *out = compare(row);
         }
     }
 }
