@@ -1,6 +1,6 @@
 //! Prints recall@10, distance computations and queries/s of the graph index by filter selectivity for given vectors:
-//! `cargo run --release -p kokeshi-index --example recall -- VECTORS.npy [QUERIES.npy] [--degree 32] [--build-list 100] [--alpha 1.2]`
-//! `[--list 20,40,80] [--metric cosine]`. Without QUERIES.npy 1,000 rows are held out and used as queries. Searches run on one thread
+//! `cargo run --release -p kokeshi-index --example recall -- VECTORS.npy [QUERIES.npy ...] [--degree 32] [--build-list 100] [--alpha 1.2]`
+//! `[--list 20,40,80] [--metric cosine] [--segments 1] [--share 1,0.5]`. Without QUERIES.npy 1,000 rows are held out and used as queries. Searches run on one thread
 //! at a time; times are processor time where Linux tells it, so that other work on the machine counts little.
 
 use std::error::Error;
@@ -17,6 +17,7 @@ const HELD_OUT: usize = 1000;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut config = GraphConfig::default();
     let (mut files, mut lists, mut metric) = (Vec::new(), Vec::new(), Metric::Cosine);
+    let (mut segments, mut shares) = (1, vec![1.0, 0.98, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.001]);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -25,6 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             "--build-list" => config.list = value()?.parse()?,
             "--alpha" => config.alpha = value()?.parse()?,
             "--metric" => metric = value()?.parse()?,
+            "--segments" => segments = value()?.parse()?,
+            "--share" => shares = value()?.split(',').map(str::parse).collect::<Result<_, _>>()?,
             "--list" => {
                 lists = value()?
                     .split(',')
@@ -34,44 +37,63 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => files.push(argument),
         }
     }
-    let (rows, queries) = match &files[..] {
-        [rows] => hold_out(&npy::open(Path::new(rows))?)?,
-        [rows, queries] => (npy::open(Path::new(rows))?, npy::open(Path::new(queries))?),
-        _ => return Err("usage: recall VECTORS.npy [QUERIES.npy]".into()),
+    let (rows, sets) = match &files[..] {
+        [rows] => {
+            let (rows, queries) = hold_out(&npy::open(Path::new(rows))?)?;
+            (rows, vec![("held-out rows".to_string(), queries)])
+        }
+        [rows, sets @ ..] => {
+            let open = |name: &String| Ok((name.clone(), npy::open(Path::new(name))?));
+            let sets: Result<_, kokeshi_core::Error> = sets.iter().map(open).collect();
+            (npy::open(Path::new(rows))?, sets?)
+        }
+        [] => return Err("usage: recall VECTORS.npy [QUERIES.npy ...]".into()),
     };
-    println!(
-        "{} rows, {} queries, {} dims",
-        rows.rows(),
-        queries.rows(),
-        rows.dims()
-    );
-    let vectors = Vectors::from(rows);
+    println!("{} rows, {} dims", rows.rows(), rows.dims());
+    let vectors = split(rows, segments)?;
     let (start, worked) = (Instant::now(), process_seconds());
     let graph = Graph::build(&vectors, metric, config, &Silent)?;
     println!(
-        "built in {:.1} s, {:.1} s of processor time: degree {:.1} of {}, list {}, alpha {}",
+        "built in {:.1} s, {:.1} s of processor time: degree {:.1} of {}, list {}, alpha {}; default list {:?}",
         start.elapsed().as_secs_f64(),
         process_seconds() - worked,
         graph.mean_degree(),
         config.degree,
         config.list,
-        config.alpha
+        config.alpha,
+        graph.default_list()
     );
     let index = GraphIndex::new(graph, vectors.clone())?;
     let flat = FlatIndex::new(vectors.clone(), metric);
     lists.push(Effort::Default);
-    println!("| selectivity | effort | recall@10 | walked | distances | us/query | queries/s |");
-    println!("|---|---|---|---|---|---|---|");
-    for selectivity in [1.0, 0.98, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.001] {
-        let filter = (selectivity < 1.0).then(|| random_filter(vectors.rows(), selectivity));
-        let exact = run(&flat, &queries, Effort::Exact, filter.as_ref())?;
-        for &effort in &lists {
-            let found = run(&index, &queries, effort, filter.as_ref())?;
-            report(selectivity, &format!("{effort:?}"), &found, &exact);
+    for (name, queries) in &sets {
+        println!("\n{} queries: {name}", queries.rows());
+        println!("| selectivity | effort | recall@10 | walked | distances | us/query | queries/s |");
+        println!("|---|---|---|---|---|---|---|");
+        for selectivity in &shares {
+            let filter = (*selectivity < 1.0).then(|| random_filter(vectors.rows(), *selectivity));
+            let exact = run(&flat, queries, Effort::Exact, filter.as_ref())?;
+            for &effort in &lists {
+                let found = run(&index, queries, effort, filter.as_ref())?;
+                report(*selectivity, &format!("{effort:?}"), &found, &exact);
+            }
+            report(*selectivity, "scan", &exact, &exact);
         }
-        report(selectivity, "scan", &exact, &exact);
     }
     Ok(())
+}
+
+/// The rows in as many segments.
+fn split(rows: Embeddings, segments: usize) -> Result<Vectors, Box<dyn Error>> {
+    if segments <= 1 {
+        return Ok(Vectors::from(rows));
+    }
+    let mut vectors = Vectors::new(rows.dims());
+    let size = rows.rows().div_ceil(segments).max(1) * rows.dims();
+    for part in rows.as_slice().chunks(size) {
+        vectors.push_segment(Embeddings::from_vec(part.to_vec(), rows.dims())?)?;
+    }
+    Ok(vectors)
 }
 
 /// Random rows, never the same for queries and index.
