@@ -1,5 +1,6 @@
 //! The sentence-transformers directory: `modules.json`, the model's configuration files, and the rules for what is missing.
 
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
@@ -8,6 +9,9 @@ use crate::error::{Error, Result};
 
 /// The largest configuration file that is read; real ones are a few kB.
 const JSON_LIMIT: u64 = 64 << 20;
+
+/// How many bytes of a file are read at once for its checksum; fits the second-level cache.
+const PIECE: u64 = 512 << 10;
 
 /// The kinds of modules that a pipeline is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,21 +133,27 @@ pub(crate) fn fingerprint(root: &Path, modules: &[Listed]) -> Result<u64> {
             }
         }
     }
-    let mut sums = Vec::new();
+    let (mut sums, mut piece) = (Vec::new(), Vec::new());
     for path in files {
         let name = path
             .strip_prefix(root)
             .unwrap_or(&path)
             .to_string_lossy()
             .into_owned();
-        let file = std::fs::File::open(&path).map_err(kokeshi_core::Error::io(&path))?;
-        let length = file.metadata().map_err(kokeshi_core::Error::io(&path))?.len();
+        let mut file = std::fs::File::open(&path).map_err(kokeshi_core::Error::io(&path))?;
         sums.extend_from_slice(name.as_bytes());
-        sums.extend_from_slice(&length.to_le_bytes());
-        if length > 0 {
-            // SAFETY: Kokeshi never changes a model in place; a file that somebody else truncates meanwhile is outside our contract.
-            let map = unsafe { memmap2::Mmap::map(&file) }.map_err(kokeshi_core::Error::io(&path))?;
-            sums.extend_from_slice(&kokeshi_core::file::checksum(&map).to_le_bytes());
+        // In pieces, so that a large model does not need its size in memory once more.
+        loop {
+            piece.clear();
+            (&mut file)
+                .take(PIECE)
+                .read_to_end(&mut piece)
+                .map_err(kokeshi_core::Error::io(&path))?;
+            sums.extend_from_slice(&(piece.len() as u64).to_le_bytes());
+            sums.extend_from_slice(&kokeshi_core::file::checksum(&piece).to_le_bytes());
+            if piece.is_empty() {
+                break;
+            }
         }
     }
     Ok(kokeshi_core::file::checksum(&sums))

@@ -82,7 +82,12 @@ impl Encoder {
             .matrix()?;
         let norm = names.norm("embeddings.LayerNorm", hidden)?;
         let blocks = (0..shape.layers)
-            .map(|layer| names.block(level, &format!("{}.{layer}", family.layers), family, &shape))
+            .map(|layer| {
+                let block = names.block(level, &format!("{}.{layer}", family.layers), family, &shape)?;
+                // It is packed now; a large model would need twice its size in memory otherwise.
+                weights.give_back();
+                Ok(block)
+            })
             .collect::<Result<_>>()?;
         Ok(Self {
             level,

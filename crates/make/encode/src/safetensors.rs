@@ -231,6 +231,16 @@ impl Weights {
         Ok(())
     }
 
+    /// Lets go of the memory that reading took: the values come back from the file if they are read again.
+    pub(crate) fn give_back(&self) {
+        #[cfg(target_os = "linux")]
+        for shard in &self.shards {
+            // SAFETY: the map is of a file and nothing writes through it, so that dropped pages are read again from the file. A failure
+            // leaves them in memory, which is harmless.
+            let _ = unsafe { shard.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+    }
+
     /// Every tensor's name.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
