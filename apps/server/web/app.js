@@ -360,7 +360,7 @@ function explained(explain) {
   const total = Math.max(0.001, ...explain.stages.map(([, ms]) => ms));
   const facts = [`${number(explain.candidates[0])} candidates by words, ${number(explain.candidates[1])} by meaning`];
   if (explain.filter_matches !== undefined && explain.filter_matches !== null) facts.push(`${number(explain.filter_matches)} passages pass the filter`);
-  if (explain.threshold !== undefined && explain.threshold !== null) facts.push(`relevance is cut at cosine ${fixed(explain.threshold)}`);
+  if (explain.bar !== undefined && explain.bar !== null) facts.push(`hits below a relevance of ${fixed(explain.bar)} are cut`);
   return h("details", {}, h("summary", {}, "How this answer was made"), h("p", {}, `${facts.join("; ")}.`),
     h("div", { className: "stages" }, explain.stages.flatMap(([name, ms]) => [h("span", {}, name), bar(ms / total), h("span", {}, `${fixed(ms, 2)} ms`)])));
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use kokeshi_collection::{Collection, Counts, CreateOptions, Embedder, ModelEmbedder, OpenOptions, WriterOptions};
 use kokeshi_core::{Progress, Size};
-use kokeshi_sources::{Detected, Document, Source, SourceOptions};
+use kokeshi_sources::{Detected, Source, SourceOptions};
 
 use crate::args::{Index, ModelArgs, OnError, ReadArgs};
 use crate::output::{Output, bytes, table};
@@ -237,14 +237,4 @@ fn show_detected(detected: &Detected, output: &Output) {
     for notice in &detected.notices {
         output.note(format!("note: {notice}"));
     }
-}
-
-/// Documents of a folder with default options, for commands that only want texts.
-///
-/// # Errors
-/// Bad usage if the paths can't be read.
-pub fn documents(paths: &[std::path::PathBuf], options: SourceOptions) -> Result<(Source, impl Iterator<Item = Document>)> {
-    let source = Source::open(paths, options).map_err(Stop::usage)?;
-    let documents = source.documents().filter_map(|row| row.ok());
-    Ok((source, documents))
 }

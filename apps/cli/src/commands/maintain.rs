@@ -43,7 +43,7 @@ pub fn reindex(args: &Reindex, output: &Output) -> Result<()> {
     let collection = open(&args.collection)?;
     let (embedder, size) = load_model(&args.model, output)?;
     let bar = Bar::new(output.quiet || output.json);
-    collection.writer().and_then(|mut writer| writer.reindex(embedder, size, &bar)).map_err(Stop::failed)?;
+    collection.writer().and_then(|mut writer| writer.reindex(embedder, size, None, &bar)).map_err(Stop::failed)?;
     done(&collection, output)
 }
 

@@ -117,8 +117,8 @@ pub fn show(answer: &SearchResponse, output: &Output) -> Result<()> {
         if let Some(matches) = explain.filter_matches {
             facts.push(format!("filter lets {matches} passages through"));
         }
-        if let Some(threshold) = explain.threshold {
-            facts.push(format!("relevance cut at {threshold:.3}"));
+        if let Some(bar) = explain.bar {
+            facts.push(format!("relevance below {bar:.2} is cut"));
         }
         output.line(output.dim(facts.join(" · ")))?;
     }
@@ -147,6 +147,9 @@ fn show_hit(place: usize, hit: &Hit, output: &Output) -> Result<()> {
             None => format!("{name}: not among its candidates"),
         };
         let mut facts = vec![part("words", why.lexical), part("meaning", why.dense)];
+        if let Some(relevance) = why.relevance {
+            facts.push(format!("relevance {relevance:.2}"));
+        }
         if let Some(chance) = why.chance {
             facts.push(format!("a random pair gets there with chance {chance:.1e}"));
         }

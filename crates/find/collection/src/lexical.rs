@@ -13,6 +13,8 @@ use crate::{Error, Result, words};
 pub struct Words {
     /// Each with its inverse document frequency, as in BM25.
     pub terms: Vec<(String, f32)>,
+    /// The share of their weight (idf) that belongs to words which are in the collection, in [0, 1]; 0 without words.
+    pub known: f32,
     query: BooleanQuery,
 }
 
@@ -25,12 +27,15 @@ impl Words {
     pub fn new(text: &str, snapshot: &Snapshot) -> Result<Self> {
         let total = snapshot.searcher.num_docs() as f32;
         let mut terms = Vec::new();
+        let (mut known, mut weight) = (0.0, 0.0);
         let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
         for (word, count) in words::counts(text) {
             let term = Term::from_field_text(snapshot.fields.words, &word);
             let holding = snapshot.searcher.doc_freq(&term).map_err(failed)? as f32;
             let idf = (1.0 + (total - holding + 0.5).max(0.5) / (holding + 0.5)).ln();
             terms.push((word, idf));
+            weight += idf;
+            known += if holding > 0.0 { idf } else { 0.0 };
             let one = TermQuery::new(term, IndexRecordOption::WithFreqs);
             // A word that is said twice counts twice.
             let clause: Box<dyn Query> = if count > 1 {
@@ -42,6 +47,7 @@ impl Words {
         }
         Ok(Self {
             terms,
+            known: if weight > 0.0 { known / weight } else { 0.0 },
             query: BooleanQuery::new(clauses),
         })
     }

@@ -15,8 +15,8 @@ use crate::fuse::{Candidate, Scored, fuse};
 use crate::lexical::Words;
 use crate::snapshot::Snapshot;
 use crate::{
-    Error, Explain, Fusion, Hit, Mode, Part, Passage, Result, SearchRequest, SearchResponse, Why, cut,
-    facets, highlight,
+    Error, Explain, Fusion, Hit, Mode, Part, Passage, Result, SearchRequest, SearchResponse, Why, facets,
+    highlight,
 };
 
 /// The most hits of one request, skipped ones included.
@@ -306,10 +306,8 @@ fn answer(
         .filter
         .as_ref()
         .map_or(snapshot.live.count(), |rows| rows.count());
-    let threshold = snapshot
-        .state
-        .calibration
-        .map(|calibration| calibration.threshold(searched));
+    let calibration = snapshot.state.calibration;
+    let bar = calibration.map(|calibration| calibration.bar(searched));
     let wanted_words: BTreeSet<String> = query.words.terms.iter().map(|(word, _)| word.clone()).collect();
     let weight: f32 = query.words.terms.iter().map(|(_, idf)| idf).sum();
     let cutting = !request.no_cut && query.mode != Mode::Lexical;
@@ -330,13 +328,16 @@ fn answer(
             .map(|(_, idf)| idf)
             .sum();
         let coverage = if weight > 0.0 { held / weight } else { 0.0 };
-        if cutting && !cut::stays(candidate.dense.map(|dense| dense.score), threshold, coverage) {
+        let relevance = calibration.map(|calibration| {
+            calibration.relevance(candidate.dense.map(|dense| dense.score), coverage, query.words.known)
+        });
+        if cutting && relevance.is_some_and(|relevance| bar.is_some_and(|bar| relevance < bar)) {
             response.cut += 1;
             continue;
         }
         let why = request
             .explain
-            .then(|| why(snapshot, candidate, found.into_iter().collect()));
+            .then(|| why(snapshot, candidate, found.into_iter().collect(), coverage, relevance));
         kept.push(Hit {
             id: snapshot.fields.stored_text(&stored, snapshot.fields.id).into(),
             title: title.into(),
@@ -367,7 +368,8 @@ fn answer(
             dense: ranked.cost,
             filter_matches: query.filter.as_ref().map(|rows| rows.count()),
             candidates: [ranked.lists[1], ranked.lists[0]],
-            threshold,
+            known_words: query.words.known,
+            bar,
             stages: clock.stages.clone(),
         });
     }
@@ -393,7 +395,13 @@ fn best_passages(
     best
 }
 
-fn why(snapshot: &Snapshot, candidate: &Candidate, words: Vec<String>) -> Why {
+fn why(
+    snapshot: &Snapshot,
+    candidate: &Candidate,
+    words: Vec<String>,
+    coverage: f32,
+    relevance: Option<f32>,
+) -> Why {
     let part = |scored: Option<Scored>, share: f32| {
         let scored = scored.filter(|scored| scored.rank > 0)?;
         Some(Part {
@@ -410,6 +418,8 @@ fn why(snapshot: &Snapshot, candidate: &Candidate, words: Vec<String>) -> Why {
             Some(calibration.chance(dense.score))
         }),
         words,
+        coverage,
+        relevance,
     }
 }
 

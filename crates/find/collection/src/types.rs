@@ -146,6 +146,12 @@ pub struct Why {
     pub chance: Option<f64>,
     /// Words of the query that the passage holds.
     pub words: Vec<String>,
+    /// The share of the weight (idf) of the query's words that belongs to those, in [0, 1].
+    #[serde(default)]
+    pub coverage: f32,
+    /// What speaks for the hit, for comparison with [`Explain::bar`]: meaning and words together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relevance: Option<f32>,
 }
 
 /// One score of the pipeline.
@@ -170,8 +176,12 @@ pub struct Explain {
     pub filter_matches: Option<usize>,
     /// Candidates from words and from meaning.
     pub candidates: [usize; 2],
-    /// The dense score below which a hit without matching words is cut.
-    pub threshold: Option<f32>,
+    /// The share of the weight (idf) of the query's words that belongs to words which the collection knows, in [0, 1].
+    #[serde(default)]
+    pub known_words: f32,
+    /// The relevance below which hits are cut; `None` if the collection is too small to say.
+    #[serde(default)]
+    pub bar: Option<f32>,
     /// Milliseconds by stage, in order.
     pub stages: Vec<(String, f64)>,
 }
