@@ -8,9 +8,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(path_or_id) => Model::load(&path_or_id)?,
         None => Model::compiled_in(),
     };
-    let texts = ["A man is playing a guitar.", "Someone plays an instrument.", "The stock market fell today."];
+    let texts = [
+        "A man is playing a guitar.",
+        "Someone plays an instrument.",
+        "The stock market fell today.",
+    ];
     for dims in [32, 64, 128, model.dims()] {
-        let options = Options { size: Size::dims(dims), normalize: Some(true), ..Options::default() };
+        let options = Options {
+            size: Size::dims(dims),
+            normalize: Some(true),
+            ..Options::default()
+        };
         let vectors = model.encode(&texts, &options)?;
         let close = dot(vectors.row(0), vectors.row(1));
         let far = dot(vectors.row(0), vectors.row(2));

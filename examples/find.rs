@@ -5,20 +5,47 @@ use kokeshi_sources::{Attribute, Document, Field, Kind, Schema};
 
 fn document(id: &str, title: &str, text: &str, year: i64) -> Document {
     let attributes = [("year".to_string(), Attribute::Integer(year))].into();
-    Document { id: id.into(), title: title.into(), text: text.into(), attributes, ..Document::default() }
+    Document {
+        id: id.into(),
+        title: title.into(),
+        text: text.into(),
+        attributes,
+        ..Document::default()
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let mut options = CreateOptions::compiled_in()?;
-    options.schema = Schema { fields: vec![Field { name: "year".into(), kind: Kind::Integer, list: false }] };
+    options.schema = Schema {
+        fields: vec![Field {
+            name: "year".into(),
+            kind: Kind::Integer,
+            list: false,
+        }],
+    };
     let collection = Collection::create(folder.path().join("papers.kokeshi"), options)?;
 
     let mut writer = collection.writer()?;
     writer.upsert(&[
-        document("starbucks", "Starbucks", "Improved training for two-dimensional Matryoshka embeddings.", 2024),
-        document("mrl", "Matryoshka Representation Learning", "Nested representations whose prefixes work alone.", 2022),
-        document("bm25", "The probabilistic relevance framework", "BM25 and beyond: ranking by words.", 2009),
+        document(
+            "starbucks",
+            "Starbucks",
+            "Improved training for two-dimensional Matryoshka embeddings.",
+            2024,
+        ),
+        document(
+            "mrl",
+            "Matryoshka Representation Learning",
+            "Nested representations whose prefixes work alone.",
+            2022,
+        ),
+        document(
+            "bm25",
+            "The probabilistic relevance framework",
+            "BM25 and beyond: ranking by words.",
+            2009,
+        ),
     ])?;
     // Nothing is there for readers, or after a crash, before this line.
     writer.commit()?;
@@ -36,6 +63,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     writer.upsert(&[document("bm25", "BM25", "Ranking by words, revised.", 2009)])?;
     writer.delete_ids(&["mrl"])?;
     writer.commit()?;
-    println!("{} documents after one update and one deletion", collection.info().documents);
+    println!(
+        "{} documents after one update and one deletion",
+        collection.info().documents
+    );
     Ok(())
 }

@@ -55,7 +55,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  kokeshi info my.kokeshi")]
     Info(Info),
     /// Remove documents by id or by filter.
-    #[command(after_help = "Examples:\n  kokeshi delete --in my.kokeshi --id a.md --id b.md\n  kokeshi delete --in my.kokeshi --filter 'year:[* TO 1999]'")]
+    #[command(
+        after_help = "Examples:\n  kokeshi delete --in my.kokeshi --id a.md --id b.md\n  kokeshi delete --in my.kokeshi --filter 'year:[* TO 1999]'"
+    )]
     Delete(Delete),
     /// Verify every file of a collection against its checksum.
     #[command(after_help = "Example:\n  kokeshi check my.kokeshi")]
@@ -67,7 +69,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  kokeshi reindex my.kokeshi --model ./all-MiniLM-L6-v2")]
     Reindex(Reindex),
     /// Serve collections over HTTP, with a web page.
-    #[command(after_help = "Example:\n  kokeshi serve my.kokeshi --listen 127.0.0.1:7700\n  KOKESHI_API_KEY=secret kokeshi serve a.kokeshi b.kokeshi --listen 0.0.0.0:7700")]
+    #[command(
+        after_help = "Example:\n  kokeshi serve my.kokeshi --listen 127.0.0.1:7700\n  KOKESHI_API_KEY=secret kokeshi serve a.kokeshi b.kokeshi --listen 0.0.0.0:7700"
+    )]
     Serve(Serve),
     /// Turn texts into vectors.
     #[command(after_help = "Examples:\n  \
@@ -82,7 +86,9 @@ pub enum Command {
         kokeshi eval scifact/ --run someone-elses.run")]
     Eval(Eval),
     /// Make a small, fast static model from a teacher.
-    #[command(after_help = "Example:\n  kokeshi distill ./all-MiniLM-L6-v2 --texts corpus/ --to my-static/ --dims 256 --prefixes 32,64,128,256")]
+    #[command(
+        after_help = "Example:\n  kokeshi distill ./all-MiniLM-L6-v2 --texts corpus/ --to my-static/ --dims 256 --prefixes 32,64,128,256"
+    )]
     Distill(Distill),
     /// List the published methods behind Kokeshi and how far each one is.
     #[command(after_help = "Example:\n  kokeshi papers --verb find")]
@@ -94,7 +100,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  kokeshi demo")]
     Demo(Demo),
     /// Print a shell completion script.
-    #[command(after_help = "Example:\n  kokeshi completions bash > ~/.local/share/bash-completion/completions/kokeshi")]
+    #[command(
+        after_help = "Example:\n  kokeshi completions bash > ~/.local/share/bash-completion/completions/kokeshi"
+    )]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -427,7 +435,12 @@ pub struct Distill {
     #[arg(long, default_value_t = 256)]
     pub dims: usize,
     /// The prefixes that are trained to work alone.
-    #[arg(long, value_delimiter = ',', default_value = "32,64,128,256", value_name = "DIMS")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "32,64,128,256",
+        value_name = "DIMS"
+    )]
     pub prefixes: Vec<usize>,
     /// Start of all random choices.
     #[arg(long, default_value_t = 42)]
@@ -513,7 +526,12 @@ pub struct Reproduce {
     /// The paper's id in `kokeshi papers`.
     pub id: String,
     /// The folder of the shared data sets.
-    #[arg(long, env = "KOKESHI_DATA", default_value = "../shared/data", value_name = "DIR")]
+    #[arg(
+        long,
+        env = "KOKESHI_DATA",
+        default_value = "../shared/data",
+        value_name = "DIR"
+    )]
     pub data: PathBuf,
     /// The folder of models.
     #[arg(long, env = "KOKESHI_MODELS", value_name = "DIR")]

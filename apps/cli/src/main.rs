@@ -14,7 +14,9 @@ fn main() -> ExitCode {
     let cli = args::Cli::parse();
     if let Some(threads) = cli.threads {
         // Fails only if the pool was already started, and nothing ran before this line.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global();
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.into())
+            .build_global();
     }
     let output = output::Output::new(cli.json, cli.quiet);
     match commands::run(cli.command, &output) {

@@ -39,7 +39,8 @@ impl Output {
     /// # Errors
     /// As [`Output::line`].
     pub fn value(&self, value: &impl serde::Serialize) -> Result<()> {
-        let text = serde_json::to_string_pretty(value).map_err(|error| Stop::failed(format!("JSON: {error}")))?;
+        let text =
+            serde_json::to_string_pretty(value).map_err(|error| Stop::failed(format!("JSON: {error}")))?;
         self.line(text)
     }
 
@@ -52,12 +53,20 @@ impl Output {
 
     /// `text` in bold where colours are on.
     pub fn bold(&self, text: impl std::fmt::Display) -> String {
-        if self.colour { format!("\x1b[1m{text}\x1b[0m") } else { text.to_string() }
+        if self.colour {
+            format!("\x1b[1m{text}\x1b[0m")
+        } else {
+            text.to_string()
+        }
     }
 
     /// `text` dimmed where colours are on.
     pub fn dim(&self, text: impl std::fmt::Display) -> String {
-        if self.colour { format!("\x1b[2m{text}\x1b[0m") } else { text.to_string() }
+        if self.colour {
+            format!("\x1b[2m{text}\x1b[0m")
+        } else {
+            text.to_string()
+        }
     }
 
     /// `text` with the byte ranges marked: in colour on a terminal, unmarked elsewhere. Ranges off character boundaries are left out.
@@ -68,7 +77,9 @@ impl Output {
         let mut marked = String::with_capacity(text.len() + 16 * ranges.len());
         let mut at = 0;
         for &[start, end] in ranges {
-            if let (true, Some(before), Some(inside)) = (start >= at, text.get(at..start), text.get(start..end)) {
+            if let (true, Some(before), Some(inside)) =
+                (start >= at, text.get(at..start), text.get(start..end))
+            {
                 marked.push_str(before);
                 marked.push_str("\x1b[1;33m");
                 marked.push_str(inside);
@@ -84,7 +95,9 @@ impl Output {
 /// A plain table: header, rows, columns from `right` on aligned to the right.
 pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>, right: usize) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header);
     for row in rows {
         table.add_row(row);
@@ -100,7 +113,11 @@ pub fn bytes(count: u64) -> String {
     let mut value = count as f64;
     for unit in ["B", "kB", "MB", "GB"] {
         if value < 1000.0 {
-            return if unit == "B" { format!("{count} B") } else { format!("{value:.1} {unit}") };
+            return if unit == "B" {
+                format!("{count} B")
+            } else {
+                format!("{value:.1} {unit}")
+            };
         }
         value /= 1000.0;
     }

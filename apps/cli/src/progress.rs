@@ -35,7 +35,10 @@ pub struct Bar {
 impl Bar {
     /// Draws on standard error if that is a terminal and `quiet` is not set.
     pub fn new(quiet: bool) -> Self {
-        Self { bar: Mutex::new(ProgressBar::hidden()), quiet }
+        Self {
+            bar: Mutex::new(ProgressBar::hidden()),
+            quiet,
+        }
     }
 
     fn with(&self, action: impl FnOnce(&mut ProgressBar)) {
@@ -46,7 +49,11 @@ impl Bar {
 
 impl Progress for Bar {
     fn start(&self, phase: &str, total: Option<u64>, unit: &str) {
-        let target = if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(8) };
+        let target = if self.quiet {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr_with_hz(8)
+        };
         let (position, rate) = if unit == "bytes" {
             ("{bytes}/{total_bytes}", "{bytes_per_sec}")
         } else {

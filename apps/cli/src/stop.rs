@@ -18,17 +18,29 @@ pub type Result<T, E = Stop> = std::result::Result<T, E>;
 impl Stop {
     /// Bad usage or bad input: exit code 2.
     pub fn usage(message: impl std::fmt::Display) -> Self {
-        Self { code: 2, message: message.to_string(), hint: None }
+        Self {
+            code: 2,
+            message: message.to_string(),
+            hint: None,
+        }
     }
 
     /// The work itself failed: exit code 1.
     pub fn failed(message: impl std::fmt::Display) -> Self {
-        Self { code: 1, message: message.to_string(), hint: None }
+        Self {
+            code: 1,
+            message: message.to_string(),
+            hint: None,
+        }
     }
 
     /// The reader of our output went away: not worth a word.
     pub fn quiet() -> Self {
-        Self { code: 0, message: String::new(), hint: None }
+        Self {
+            code: 0,
+            message: String::new(),
+            hint: None,
+        }
     }
 
     /// Adds what the user can do about it.

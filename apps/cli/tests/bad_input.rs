@@ -23,7 +23,12 @@ struct Case {
 
 /// Short for a row.
 fn case(input: &'static str, code: i32, says: &'static [&'static str], run: fn(&Place) -> Printed) -> Case {
-    Case { input, code, says, run }
+    Case {
+        input,
+        code,
+        says,
+        run,
+    }
 }
 
 fn reading() -> Vec<Case> {
@@ -43,44 +48,103 @@ fn reading() -> Vec<Case> {
             p.write("head.csv", "id,text\n");
             p.kokeshi(&["index", "head.csv", "--to", "c"])
         }),
-        case("a line that is not JSON: skipped, the rest is indexed", 0, &["bad.jsonl:2"], |p| {
-            p.write("bad.jsonl", "{\"id\":\"a\",\"text\":\"one\"}\n{\"id\":\n{\"id\":\"b\",\"text\":\"two\"}\n");
-            p.kokeshi(&["index", "bad.jsonl", "--to", "c"])
-        }),
+        case(
+            "a line that is not JSON: skipped, the rest is indexed",
+            0,
+            &["bad.jsonl:2"],
+            |p| {
+                p.write(
+                    "bad.jsonl",
+                    "{\"id\":\"a\",\"text\":\"one\"}\n{\"id\":\n{\"id\":\"b\",\"text\":\"two\"}\n",
+                );
+                p.kokeshi(&["index", "bad.jsonl", "--to", "c"])
+            },
+        ),
         case("the same with --on-error fail", 2, &["bad.jsonl:2"], |p| {
-            p.write("bad.jsonl", "{\"id\":\"a\",\"text\":\"one\"}\n{\"id\":\n{\"id\":\"b\",\"text\":\"two\"}\n");
+            p.write(
+                "bad.jsonl",
+                "{\"id\":\"a\",\"text\":\"one\"}\n{\"id\":\n{\"id\":\"b\",\"text\":\"two\"}\n",
+            );
             p.kokeshi(&["index", "bad.jsonl", "--to", "c", "--on-error", "fail"])
         }),
-        case("bytes that are not UTF-8 in JSONL", 0, &["utf.jsonl:2", "UTF-8"], |p| {
-            p.write_bytes("utf.jsonl", b"{\"id\":\"a\",\"text\":\"one\"}\n{\"id\":\"b\",\"text\":\"\xff\xfe\"}\n");
-            p.kokeshi(&["index", "utf.jsonl", "--to", "c"])
-        }),
+        case(
+            "bytes that are not UTF-8 in JSONL",
+            0,
+            &["utf.jsonl:2", "UTF-8"],
+            |p| {
+                p.write_bytes(
+                    "utf.jsonl",
+                    b"{\"id\":\"a\",\"text\":\"one\"}\n{\"id\":\"b\",\"text\":\"\xff\xfe\"}\n",
+                );
+                p.kokeshi(&["index", "utf.jsonl", "--to", "c"])
+            },
+        ),
         case("a line of 40 MB", 0, &["long.jsonl:1"], |p| {
             let long = "x".repeat(40 << 20);
-            p.write("long.jsonl", &format!("{{\"id\":\"a\",\"text\":\"{long}\"}}\n{{\"id\":\"b\",\"text\":\"two\"}}\n"));
+            p.write(
+                "long.jsonl",
+                &format!("{{\"id\":\"a\",\"text\":\"{long}\"}}\n{{\"id\":\"b\",\"text\":\"two\"}}\n"),
+            );
             p.kokeshi(&["index", "long.jsonl", "--to", "c", "--id", "id", "--text", "text"])
         }),
         case("NaN in JSON", 0, &["nan.jsonl:2"], |p| {
-            p.write("nan.jsonl", "{\"id\":\"a\",\"text\":\"one\",\"x\":1.5}\n{\"id\":\"b\",\"text\":\"two\",\"x\":NaN}\n");
+            p.write(
+                "nan.jsonl",
+                "{\"id\":\"a\",\"text\":\"one\",\"x\":1.5}\n{\"id\":\"b\",\"text\":\"two\",\"x\":NaN}\n",
+            );
             p.kokeshi(&["index", "nan.jsonl", "--to", "c"])
         }),
         case("JSON nested 10,000 deep", 0, &["deep.jsonl:2"], |p| {
-            let deep = format!("{{\"id\":\"b\",\"text\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
-            p.write("deep.jsonl", &format!("{{\"id\":\"a\",\"text\":\"one\"}}\n{deep}\n"));
+            let deep = format!(
+                "{{\"id\":\"b\",\"text\":{}1{}}}",
+                "[".repeat(10_000),
+                "]".repeat(10_000)
+            );
+            p.write(
+                "deep.jsonl",
+                &format!("{{\"id\":\"a\",\"text\":\"one\"}}\n{deep}\n"),
+            );
             p.kokeshi(&["index", "deep.jsonl", "--to", "c"])
         }),
-        case("two documents with one id: the last wins, and it is said", 0, &["id", "replace"], |p| {
-            p.write("twice.jsonl", "{\"id\":\"a\",\"text\":\"one\"}\n{\"id\":\"a\",\"text\":\"two\"}\n");
-            p.kokeshi(&["index", "twice.jsonl", "--to", "c"])
-        }),
-        case("a value that does not fit its type: left out and counted", 0, &["year", "types.jsonl:2"], |p| {
-            p.write("types.jsonl", "{\"id\":\"a\",\"text\":\"x\",\"year\":1}\n{\"id\":\"b\",\"text\":\"y\",\"year\":\"soon\"}\n");
-            p.kokeshi(&["index", "types.jsonl", "--to", "c", "--attr", "year:integer"])
-        }),
-        case("the same with --on-error fail", 2, &["year", "types.jsonl:2", "soon"], |p| {
-            p.write("types.jsonl", "{\"id\":\"a\",\"text\":\"x\",\"year\":1}\n{\"id\":\"b\",\"text\":\"y\",\"year\":\"soon\"}\n");
-            p.kokeshi(&["index", "types.jsonl", "--to", "c", "--attr", "year:integer", "--on-error", "fail"])
-        }),
+        case(
+            "two documents with one id: the last wins, and it is said",
+            0,
+            &["id", "replace"],
+            |p| {
+                p.write(
+                    "twice.jsonl",
+                    "{\"id\":\"a\",\"text\":\"one\"}\n{\"id\":\"a\",\"text\":\"two\"}\n",
+                );
+                p.kokeshi(&["index", "twice.jsonl", "--to", "c"])
+            },
+        ),
+        case(
+            "a value that does not fit its type: left out and counted",
+            0,
+            &["year", "types.jsonl:2"],
+            |p| {
+                p.write("types.jsonl", "{\"id\":\"a\",\"text\":\"x\",\"year\":1}\n{\"id\":\"b\",\"text\":\"y\",\"year\":\"soon\"}\n");
+                p.kokeshi(&["index", "types.jsonl", "--to", "c", "--attr", "year:integer"])
+            },
+        ),
+        case(
+            "the same with --on-error fail",
+            2,
+            &["year", "types.jsonl:2", "soon"],
+            |p| {
+                p.write("types.jsonl", "{\"id\":\"a\",\"text\":\"x\",\"year\":1}\n{\"id\":\"b\",\"text\":\"y\",\"year\":\"soon\"}\n");
+                p.kokeshi(&[
+                    "index",
+                    "types.jsonl",
+                    "--to",
+                    "c",
+                    "--attr",
+                    "year:integer",
+                    "--on-error",
+                    "fail",
+                ])
+            },
+        ),
         case("a column that is not there", 2, &["nope", "body"], |p| {
             p.write("t.csv", "id,body\n1,one\n");
             p.kokeshi(&["index", "t.csv", "--to", "c", "--text", "nope"])
@@ -93,12 +157,29 @@ fn reading() -> Vec<Case> {
             p.write("ragged.csv", "id,text\n1,one\n2,two,three,four\n");
             p.kokeshi(&["index", "ragged.csv", "--to", "c"])
         }),
-        case("a CSV with two columns of one name", 2, &["double.csv", "text"], |p| {
-            p.write("double.csv", "id,text,text\n1,one,two\n");
-            p.kokeshi(&["index", "double.csv", "--to", "c", "--text", "text", "--on-error", "fail"])
-        }),
+        case(
+            "a CSV with two columns of one name",
+            2,
+            &["double.csv", "text"],
+            |p| {
+                p.write("double.csv", "id,text,text\n1,one,two\n");
+                p.kokeshi(&[
+                    "index",
+                    "double.csv",
+                    "--to",
+                    "c",
+                    "--text",
+                    "text",
+                    "--on-error",
+                    "fail",
+                ])
+            },
+        ),
         case("a gzip file that ends too early", 0, &["torn.jsonl.gz"], |p| {
-            p.write_gzip("torn.jsonl.gz", &"{\"id\":\"a\",\"text\":\"one two three\"}\n".repeat(4000));
+            p.write_gzip(
+                "torn.jsonl.gz",
+                &"{\"id\":\"a\",\"text\":\"one two three\"}\n".repeat(4000),
+            );
             truncate(&p.path("torn.jsonl.gz"), 0.6);
             p.kokeshi(&["index", "torn.jsonl.gz", "--to", "c"])
         }),
@@ -110,33 +191,53 @@ fn reading() -> Vec<Case> {
             std::os::unix::fs::symlink(p.path("gone"), p.path("link.txt")).unwrap();
             p.kokeshi(&["index", "link.txt", "--to", "c"])
         }),
-        case("nothing on standard input", 2, &["nothing to read"], |p| p.kokeshi(&["index", "-", "--to", "c"])),
+        case("nothing on standard input", 2, &["nothing to read"], |p| {
+            p.kokeshi(&["index", "-", "--to", "c"])
+        }),
     ]
 }
 
 fn collections() -> Vec<Case> {
     vec![
-        case("a collection that is not there", 2, &["none.kokeshi", "not a collection"], |p| {
-            p.kokeshi(&["search", "x", "--in", "none.kokeshi"])
-        }),
-        case("a folder that is not a collection", 2, &["not a collection"], |p| {
-            fs::create_dir(p.path("plain")).unwrap();
-            p.kokeshi(&["info", "plain"])
-        }),
-        case("indexing into a folder with other files", 2, &["expected an empty or new directory", "keep.txt"], |p| {
-            p.write("full/keep.txt", "mine");
-            p.write("a.txt", "text");
-            p.kokeshi(&["index", "a.txt", "--to", "full"])
-        }),
+        case(
+            "a collection that is not there",
+            2,
+            &["none.kokeshi", "not a collection"],
+            |p| p.kokeshi(&["search", "x", "--in", "none.kokeshi"]),
+        ),
+        case(
+            "a folder that is not a collection",
+            2,
+            &["not a collection"],
+            |p| {
+                fs::create_dir(p.path("plain")).unwrap();
+                p.kokeshi(&["info", "plain"])
+            },
+        ),
+        case(
+            "indexing into a folder with other files",
+            2,
+            &["expected an empty or new directory", "keep.txt"],
+            |p| {
+                p.write("full/keep.txt", "mine");
+                p.write("a.txt", "text");
+                p.kokeshi(&["index", "a.txt", "--to", "full"])
+            },
+        ),
         case("a place where nothing can be written", 1, &["/proc/"], |p| {
             p.write("a.txt", "text");
             p.kokeshi(&["index", "a.txt", "--to", "/proc/kokeshi"])
         }),
-        case("a collection that another process is writing", 1, &["being written by"], |p| {
-            let collection = p.collection();
-            let _writer = collection.writer().unwrap();
-            p.kokeshi(&["delete", "--in", "c", "--id", "a"])
-        }),
+        case(
+            "a collection that another process is writing",
+            1,
+            &["being written by"],
+            |p| {
+                let collection = p.collection();
+                let _writer = collection.writer().unwrap();
+                p.kokeshi(&["delete", "--in", "c", "--id", "a"])
+            },
+        ),
         case("a collection of a newer format", 2, &["newer"], |p| {
             p.collection();
             p.newer_format("c/manifest.json");
@@ -147,11 +248,16 @@ fn collections() -> Vec<Case> {
             truncate(&p.path("c/manifest.json"), 0.5);
             p.kokeshi(&["info", "c"])
         }),
-        case("a flipped bit in a vectors file", 2, &["vectors-", "checksum"], |p| {
-            p.collection();
-            flip_byte(&p.find("c", "vectors-"), 0.9);
-            p.kokeshi(&["search", "x", "--in", "c"])
-        }),
+        case(
+            "a flipped bit in a vectors file",
+            2,
+            &["vectors-", "checksum"],
+            |p| {
+                p.collection();
+                flip_byte(&p.find("c", "vectors-"), 0.9);
+                p.kokeshi(&["search", "x", "--in", "c"])
+            },
+        ),
         case("a vectors file cut short", 2, &["vectors-"], |p| {
             p.collection();
             truncate(&p.find("c", "vectors-"), 0.7);
@@ -167,16 +273,26 @@ fn collections() -> Vec<Case> {
             flip_byte(&p.find_suffix("c/text", ".store"), 0.3);
             p.kokeshi(&["search", "x", "--in", "c"])
         }),
-        case("the text index's own list of files cut short", 2, &["meta.json"], |p| {
-            p.collection();
-            truncate(&p.path("c/text/meta.json"), 0.5);
-            p.kokeshi(&["info", "c"])
-        }),
-        case("another model for a collection", 2, &["made with model", "reindex"], |p| {
-            p.collection();
-            p.write("a.txt", "text");
-            p.kokeshi(&["index", "a.txt", "--to", "c", "--size", "32"])
-        }),
+        case(
+            "the text index's own list of files cut short",
+            2,
+            &["meta.json"],
+            |p| {
+                p.collection();
+                truncate(&p.path("c/text/meta.json"), 0.5);
+                p.kokeshi(&["info", "c"])
+            },
+        ),
+        case(
+            "another model for a collection",
+            2,
+            &["made with model", "reindex"],
+            |p| {
+                p.collection();
+                p.write("a.txt", "text");
+                p.kokeshi(&["index", "a.txt", "--to", "c", "--size", "32"])
+            },
+        ),
     ]
 }
 
@@ -186,10 +302,15 @@ fn searching() -> Vec<Case> {
             p.collection();
             p.kokeshi(&["search", "x", "--in", "c", "--filter", "year:["])
         }),
-        case("a filter over an attribute that is not there", 2, &["colour", "year"], |p| {
-            p.collection();
-            p.kokeshi(&["search", "x", "--in", "c", "--filter", "colour:red"])
-        }),
+        case(
+            "a filter over an attribute that is not there",
+            2,
+            &["colour", "year"],
+            |p| {
+                p.collection();
+                p.kokeshi(&["search", "x", "--in", "c", "--filter", "colour:red"])
+            },
+        ),
         case("a filter value of the wrong type", 2, &["year", "soon"], |p| {
             p.collection();
             p.kokeshi(&["search", "x", "--in", "c", "--filter", "year:soon"])
@@ -206,18 +327,24 @@ fn searching() -> Vec<Case> {
             p.collection();
             p.kokeshi(&["search", "x", "--in", "c", "--alpha", "2"])
         }),
-        case("no hits asked for", 2, &["1..=10000"], |p| p.kokeshi(&["search", "x", "--in", "c", "-k", "0"])),
+        case("no hits asked for", 2, &["1..=10000"], |p| {
+            p.kokeshi(&["search", "x", "--in", "c", "-k", "0"])
+        }),
         case("documents like one that is not there", 2, &["nobody"], |p| {
             p.collection();
             p.kokeshi(&["similar", "nobody", "--in", "c"])
         }),
-        case("a deletion without id and filter", 2, &["--id"], |p| p.kokeshi(&["delete", "--in", "c"])),
+        case("a deletion without id and filter", 2, &["--id"], |p| {
+            p.kokeshi(&["delete", "--in", "c"])
+        }),
     ]
 }
 
 fn models() -> Vec<Case> {
     vec![
-        case("a size that is not one", 2, &["6x128x1"], |p| p.kokeshi_with("hi\n", &["embed", "--size", "big"])),
+        case("a size that is not one", 2, &["6x128x1"], |p| {
+            p.kokeshi_with("hi\n", &["embed", "--size", "big"])
+        }),
         case("more dimensions than the model has", 2, &["4096"], |p| {
             p.kokeshi_with("hi\n", &["embed", "--size", "4096"])
         }),
@@ -225,21 +352,29 @@ fn models() -> Vec<Case> {
             fs::create_dir(p.path("m")).unwrap();
             p.kokeshi_with("hi\n", &["embed", "--model", "./m"])
         }),
-        case("a model that is neither a directory nor in the hub's cache", 2, &["no-such-model"], |p| {
-            p.kokeshi_with("hi\n", &["embed", "--model", "nobody/no-such-model"])
-        }),
+        case(
+            "a model that is neither a directory nor in the hub's cache",
+            2,
+            &["no-such-model"],
+            |p| p.kokeshi_with("hi\n", &["embed", "--model", "nobody/no-such-model"]),
+        ),
         case("weights cut short", 2, &["model.safetensors"], |p| {
             p.static_model("m");
             truncate(&p.path("m/model.safetensors"), 0.5);
             p.kokeshi_with("hi\n", &["embed", "--model", "./m"])
         }),
-        case("weights whose header claims 2^60 bytes", 2, &["model.safetensors"], |p| {
-            p.static_model("m");
-            let mut bytes = fs::read(p.path("m/model.safetensors")).unwrap();
-            bytes[..8].copy_from_slice(&(1u64 << 60).to_le_bytes());
-            fs::write(p.path("m/model.safetensors"), bytes).unwrap();
-            p.kokeshi_with("hi\n", &["embed", "--model", "./m"])
-        }),
+        case(
+            "weights whose header claims 2^60 bytes",
+            2,
+            &["model.safetensors"],
+            |p| {
+                p.static_model("m");
+                let mut bytes = fs::read(p.path("m/model.safetensors")).unwrap();
+                bytes[..8].copy_from_slice(&(1u64 << 60).to_le_bytes());
+                fs::write(p.path("m/model.safetensors"), bytes).unwrap();
+                p.kokeshi_with("hi\n", &["embed", "--model", "./m"])
+            },
+        ),
         case("the tokenizer of another, larger model", 2, &["tokenizer"], |p| {
             p.static_model("m");
             p.larger_tokenizer("m");
@@ -254,9 +389,12 @@ fn models() -> Vec<Case> {
             p.write("t.jsonl", "{\"id\":\"a\",\"text\":\"one\"}\n");
             p.kokeshi(&["embed", "t.jsonl", "--field", "nope"])
         }),
-        case("a vectors file of an unknown kind", 2, &["out.xyz", ".npy"], |p| {
-            p.kokeshi_with("hi\n", &["embed", "--to", "out.xyz"])
-        }),
+        case(
+            "a vectors file of an unknown kind",
+            2,
+            &["out.xyz", ".npy"],
+            |p| p.kokeshi_with("hi\n", &["embed", "--to", "out.xyz"]),
+        ),
         case("a full disk", 1, &["o space left"], |p| {
             p.write("t.jsonl", &"{\"id\":\"a\",\"text\":\"one\"}\n".repeat(2000));
             p.kokeshi_to_full_disk(&["embed", "t.jsonl"])
@@ -275,16 +413,26 @@ fn judging() -> Vec<Case> {
             p.beir("beir");
             p.kokeshi(&["eval", "beir", "--split", "dev"])
         }),
-        case("a run with a score that is not a number", 2, &["bad.run:2"], |p| {
-            p.beir("beir");
-            p.write("bad.run", "q Q0 1 1 0.5 me\nq Q0 2 2 nan me\n");
-            p.kokeshi(&["eval", "beir", "--run", "bad.run"])
-        }),
-        case("a run with a document twice for a query", 2, &["bad.run:2"], |p| {
-            p.beir("beir");
-            p.write("bad.run", "q Q0 1 1 0.5 me\nq Q0 1 2 0.4 me\n");
-            p.kokeshi(&["eval", "beir", "--run", "bad.run"])
-        }),
+        case(
+            "a run with a score that is not a number",
+            2,
+            &["bad.run:2"],
+            |p| {
+                p.beir("beir");
+                p.write("bad.run", "q Q0 1 1 0.5 me\nq Q0 2 2 nan me\n");
+                p.kokeshi(&["eval", "beir", "--run", "bad.run"])
+            },
+        ),
+        case(
+            "a run with a document twice for a query",
+            2,
+            &["bad.run:2"],
+            |p| {
+                p.beir("beir");
+                p.write("bad.run", "q Q0 1 1 0.5 me\nq Q0 1 2 0.4 me\n");
+                p.kokeshi(&["eval", "beir", "--run", "bad.run"])
+            },
+        ),
         case("judgements with a missing column", 2, &["test.tsv:2"], |p| {
             p.beir("beir");
             p.write("beir/qrels/test.tsv", "query-id\tcorpus-id\tscore\nq\t1\n");
@@ -299,33 +447,55 @@ fn serving() -> Vec<Case> {
         get("HTTP: a collection that is not served", 404, &["nowhere"], |p| {
             p.http("POST", "/collections/nowhere/search", "{}")
         }),
-        get("HTTP: a route that is not there", 404, &["error"], |p| p.http("GET", "/nothing/here", "")),
-        get("HTTP: a method that is not allowed", 405, &["error"], |p| p.http("PUT", "/collections/c/search", "{}")),
+        get("HTTP: a route that is not there", 404, &["error"], |p| {
+            p.http("GET", "/nothing/here", "")
+        }),
+        get("HTTP: a method that is not allowed", 405, &["error"], |p| {
+            p.http("PUT", "/collections/c/search", "{}")
+        }),
         get("HTTP: a body that is not JSON", 400, &["error"], |p| {
             p.http("POST", "/collections/c/search", "{\"query\":")
         }),
         get("HTTP: a field that is not known", 400, &["querry"], |p| {
             p.http("POST", "/collections/c/search", "{\"querry\":\"x\"}")
         }),
-        get("HTTP: a filter over an unknown attribute", 400, &["colour"], |p| {
-            p.http("POST", "/collections/c/search", "{\"query\":\"x\",\"filter\":\"colour:red\"}")
-        }),
+        get(
+            "HTTP: a filter over an unknown attribute",
+            400,
+            &["colour"],
+            |p| {
+                p.http(
+                    "POST",
+                    "/collections/c/search",
+                    "{\"query\":\"x\",\"filter\":\"colour:red\"}",
+                )
+            },
+        ),
         get("HTTP: a document without an id", 400, &["id"], |p| {
             p.http("POST", "/collections/c/documents", "[{\"text\":\"x\"}]")
         }),
         get("HTTP: an attribute of the wrong type", 400, &["year"], |p| {
-            p.http("POST", "/collections/c/documents", "[{\"id\":\"z\",\"text\":\"x\",\"attributes\":{\"year\":\"soon\"}}]")
+            p.http(
+                "POST",
+                "/collections/c/documents",
+                "[{\"id\":\"z\",\"text\":\"x\",\"attributes\":{\"year\":\"soon\"}}]",
+            )
         }),
-        get("HTTP: embeddings of nothing", 400, &["input"], |p| p.http("POST", "/v1/embeddings", "{\"model\":\"m\"}")),
+        get("HTTP: embeddings of nothing", 400, &["input"], |p| {
+            p.http("POST", "/v1/embeddings", "{\"model\":\"m\"}")
+        }),
         get("HTTP: more dimensions than the model has", 400, &["4096"], |p| {
             p.http("POST", "/v1/embeddings", "{\"input\":\"x\",\"dimensions\":4096}")
         }),
         get("HTTP: a body of 50 MB", 413, &["error"], |p| {
             p.http("POST", "/collections/c/documents", &"x".repeat(50_000_000))
         }),
-        get("HTTP: a write with no key to a server that wants one", 401, &["key"], |p| {
-            p.http_keyed("DELETE", "/collections/c/documents/a")
-        }),
+        get(
+            "HTTP: a write with no key to a server that wants one",
+            401,
+            &["key"],
+            |p| p.http_keyed("DELETE", "/collections/c/documents/a"),
+        ),
     ]
 }
 
@@ -347,18 +517,28 @@ fn bad_input_gets_a_clear_error_and_the_documented_code() {
     let mut wrong = Vec::new();
     let mut rows = 0;
     for (title, cases) in parts {
-        write!(page, "\n## {title}\n\n| input | code | message |\n|---|---|---|\n").unwrap();
+        write!(
+            page,
+            "\n## {title}\n\n| input | code | message |\n|---|---|---|\n"
+        )
+        .unwrap();
         for case in cases {
             rows += 1;
             let place = Place::new();
             let printed = (case.run)(&place);
             let message = place.message(&printed);
             if printed.code != case.code {
-                wrong.push(format!("{}: expected {}, found {}: {message}", case.input, case.code, printed.code));
+                wrong.push(format!(
+                    "{}: expected {}, found {}: {message}",
+                    case.input, case.code, printed.code
+                ));
             }
             for phrase in case.says {
                 if !message.contains(phrase) {
-                    wrong.push(format!("{}: expected the message to hold {phrase:?}, found: {message}", case.input));
+                    wrong.push(format!(
+                        "{}: expected the message to hold {phrase:?}, found: {message}",
+                        case.input
+                    ));
                 }
             }
             if printed.text.contains("panicked") {
@@ -368,12 +548,20 @@ fn bad_input_gets_a_clear_error_and_the_documented_code() {
             writeln!(page, "| {} | {} | {} |", case.input, printed.code, shown).unwrap();
         }
     }
-    assert!(wrong.is_empty(), "{} of {rows} rows are not as they should be:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {rows} rows are not as they should be:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
     assert!(rows >= 40, "the page promises at least 40 rows, found {rows}");
     let file = kokeshi_testing::workspace().join("docs/bad-input.md");
     if std::env::var_os("KOKESHI_BLESS").is_some() {
         fs::write(&file, &page).unwrap();
     }
     let written = fs::read_to_string(&file).unwrap_or_default();
-    assert!(written == page, "docs/bad-input.md does not say what the program does; KOKESHI_BLESS=1 writes it anew");
+    assert!(
+        written == page,
+        "docs/bad-input.md does not say what the program does; KOKESHI_BLESS=1 writes it anew"
+    );
 }

@@ -11,8 +11,11 @@ use crate::stop::{Result, Stop};
 use super::search::show;
 
 /// Questions that the repository of Kokeshi answers.
-const QUERIES: [&str; 3] =
-    ["how is a crash in the middle of writing survived", "licence for contributions", "recipe for apple pie"];
+const QUERIES: [&str; 3] = [
+    "how is a crash in the middle of writing survived",
+    "licence for contributions",
+    "recipe for apple pie",
+];
 
 /// Indexes, searches three times, says where to go next.
 ///
@@ -39,21 +42,30 @@ fn demo(args: &Demo, folder: &std::path::Path, output: &Output) -> Result<()> {
     let started = std::time::Instant::now();
     let mut writer = collection.writer().map_err(Stop::failed)?;
     let bar = Bar::new(output.quiet || output.json);
-    writer.index(source.documents().filter_map(|row| row.ok()), &bar).map_err(Stop::failed)?;
+    writer
+        .index(source.documents().filter_map(|row| row.ok()), &bar)
+        .map_err(Stop::failed)?;
     writer.optimize(&bar).map_err(Stop::failed)?;
     drop(writer);
     let info = collection.info();
     let mut answers = Vec::new();
     for query in QUERIES {
-        let request = SearchRequest { query: query.into(), k: 3, explain: true, ..SearchRequest::default() };
+        let request = SearchRequest {
+            query: query.into(),
+            k: 3,
+            explain: true,
+            ..SearchRequest::default()
+        };
         let mut answer = collection.search(&request).map_err(Stop::failed)?;
         answer.explain = None;
         answer.hits.iter_mut().for_each(|hit| hit.why = None);
         answers.push((query, answer));
     }
     if output.json {
-        let searches: Vec<_> =
-            answers.iter().map(|(query, answer)| serde_json::json!({"query": query, "answer": answer})).collect();
+        let searches: Vec<_> = answers
+            .iter()
+            .map(|(query, answer)| serde_json::json!({"query": query, "answer": answer}))
+            .collect();
         return output.value(&serde_json::json!({"info": info, "searches": searches}));
     }
     output.line(format!(

@@ -37,11 +37,18 @@ pub fn run(args: &Distill, output: &Output) -> Result<()> {
     if let Some(pairs) = args.pairs {
         config.pairs = pairs;
     }
-    let options = SourceOptions { text: args.fields.clone(), attributes: Some(Vec::new()), ..SourceOptions::default() };
+    let options = SourceOptions {
+        text: args.fields.clone(),
+        attributes: Some(Vec::new()),
+        ..SourceOptions::default()
+    };
     let source = Source::open(&args.texts, options).map_err(Stop::usage)?;
     let documents = source.documents().filter_map(|row| row.ok());
     let mut texts = documents
-        .map(|document| Text { title: document.title, body: document.text })
+        .map(|document| Text {
+            title: document.title,
+            body: document.text,
+        })
         .take(args.limit.unwrap_or(usize::MAX));
     let bar = Bar::new(output.quiet || output.json);
     let student = distill(&teacher, &mut texts, &config, &bar).map_err(Stop::usage)?;
@@ -62,9 +69,18 @@ pub fn run(args: &Distill, output: &Output) -> Result<()> {
             "compact_bytes": compact, "seconds": seconds,
         }));
     }
-    output.line(format!("{} dims from {} in {seconds:.0} s: {}", args.dims, teacher.id(), args.to.display()))?;
+    output.line(format!(
+        "{} dims from {} in {seconds:.0} s: {}",
+        args.dims,
+        teacher.id(),
+        args.to.display()
+    ))?;
     if let (Some(file), Some(size)) = (&args.compact, compact) {
-        output.line(format!("compact form, int8: {} ({})", file.display(), bytes(size)))?;
+        output.line(format!(
+            "compact form, int8: {} ({})",
+            file.display(),
+            bytes(size)
+        ))?;
     }
     output.line(format!("try it: kokeshi eval DATA --model {}", args.to.display()))
 }

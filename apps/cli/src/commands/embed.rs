@@ -24,7 +24,11 @@ const BATCH_BYTES: usize = 4 << 20;
 pub fn run(args: &Embed, output: &Output) -> Result<()> {
     catch_interrupts();
     let to_stream = args.to.as_os_str() == "-";
-    let format = if to_stream { VectorFormat::Jsonl } else { VectorFormat::of(&args.to).map_err(Stop::usage)? };
+    let format = if to_stream {
+        VectorFormat::Jsonl
+    } else {
+        VectorFormat::of(&args.to).map_err(Stop::usage)?
+    };
     let model = match &args.model.model {
         None => Model::compiled_in(),
         Some(id) => Model::load(id).map_err(Stop::usage)?,
@@ -89,7 +93,12 @@ pub fn run(args: &Embed, output: &Output) -> Result<()> {
     done(&args.to, rows, dims, &model, output)
 }
 
-fn append(batch: &mut Vec<Document>, model: &Model, options: &Options, writer: &mut dyn VectorWriter) -> Result<()> {
+fn append(
+    batch: &mut Vec<Document>,
+    model: &Model,
+    options: &Options,
+    writer: &mut dyn VectorWriter,
+) -> Result<()> {
     let texts: Vec<String> = batch
         .iter_mut()
         .map(|document| match document.title.is_empty() {
@@ -107,14 +116,21 @@ fn append(batch: &mut Vec<Document>, model: &Model, options: &Options, writer: &
 /// A reader of our output that went away is not worth a word.
 fn broken(error: kokeshi_core::Error) -> Stop {
     match &error {
-        kokeshi_core::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe => Stop::quiet(),
+        kokeshi_core::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe => {
+            Stop::quiet()
+        }
         _ => Stop::failed(error),
     }
 }
 
 fn done(file: &Path, rows: u64, dims: usize, model: &Model, output: &Output) -> Result<()> {
     if output.json {
-        return output.value(&serde_json::json!({"file": file, "rows": rows, "dims": dims, "model": model.id()}));
+        return output
+            .value(&serde_json::json!({"file": file, "rows": rows, "dims": dims, "model": model.id()}));
     }
-    output.line(format!("{rows} vectors of {dims} dims by {} in {}", model.id(), file.display()))
+    output.line(format!(
+        "{rows} vectors of {dims} dims by {} in {}",
+        model.id(),
+        file.display()
+    ))
 }

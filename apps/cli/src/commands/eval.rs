@@ -6,8 +6,8 @@ use kokeshi_collection::{Collection, CreateOptions, Mode, PassageOptions, Search
 use kokeshi_core::{Progress, Size};
 use kokeshi_encode::{Model, Options};
 use kokeshi_eval::{
-    Beir, Evaluation, Measure, Missing, Qrels, Report, Row, Run, bootstrap_mean_difference, evaluate, paired_randomisation,
-    pearson, read_run, read_sts, spearman, write_run,
+    Beir, Evaluation, Measure, Missing, Qrels, Report, Row, Run, bootstrap_mean_difference, evaluate,
+    paired_randomisation, pearson, read_run, read_sts, spearman, write_run,
 };
 use kokeshi_index::Effort;
 use kokeshi_sources::Document;
@@ -31,7 +31,11 @@ const SEED: u64 = 42;
 /// Bad usage for files that are missing or malformed, with file and line.
 pub fn run(args: &Eval, output: &Output) -> Result<()> {
     catch_interrupts();
-    if is_pairs(&args.data) { similarity(args, output) } else { retrieval(args, output) }
+    if is_pairs(&args.data) {
+        similarity(args, output)
+    } else {
+        retrieval(args, output)
+    }
 }
 
 /// Whether a path is a file of sentence pairs or a directory of them, not a BEIR directory.
@@ -40,7 +44,10 @@ fn is_pairs(path: &Path) -> bool {
 }
 
 fn pairs_file(folder: &Path, split: &str) -> Option<PathBuf> {
-    ["tsv", "csv", "tsv.gz", "csv.gz"].iter().map(|ending| folder.join(format!("{split}.{ending}"))).find(|file| file.is_file())
+    ["tsv", "csv", "tsv.gz", "csv.gz"]
+        .iter()
+        .map(|ending| folder.join(format!("{split}.{ending}")))
+        .find(|file| file.is_file())
 }
 
 fn similarity(args: &Eval, output: &Output) -> Result<()> {
@@ -54,14 +61,31 @@ fn similarity(args: &Eval, output: &Output) -> Result<()> {
         None => Model::compiled_in(),
         Some(id) => Model::load(id).map_err(Stop::usage)?,
     };
-    let options =
-        Options { size: args.model.size.unwrap_or(Size::FULL), normalize: Some(true), ..Options::default() };
-    let texts: Vec<&str> = pairs.iter().flat_map(|pair| [pair.first.as_str(), pair.second.as_str()]).collect();
+    let options = Options {
+        size: args.model.size.unwrap_or(Size::FULL),
+        normalize: Some(true),
+        ..Options::default()
+    };
+    let texts: Vec<&str> = pairs
+        .iter()
+        .flat_map(|pair| [pair.first.as_str(), pair.second.as_str()])
+        .collect();
     let vectors = model.encode(&texts, &options).map_err(Stop::usage)?;
-    let found: Vec<f64> =
-        (0..pairs.len()).map(|pair| f64::from(kokeshi_core::distance::cosine(vectors.row(2 * pair), vectors.row(2 * pair + 1)))).collect();
+    let found: Vec<f64> = (0..pairs.len())
+        .map(|pair| {
+            f64::from(kokeshi_core::distance::cosine(
+                vectors.row(2 * pair),
+                vectors.row(2 * pair + 1),
+            ))
+        })
+        .collect();
     let wanted: Vec<f64> = pairs.iter().map(|pair| pair.score).collect();
-    let none = || Stop::usage(format!("{}: fewer than two different scores: nothing to correlate", file.display()));
+    let none = || {
+        Stop::usage(format!(
+            "{}: fewer than two different scores: nothing to correlate",
+            file.display()
+        ))
+    };
     let report = Report {
         name: format!("{} · {} · {} dims", file.display(), model.id(), vectors.dims()),
         queries: pairs.len(),
@@ -70,13 +94,21 @@ fn similarity(args: &Eval, output: &Output) -> Result<()> {
             Row::new("Pearson", pearson(&found, &wanted).ok_or_else(none)?),
         ],
     };
-    if output.json { output.value(&report) } else { output.line(report.table().trim_end()) }
+    if output.json {
+        output.value(&report)
+    } else {
+        output.line(report.table().trim_end())
+    }
 }
 
 fn retrieval(args: &Eval, output: &Output) -> Result<()> {
     let beir = Beir::open(&args.data).map_err(Stop::usage)?;
     let qrels = beir.qrels(&args.split).map_err(Stop::usage)?;
-    let measures = MEASURES.iter().map(|name| name.parse()).collect::<Result<Vec<Measure>, _>>().map_err(Stop::failed)?;
+    let measures = MEASURES
+        .iter()
+        .map(|name| name.parse())
+        .collect::<Result<Vec<Measure>, _>>()
+        .map_err(Stop::failed)?;
     let mut judged: Vec<(String, Evaluation)> = Vec::new();
     let mut runs = Vec::new();
     if let Some(file) = &args.run {
@@ -86,19 +118,35 @@ fn retrieval(args: &Eval, output: &Output) -> Result<()> {
     }
     for (name, run) in &runs {
         if let Some(file) = &args.run_to {
-            let file = if runs.len() > 1 { suffixed(file, name) } else { file.clone() };
+            let file = if runs.len() > 1 {
+                suffixed(file, name)
+            } else {
+                file.clone()
+            };
             write_run(&file, run, "kokeshi").map_err(Stop::failed)?;
         }
         judged.push((name.clone(), evaluate(&qrels, run, &measures, Missing::Zero)));
     }
     let baseline = match &args.baseline {
         None => None,
-        Some(file) => Some((file, evaluate(&qrels, &read_run(file).map_err(Stop::usage)?, &measures, Missing::Zero))),
+        Some(file) => Some((
+            file,
+            evaluate(
+                &qrels,
+                &read_run(file).map_err(Stop::usage)?,
+                &measures,
+                Missing::Zero,
+            ),
+        )),
     };
     if output.json {
-        let reports: Vec<Report> =
-            judged.iter().map(|(name, found)| found.report_with_intervals(name, ROUNDS, SEED)).collect();
-        let compared = baseline.as_ref().map(|(file, base)| comparison(&judged, base, &measures, &file.display().to_string()));
+        let reports: Vec<Report> = judged
+            .iter()
+            .map(|(name, found)| found.report_with_intervals(name, ROUNDS, SEED))
+            .collect();
+        let compared = baseline
+            .as_ref()
+            .map(|(file, base)| comparison(&judged, base, &measures, &file.display().to_string()));
         return output.value(&serde_json::json!({
             "data": args.data, "split": args.split, "queries": qrels.len(), "results": reports, "comparison": compared,
         }));
@@ -109,7 +157,12 @@ fn retrieval(args: &Eval, output: &Output) -> Result<()> {
         let means = (0..measures.len()).map(|at| format!("{:.4}", found.mean(at)));
         std::iter::once(name.clone()).chain(means).collect()
     });
-    output.line(format!("{}, split {}, {} queries", args.data.display(), args.split, qrels.len()))?;
+    output.line(format!(
+        "{}, split {}, {} queries",
+        args.data.display(),
+        args.split,
+        qrels.len()
+    ))?;
     output.line(table(&header, rows, 1))?;
     for (name, found) in &judged {
         let report = found.report_with_intervals(name, ROUNDS, SEED);
@@ -128,7 +181,11 @@ fn retrieval(args: &Eval, output: &Output) -> Result<()> {
                 format!("{:.4}", row.p),
             ]
         });
-        output.line(table(&["search", "measure", "difference", "95 % interval", "p"], rows, 2))?;
+        output.line(table(
+            &["search", "measure", "difference", "95 % interval", "p"],
+            rows,
+            2,
+        ))?;
     }
     Ok(())
 }
@@ -144,7 +201,12 @@ struct Compared {
     p: f64,
 }
 
-fn comparison(judged: &[(String, Evaluation)], base: &Evaluation, measures: &[Measure], file: &str) -> Vec<Compared> {
+fn comparison(
+    judged: &[(String, Evaluation)],
+    base: &Evaluation,
+    measures: &[Measure],
+    file: &str,
+) -> Vec<Compared> {
     let one = |name: &String, found: &Evaluation, at: usize, measure: &Measure| {
         let (ours, theirs) = (found.values(at), base.values(at));
         let interval = bootstrap_mean_difference(&ours, &theirs, 0.95, ROUNDS, SEED)?;
@@ -159,7 +221,12 @@ fn comparison(judged: &[(String, Evaluation)], base: &Evaluation, measures: &[Me
     };
     judged
         .iter()
-        .flat_map(|(name, found)| measures.iter().enumerate().filter_map(move |(at, measure)| one(name, found, at, measure)))
+        .flat_map(|(name, found)| {
+            measures
+                .iter()
+                .enumerate()
+                .filter_map(move |(at, measure)| one(name, found, at, measure))
+        })
         .collect()
 }
 
@@ -172,12 +239,24 @@ fn search(args: &Eval, beir: &Beir, qrels: &Qrels, output: &Output) -> Result<Ve
     result
 }
 
-fn search_in(folder: &Path, args: &Eval, beir: &Beir, qrels: &Qrels, output: &Output) -> Result<Vec<(String, Run)>> {
+fn search_in(
+    folder: &Path,
+    args: &Eval,
+    beir: &Beir,
+    qrels: &Qrels,
+    output: &Output,
+) -> Result<Vec<(String, Run)>> {
     let (embedder, size) = load_model(&args.model, output)?;
     let mut options = CreateOptions::with(embedder, size);
     options.passages = Some(match args.passage_tokens {
-        0 => PassageOptions { tokens: usize::MAX, overlap: 0 },
-        tokens => PassageOptions { tokens, overlap: tokens / 8 },
+        0 => PassageOptions {
+            tokens: usize::MAX,
+            overlap: 0,
+        },
+        tokens => PassageOptions {
+            tokens,
+            overlap: tokens / 8,
+        },
     });
     let collection = Collection::create(folder, options).map_err(Stop::failed)?;
     let bar = Bar::new(output.quiet || output.json);
@@ -194,7 +273,10 @@ fn search_in(folder: &Path, args: &Eval, beir: &Beir, qrels: &Qrels, output: &Ou
     drop(writer);
     bar.finish();
     let queries = beir.queries().map_err(Stop::usage)?;
-    let queries: Vec<_> = queries.into_iter().filter(|query| qrels.judged(&query.id).is_some()).collect();
+    let queries: Vec<_> = queries
+        .into_iter()
+        .filter(|query| qrels.judged(&query.id).is_some())
+        .collect();
     let modes = match args.mode {
         Some(mode) => vec![Mode::from(mode)],
         None => vec![Mode::Lexical, Mode::Dense, Mode::Hybrid],

@@ -1,11 +1,13 @@
 //! `kokeshi index`.
 
-use std::cell::RefCell;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use kokeshi_collection::{Collection, Counts, CreateOptions, Embedder, ModelEmbedder, OpenOptions, WriterOptions};
+use kokeshi_collection::{
+    Collection, Counts, CreateOptions, Embedder, ModelEmbedder, OpenOptions, WriterOptions,
+};
 use kokeshi_core::{Progress, Size};
 use kokeshi_sources::{Detected, Source, SourceOptions};
 
@@ -103,12 +105,19 @@ pub fn load_model(args: &ModelArgs, output: &Output) -> Result<(Arc<dyn Embedder
     let size = args.size.unwrap_or(Size::FULL);
     let id = args.model.as_deref().unwrap_or(ModelEmbedder::COMPILED_IN);
     if args.model.is_none() {
-        output.note("using the small compiled-in model; for better results name a larger one: --model DIR|ID");
+        output
+            .note("using the small compiled-in model; for better results name a larger one: --model DIR|ID");
     }
     // A directory is kept as an absolute path, so that the collection opens from anywhere.
-    let absolute = Path::new(id).is_dir().then(|| std::path::absolute(id).ok()).flatten();
+    let absolute = Path::new(id)
+        .is_dir()
+        .then(|| std::path::absolute(id).ok())
+        .flatten();
     let id = absolute.as_ref().map_or(id.into(), |path| path.to_string_lossy());
-    Ok((Arc::new(ModelEmbedder::load(&id, size).map_err(Stop::usage)?), size))
+    Ok((
+        Arc::new(ModelEmbedder::load(&id, size).map_err(Stop::usage)?),
+        size,
+    ))
 }
 
 fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<Collection> {
@@ -130,7 +139,9 @@ fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<
             }
         }
         if args.passage_tokens.is_some() || args.passage_overlap.is_some() {
-            return Err(Stop::usage("passages are set when a collection is made").hint("index into a new directory"));
+            return Err(
+                Stop::usage("passages are set when a collection is made").hint("index into a new directory")
+            );
         }
         return Ok(collection);
     }
@@ -144,9 +155,13 @@ fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<
             Some(tokens) => tokens,
             None => usual.tokens,
         };
-        let overlap = args.passage_overlap.unwrap_or_else(|| if tokens == usize::MAX { 0 } else { tokens / 8 });
+        let overlap = args
+            .passage_overlap
+            .unwrap_or_else(|| if tokens == usize::MAX { 0 } else { tokens / 8 });
         if overlap >= tokens {
-            return Err(Stop::usage(format!("--passage-overlap {overlap}: expected less than the passage's {tokens} tokens")));
+            return Err(Stop::usage(format!(
+                "--passage-overlap {overlap}: expected less than the passage's {tokens} tokens"
+            )));
         }
         options.passages = Some(kokeshi_collection::PassageOptions { tokens, overlap });
     }
@@ -154,22 +169,32 @@ fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<
 }
 
 /// Counts, skipped rows, and whether the user stopped it.
-fn fill(collection: &Collection, source: &Source, args: &Index, output: &Output) -> Result<(Counts, u64, bool)> {
-    let options = WriterOptions { memory: (args.memory as usize) << 20, ..WriterOptions::default() };
+fn fill(
+    collection: &Collection,
+    source: &Source,
+    args: &Index,
+    output: &Output,
+) -> Result<(Counts, u64, bool)> {
+    let options = WriterOptions {
+        memory: (args.memory as usize) << 20,
+        ..WriterOptions::default()
+    };
     let mut writer = collection.writer_with(options).map_err(Stop::failed)?;
-    writer.extend_schema(&source.detected().schema).map_err(Stop::usage)?;
+    writer
+        .extend_schema(&source.detected().schema)
+        .map_err(Stop::usage)?;
     let bar = Bar::new(output.quiet || output.json);
     let (_, total) = source.progress();
     bar.start("indexing", (total > 0).then_some(total), "bytes");
-    let trouble = RefCell::new(Trouble::default());
-    let read = std::cell::Cell::new(0);
+    let trouble = Mutex::new(Trouble::default());
+    let read = AtomicU64::new(0);
     let documents = source.documents().map_while(|row| {
         let (now, _) = source.progress();
-        bar.advance(now.saturating_sub(read.replace(now)));
+        bar.advance(now.saturating_sub(read.swap(now, Ordering::Relaxed)));
         match row {
             Ok(document) => Some(Some(document)),
             Err(error) => {
-                let mut trouble = trouble.borrow_mut();
+                let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
                 trouble.count += 1;
                 if args.read.on_error == OnError::Fail {
                     trouble.fatal = Some(error.to_string());
@@ -183,14 +208,21 @@ fn fill(collection: &Collection, source: &Source, args: &Index, output: &Output)
         }
     });
     // The bar counts bytes read, so the writer's own count of documents is not shown.
-    let counts = writer.index(documents.flatten(), &Quiet(&bar)).map_err(Stop::failed)?;
+    let counts = writer
+        .index(documents.flatten(), &Quiet(&bar))
+        .map_err(Stop::failed)?;
     bar.finish();
-    let trouble = trouble.into_inner();
+    let trouble = trouble.into_inner().unwrap_or_else(PoisonError::into_inner);
     if trouble.count > NAMED_ERRORS as u64 {
-        output.note(format!("... and {} more rows that could not be read", trouble.count - NAMED_ERRORS as u64));
+        output.note(format!(
+            "... and {} more rows that could not be read",
+            trouble.count - NAMED_ERRORS as u64
+        ));
     }
     if let Some(message) = trouble.fatal {
-        return Err(Stop::usage(message).hint("what came before is committed; --on-error skip goes on past bad rows"));
+        return Err(
+            Stop::usage(message).hint("what came before is committed; --on-error skip goes on past bad rows")
+        );
     }
     let interrupted = bar.interrupted();
     if !interrupted {
@@ -222,7 +254,11 @@ fn show_detected(detected: &Detected, output: &Output) {
         .inputs
         .iter()
         .map(|input| {
-            let size = if input.bytes > 0 { format!(", {}", bytes(input.bytes)) } else { String::new() };
+            let size = if input.bytes > 0 {
+                format!(", {}", bytes(input.bytes))
+            } else {
+                String::new()
+            };
             format!("{} {}{size}", input.files, input.format)
         })
         .collect();
@@ -230,7 +266,13 @@ fn show_detected(detected: &Detected, output: &Output) {
     if !detected.fields.is_empty() {
         let rows = detected.fields.iter().map(|field| {
             let example: String = field.example.chars().take(48).collect();
-            vec![field.name.clone(), field.role.to_string(), field.kind(), example, format!("{:.0} %", 100.0 * field.filled)]
+            vec![
+                field.name.clone(),
+                field.role.to_string(),
+                field.kind(),
+                example,
+                format!("{:.0} %", 100.0 * field.filled),
+            ]
         });
         output.note(table(&["field", "used as", "type", "example", "filled"], rows, 4));
     }

@@ -30,16 +30,30 @@ pub fn run(args: &Info, output: &Output) -> Result<()> {
         ("documents", info.documents.to_string()),
         ("passages", info.passages.to_string()),
         ("model", format!("{} ({} dims)", info.model, info.dims)),
-        ("vectors", format!("{} rows, {} of them in the graph", info.rows, info.graph_rows)),
+        (
+            "vectors",
+            format!("{} rows, {} of them in the graph", info.rows, info.graph_rows),
+        ),
         ("commit", format!("{} (format {})", info.generation, info.format)),
     ];
-    let sizes: Vec<String> = info.bytes.iter().map(|(part, count)| format!("{part} {}", bytes(*count))).collect();
+    let sizes: Vec<String> = info
+        .bytes
+        .iter()
+        .map(|(part, count)| format!("{part} {}", bytes(*count)))
+        .collect();
     rows.push(("on disk", sizes.join(", ")));
-    output.line(table(&["what", "value"], rows.into_iter().map(|(what, value)| vec![what.into(), value]), 2))?;
+    output.line(table(
+        &["what", "value"],
+        rows.into_iter().map(|(what, value)| vec![what.into(), value]),
+        2,
+    ))?;
     if !info.schema.fields.is_empty() {
         let fields = info.schema.fields.iter().map(|field| {
             let kind = format!("{:?}", field.kind).to_lowercase();
-            vec![field.name.clone(), if field.list { format!("{kind}[]") } else { kind }]
+            vec![
+                field.name.clone(),
+                if field.list { format!("{kind}[]") } else { kind },
+            ]
         });
         output.line(table(&["attribute", "type"], fields, 2))?;
     }

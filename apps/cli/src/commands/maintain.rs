@@ -17,9 +17,14 @@ pub fn check(args: &CollectionOnly, output: &Output) -> Result<()> {
     collection.check().map_err(Stop::failed)?;
     let info = collection.info();
     if output.json {
-        return output.value(&serde_json::json!({"ok": true, "generation": info.generation, "documents": info.documents}));
+        return output.value(
+            &serde_json::json!({"ok": true, "generation": info.generation, "documents": info.documents}),
+        );
     }
-    output.line(format!("every file of {} is whole: commit {}, {} documents", info.name, info.generation, info.documents))
+    output.line(format!(
+        "every file of {} is whole: commit {}, {} documents",
+        info.name, info.generation, info.documents
+    ))
 }
 
 /// Extends the graph, merges files, drops dead rows.
@@ -30,7 +35,10 @@ pub fn optimize(args: &CollectionOnly, output: &Output) -> Result<()> {
     catch_interrupts();
     let collection = open(&args.collection)?;
     let bar = Bar::new(output.quiet || output.json);
-    collection.writer().and_then(|mut writer| writer.optimize(&bar)).map_err(Stop::failed)?;
+    collection
+        .writer()
+        .and_then(|mut writer| writer.optimize(&bar))
+        .map_err(Stop::failed)?;
     done(&collection, output)
 }
 
@@ -43,7 +51,10 @@ pub fn reindex(args: &Reindex, output: &Output) -> Result<()> {
     let collection = open(&args.collection)?;
     let (embedder, size) = load_model(&args.model, output)?;
     let bar = Bar::new(output.quiet || output.json);
-    collection.writer().and_then(|mut writer| writer.reindex(embedder, size, None, &bar)).map_err(Stop::failed)?;
+    let mut writer = collection.writer().map_err(Stop::failed)?;
+    writer.reindex(embedder, size, None, &bar).map_err(Stop::failed)?;
+    writer.optimize(&bar).map_err(Stop::failed)?;
+    drop(writer);
     done(&collection, output)
 }
 

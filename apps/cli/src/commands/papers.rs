@@ -15,16 +15,28 @@ use crate::stop::{Result, Stop};
 pub fn run(args: &Papers, output: &Output) -> Result<()> {
     let mut papers = papers();
     papers.retain(|paper| {
-        args.verb.is_none_or(|verb| paper.verb == verb.into()) && args.state.is_none_or(|state| paper.state == state.into())
+        args.verb.is_none_or(|verb| paper.verb == verb.into())
+            && args.state.is_none_or(|state| paper.state == state.into())
     });
     if output.json {
         return output.value(&papers);
     }
     let rows = papers.iter().map(|paper| {
         let arxiv = paper.arxiv.unwrap_or("-").to_string();
-        vec![paper.id.to_string(), paper.title.to_string(), arxiv, paper.verb.to_string(), paper.command.to_string(), paper.state.to_string()]
+        vec![
+            paper.id.to_string(),
+            paper.title.to_string(),
+            arxiv,
+            paper.verb.to_string(),
+            paper.command.to_string(),
+            paper.state.to_string(),
+        ]
     });
-    output.line(table(&["id", "title", "arXiv", "verb", "command", "state"], rows, 6))?;
+    output.line(table(
+        &["id", "title", "arXiv", "verb", "command", "state"],
+        rows,
+        6,
+    ))?;
     let count = |state| papers.iter().filter(|paper| paper.state == state).count();
     output.line(format!(
         "{} papers: {} work, {} partly, {} not yet. A state is what recorded reproductions have shown.",
@@ -43,7 +55,10 @@ pub fn run_one(args: &Reproduce, output: &Output) -> Result<()> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let context = Context {
         data: args.data.clone(),
-        models: args.models.clone().unwrap_or_else(|| home.join(".cache/kokeshi/models")),
+        models: args
+            .models
+            .clone()
+            .unwrap_or_else(|| home.join(".cache/kokeshi/models")),
         seed: args.seed,
     };
     let record = reproduce(&args.id, &context).map_err(Stop::usage)?;
@@ -56,12 +71,21 @@ pub fn run_one(args: &Reproduce, output: &Output) -> Result<()> {
     } else {
         let rows = record.checks.iter().map(|check| {
             let measured = check.measured.map_or("-".into(), |value| format!("{value:.4}"));
-            vec![check.name.clone(), check.claim.clone(), check.bar.to_string(), measured, if check.pass { "holds" } else { "fails" }.into()]
+            vec![
+                check.name.clone(),
+                check.claim.clone(),
+                check.bar.to_string(),
+                measured,
+                if check.pass { "holds" } else { "fails" }.into(),
+            ]
         });
         output.line(table(&["check", "claim", "bar", "measured", "result"], rows, 5))?;
     }
     match record.checks.iter().filter(|check| !check.pass).count() {
         0 => Ok(()),
-        failed => Err(Stop::failed(format!("{failed} of {} checks fail", record.checks.len()))),
+        failed => Err(Stop::failed(format!(
+            "{failed} of {} checks fail",
+            record.checks.len()
+        ))),
     }
 }

@@ -25,7 +25,10 @@ pub fn run(args: &Search, output: &Output) -> Result<()> {
     }
     let asking = std::io::stdin().is_terminal();
     if asking {
-        output.note(format!("{} documents; an empty line ends.", collection.info().documents));
+        output.note(format!(
+            "{} documents; an empty line ends.",
+            collection.info().documents
+        ));
     }
     let mut lines = std::io::stdin().lock().lines();
     loop {
@@ -56,7 +59,13 @@ pub fn similar(args: &Similar, output: &Output) -> Result<()> {
     let answer = collection
         .similar(&args.id, args.common.k.into(), args.common.filter.as_deref())
         .map_err(Stop::usage)?
-        .ok_or_else(|| Stop::usage(format!("no document {:?} in {}", args.id, args.common.collection.display())))?;
+        .ok_or_else(|| {
+            Stop::usage(format!(
+                "no document {:?} in {}",
+                args.id,
+                args.common.collection.display()
+            ))
+        })?;
     show(&answer, output)
 }
 
@@ -107,12 +116,18 @@ pub fn show(answer: &SearchResponse, output: &Output) -> Result<()> {
         output.line(table(&["attribute", "value", "documents"], rows, 2))?;
     }
     if let Some(explain) = &answer.explain {
-        let stages = explain.stages.iter().map(|(name, ms)| vec![name.clone(), format!("{ms:.2}")]);
+        let stages = explain
+            .stages
+            .iter()
+            .map(|(name, ms)| vec![name.clone(), format!("{ms:.2}")]);
         output.line(table(&["stage", "ms"], stages, 1))?;
         let [lexical, dense] = explain.candidates;
         let mut facts = vec![format!("{lexical} candidates by words, {dense} by meaning")];
         if let Some(cost) = &explain.dense {
-            facts.push(format!("{} distances, {} nodes visited, plan {:?}", cost.distances, cost.visited, cost.plan));
+            facts.push(format!(
+                "{} distances, {} nodes visited, plan {:?}",
+                cost.distances, cost.visited, cost.plan
+            ));
         }
         if let Some(matches) = explain.filter_matches {
             facts.push(format!("filter lets {matches} passages through"));
@@ -122,9 +137,17 @@ pub fn show(answer: &SearchResponse, output: &Output) -> Result<()> {
         }
         output.line(output.dim(facts.join(" · ")))?;
     }
-    let cut = if answer.cut > 0 { format!(", {} cut as not relevant", answer.cut) } else { String::new() };
+    let cut = if answer.cut > 0 {
+        format!(", {} cut as not relevant", answer.cut)
+    } else {
+        String::new()
+    };
     let hits = answer.hits.len();
-    output.line(output.dim(format!("{hits} hit{} in {:.1} ms{cut}", if hits == 1 { "" } else { "s" }, answer.took_ms)))
+    output.line(output.dim(format!(
+        "{hits} hit{} in {:.1} ms{cut}",
+        if hits == 1 { "" } else { "s" },
+        answer.took_ms
+    )))
 }
 
 fn show_hit(place: usize, hit: &Hit, output: &Output) -> Result<()> {
@@ -135,9 +158,15 @@ fn show_hit(place: usize, hit: &Hit, output: &Output) -> Result<()> {
         0 | 1 => String::new(),
         of => format!(" · passage {} of {of}", hit.passage.number + 1),
     };
-    let attributes: String =
-        hit.attributes.iter().map(|(name, value)| format!(" · {name}: {}", clipped(&shown(value), 60))).collect();
-    output.line(format!("    {}", output.dim(format!("{}{part}{attributes}", hit.id))))?;
+    let attributes: String = hit
+        .attributes
+        .iter()
+        .map(|(name, value)| format!(" · {name}: {}", clipped(&shown(value), 60)))
+        .collect();
+    output.line(format!(
+        "    {}",
+        output.dim(format!("{}{part}{attributes}", hit.id))
+    ))?;
     let (text, ranges) = window(&hit.passage.text, &hit.passage.highlights);
     let marked = output.highlighted(&text, &ranges);
     output.line(format!("    {}\n", one_line(&marked)))?;
@@ -156,7 +185,10 @@ fn show_hit(place: usize, hit: &Hit, output: &Output) -> Result<()> {
         if !why.words.is_empty() {
             facts.push(format!("matched: {}", why.words.join(", ")));
         }
-        output.line(format!("    {}\n", output.dim(format!("why: {}", facts.join(" · ")))))?;
+        output.line(format!(
+            "    {}\n",
+            output.dim(format!("why: {}", facts.join(" · ")))
+        ))?;
     }
     Ok(())
 }
@@ -189,7 +221,12 @@ fn window(text: &str, highlights: &[[usize; 2]]) -> (String, Vec<[usize; 2]>) {
     if text.chars().nth(SHOWN).is_none() {
         return (text.to_string(), highlights.to_vec());
     }
-    let density = |start: usize| highlights.iter().filter(|range| (start..start + SHOWN).contains(&range[0])).count();
+    let density = |start: usize| {
+        highlights
+            .iter()
+            .filter(|range| (start..start + SHOWN).contains(&range[0]))
+            .count()
+    };
     let mut best = 0;
     for &[start, _] in highlights {
         if density(start) > density(best) {
@@ -201,8 +238,14 @@ fn window(text: &str, highlights: &[[usize; 2]]) -> (String, Vec<[usize; 2]>) {
     while start > 0 && !(text.is_char_boundary(start) && text[start..].starts_with(char::is_whitespace)) {
         start -= 1;
     }
-    let end = text[start..].char_indices().nth(SHOWN).map_or(text.len(), |(at, _)| start + at);
-    let (before, after) = (if start > 0 { "…" } else { "" }, if end < text.len() { "…" } else { "" });
+    let end = text[start..]
+        .char_indices()
+        .nth(SHOWN)
+        .map_or(text.len(), |(at, _)| start + at);
+    let (before, after) = (
+        if start > 0 { "…" } else { "" },
+        if end < text.len() { "…" } else { "" },
+    );
     let ranges = highlights
         .iter()
         .filter(|range| range[0] >= start && range[1] <= end)
@@ -217,7 +260,11 @@ mod tests {
 
     #[test]
     fn a_window_keeps_highlights_on_their_words() {
-        let text = format!("{} the needle lies here {}", "häy ".repeat(200), "stack ".repeat(200));
+        let text = format!(
+            "{} the needle lies here {}",
+            "häy ".repeat(200),
+            "stack ".repeat(200)
+        );
         let at = text.find("needle").unwrap();
         let (shown, ranges) = window(&text, &[[at, at + 6]]);
         assert!(shown.chars().count() <= SHOWN + 2);

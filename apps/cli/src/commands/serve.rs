@@ -14,7 +14,11 @@ use super::info::open;
 /// # Errors
 /// Bad usage for collections or settings that are not right, a failure if the address is taken.
 pub fn run(args: Serve, output: &Output) -> Result<()> {
-    let collections = args.collections.iter().map(|folder| open(folder)).collect::<Result<Vec<_>>>()?;
+    let collections = args
+        .collections
+        .iter()
+        .map(|folder| open(folder))
+        .collect::<Result<Vec<_>>>()?;
     let mut names: Vec<String> = collections.iter().map(|collection| collection.name()).collect();
     names.sort();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -39,7 +43,10 @@ pub fn run(args: Serve, output: &Output) -> Result<()> {
         ..usual
     };
     serve(config, collections, models, |address| {
-        output.note(format!("serving {} at http://{address}/  (API at /docs, Ctrl-C stops)", names.join(", ")));
+        output.note(format!(
+            "serving {} at http://{address}/  (API at /docs, Ctrl-C stops)",
+            names.join(", ")
+        ));
     })
     .map_err(|error| match error {
         kokeshi_server::Error::Config(_) => Stop::usage(error),

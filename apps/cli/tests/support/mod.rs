@@ -39,7 +39,9 @@ pub fn flip_byte(file: &Path, at: f64) {
 
 impl Place {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -56,7 +58,12 @@ impl Place {
     }
 
     pub fn write_gzip(&self, name: &str, text: &str) {
-        let mut gzip = Command::new("gzip").arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut gzip = Command::new("gzip")
+            .arg("-c")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut input = gzip.stdin.take().unwrap();
         let text = text.to_string();
         let feed = std::thread::spawn(move || input.write_all(text.as_bytes()).unwrap());
@@ -76,15 +83,27 @@ impl Place {
     }
 
     fn find_by(&self, folder: &str, wanted: impl Fn(&str) -> bool) -> PathBuf {
-        let mut files: Vec<PathBuf> = fs::read_dir(self.path(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut files: Vec<PathBuf> = fs::read_dir(self.path(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         files.sort();
-        files.into_iter().find(|file| wanted(&file.file_name().unwrap().to_string_lossy())).unwrap()
+        files
+            .into_iter()
+            .find(|file| wanted(&file.file_name().unwrap().to_string_lossy()))
+            .unwrap()
     }
 
     /// The collection `c` of four documents with a year.
     pub fn collection(&self) -> Collection {
         let mut options = CreateOptions::compiled_in().unwrap();
-        options.schema = Schema { fields: vec![Field { name: "year".into(), kind: Kind::Integer, list: false }] };
+        options.schema = Schema {
+            fields: vec![Field {
+                name: "year".into(),
+                kind: Kind::Integer,
+                list: false,
+            }],
+        };
         let collection = Collection::create(self.path("c"), options).unwrap();
         let mut writer = collection.writer().unwrap();
         let document = |id: &str, text: &str, year| Document {
@@ -108,8 +127,13 @@ impl Place {
     /// Raises the format version of a manifest, keeping its checksum right if it holds one.
     pub fn newer_format(&self, name: &str) {
         let text = fs::read_to_string(self.path(name)).unwrap();
-        assert!(text.contains("\"format\":1") || text.contains("\"format\": 1"), "{text}");
-        let newer = text.replacen("\"format\":1", "\"format\":99", 1).replacen("\"format\": 1", "\"format\": 99", 1);
+        assert!(
+            text.contains("\"format\":1") || text.contains("\"format\": 1"),
+            "{text}"
+        );
+        let newer =
+            text.replacen("\"format\":1", "\"format\":99", 1)
+                .replacen("\"format\": 1", "\"format\": 99", 1);
         fs::write(self.path(name), newer).unwrap();
     }
 
@@ -119,7 +143,10 @@ impl Place {
             &format!("{name}/modules.json"),
             r#"[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.StaticEmbedding"}]"#,
         );
-        self.write(&format!("{name}/tokenizer.json"), &tokenizer(&["[UNK]", "one", "two"]));
+        self.write(
+            &format!("{name}/tokenizer.json"),
+            &tokenizer(&["[UNK]", "one", "two"]),
+        );
         let header = r#"{"embedding.weight":{"dtype":"F32","shape":[3,4],"data_offsets":[0,48]}}"#;
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
         bytes.extend_from_slice(header.as_bytes());
@@ -131,20 +158,38 @@ impl Place {
 
     /// Replaces a model's tokenizer by one with more ids than it has rows.
     pub fn larger_tokenizer(&self, name: &str) {
-        self.write(&format!("{name}/tokenizer.json"), &tokenizer(&["[UNK]", "one", "two", "three", "four"]));
+        self.write(
+            &format!("{name}/tokenizer.json"),
+            &tokenizer(&["[UNK]", "one", "two", "three", "four"]),
+        );
     }
 
     /// A data set of two documents and one query.
     pub fn beir(&self, name: &str) {
-        self.write(&format!("{name}/corpus.jsonl"), "{\"_id\":\"1\",\"text\":\"one\"}\n{\"_id\":\"2\",\"text\":\"two\"}\n");
-        self.write(&format!("{name}/queries.jsonl"), "{\"_id\":\"q\",\"text\":\"one\"}\n");
-        self.write(&format!("{name}/qrels/test.tsv"), "query-id\tcorpus-id\tscore\nq\t1\t1\n");
+        self.write(
+            &format!("{name}/corpus.jsonl"),
+            "{\"_id\":\"1\",\"text\":\"one\"}\n{\"_id\":\"2\",\"text\":\"two\"}\n",
+        );
+        self.write(
+            &format!("{name}/queries.jsonl"),
+            "{\"_id\":\"q\",\"text\":\"one\"}\n",
+        );
+        self.write(
+            &format!("{name}/qrels/test.tsv"),
+            "query-id\tcorpus-id\tscore\nq\t1\t1\n",
+        );
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kokeshi"));
-        command.args(arguments).current_dir(self.folder.path()).env("HF_HUB_OFFLINE", "1");
-        command.env("HF_HOME", self.path("hub")).env_remove("KOKESHI_MODEL").env_remove("KOKESHI_API_KEY");
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("HF_HUB_OFFLINE", "1");
+        command
+            .env("HF_HOME", self.path("hub"))
+            .env_remove("KOKESHI_MODEL")
+            .env_remove("KOKESHI_API_KEY");
         command
     }
 
@@ -154,19 +199,36 @@ impl Place {
 
     pub fn kokeshi_with(&self, input: &str, arguments: &[&str]) -> Printed {
         let mut command = self.command(arguments);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         // The program may end without reading its input; then the pipe is closed and that is fine.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         let output = child.wait_with_output().unwrap();
-        let text = [output.stderr, output.stdout].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        Printed { code: output.status.code().unwrap_or(-1), text }
+        let text = [output.stderr, output.stdout]
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .concat();
+        Printed {
+            code: output.status.code().unwrap_or(-1),
+            text,
+        }
     }
 
     pub fn kokeshi_to_full_disk(&self, arguments: &[&str]) -> Printed {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let output = self.command(arguments).stdin(Stdio::null()).stdout(full).output().unwrap();
-        Printed { code: output.status.code().unwrap_or(-1), text: String::from_utf8_lossy(&output.stderr).into_owned() }
+        let output = self
+            .command(arguments)
+            .stdin(Stdio::null())
+            .stdout(full)
+            .output()
+            .unwrap();
+        Printed {
+            code: output.status.code().unwrap_or(-1),
+            text: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
     }
 
     /// One request to a server of the collection `c`.
@@ -188,7 +250,9 @@ impl Place {
         let folder = self.folder.path().to_string_lossy().into_owned();
         let text = printed.text.replace(&folder, "DIR");
         let marks = ["error: ", "skipped: ", "note: "];
-        let mut lines = text.lines().filter(|line| marks.iter().any(|mark| line.starts_with(mark)));
+        let mut lines = text
+            .lines()
+            .filter(|line| marks.iter().any(|mark| line.starts_with(mark)));
         let fatal = text.lines().find(|line| line.starts_with("error: "));
         let line = fatal.or_else(|| lines.next()).unwrap_or_else(|| text.trim());
         let hint = text.lines().find_map(|line| line.strip_prefix("  hint: "));
@@ -221,7 +285,11 @@ fn without_number(text: &str, start: &str, _: &str) -> String {
 }
 
 fn tokenizer(words: &[&str]) -> String {
-    let vocabulary: Vec<String> = words.iter().enumerate().map(|(id, word)| format!("\"{word}\": {id}")).collect();
+    let vocabulary: Vec<String> = words
+        .iter()
+        .enumerate()
+        .map(|(id, word)| format!("\"{word}\": {id}"))
+        .collect();
     format!(
         r#"{{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
            "pre_tokenizer": {{"type": "Whitespace"}}, "post_processor": null, "decoder": null,
@@ -237,15 +305,27 @@ struct Server {
 
 impl Server {
     fn start(place: &Place, more: &[&str]) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let address = format!("127.0.0.1:{port}");
         let mut arguments = vec!["serve", "c", "--listen", &address];
         arguments.extend_from_slice(more);
-        let child = place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let child = place
+            .command(&arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let server = Self { child, address };
         let started = Instant::now();
         while TcpStream::connect(&server.address).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(30), "the server did not start");
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "the server did not start"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         server
@@ -264,8 +344,14 @@ impl Server {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(-1);
-        let text = answer.split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.to_string());
+        let code = answer
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .unwrap_or(-1);
+        let text = answer
+            .split_once("\r\n\r\n")
+            .map_or(String::new(), |(_, body)| body.to_string());
         Printed { code, text }
     }
 }

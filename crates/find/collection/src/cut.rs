@@ -3,10 +3,10 @@
 //! A cosine of 0.4 is a find with one model and noise with another. So each collection keeps what the scores of random pairs of its own
 //! passages look like. What speaks for a hit is its dense score in standard deviations above such a pair, how much of the query's words
 //! it holds, and how much of them the collection knows at all (gibberish lands anywhere in the space of vectors, but its words are
-//! unknown). The best of many passages gets further by chance than the best of few, so the bar rises with their number.
+//! unknown). How far chance gets in a collection is then measured with queries about nothing (`chance.rs`), and a hit must get further.
 //!
-//! The weights and the bar were fitted on gibberish, off-topic queries and the real queries of three collections of 3,395, 5,183 and
-//! 68,695 documents; `bench/no_answer/run.py` prints how they do.
+//! The two weights were fitted on gibberish, off-topic queries and the real queries of three collections of 3,395, 5,183 and 68,695
+//! documents; `bench/no_answer/run.py` prints how the cut does.
 
 use kokeshi_core::{Metric, Seed};
 use kokeshi_index::Vectors;
@@ -18,15 +18,15 @@ const FEWEST: usize = 30;
 /// What a hit gains if it holds all words of the query, in standard deviations of the dense score.
 const COVERAGE_WEIGHT: f32 = 4.0;
 /// What all hits gain if the collection knows all words of the query.
-const KNOWN_WEIGHT: f32 = 4.0;
-/// The bar for [`BAR_PASSAGES`] passages.
-const BAR: f32 = 2.8;
+const KNOWN_WEIGHT: f32 = 2.0;
+/// The bar for [`BAR_PASSAGES`] passages until chance was measured: rather low.
+const BAR: f32 = 2.0;
 /// See [`BAR`].
 const BAR_PASSAGES: f32 = 5_000.0;
 /// How the bar rises when there are e times as many passages.
 const BAR_SLOPE: f32 = 0.85;
-/// The bar is never lower or higher than this, however few or many passages there are.
-const BAR_RANGE: (f32, f32) = (1.5, 5.5);
+/// Until chance was measured the bar is never lower or higher than this.
+const BAR_RANGE: (f32, f32) = (1.0, 4.5);
 
 /// What dense scores of random pairs of passages look like in one collection.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -37,6 +37,9 @@ pub struct Calibration {
     pub mean: f32,
     /// Standard deviation.
     pub deviation: f32,
+    /// The relevance that queries about nothing reach, if it was measured for these passages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bar: Option<f32>,
 }
 
 impl Calibration {
@@ -63,6 +66,7 @@ impl Calibration {
             passages,
             mean: mean as f32,
             deviation: deviation as f32,
+            bar: None,
         })
     }
 
@@ -79,10 +83,13 @@ impl Calibration {
         dense + COVERAGE_WEIGHT * coverage + KNOWN_WEIGHT * known
     }
 
-    /// The relevance that a hit needs to stay when `passages` were searched.
-    pub fn bar(&self, passages: usize) -> f32 {
-        let many = (passages.max(1) as f32 / BAR_PASSAGES).ln();
-        (BAR + BAR_SLOPE * many).clamp(BAR_RANGE.0, BAR_RANGE.1)
+    /// The relevance that a hit needs to stay when `searched` passages were searched: the best of few gets less far by chance.
+    pub fn bar(&self, searched: usize) -> f32 {
+        let searched = searched.max(1) as f32;
+        match self.bar {
+            Some(bar) => bar + BAR_SLOPE * (searched / self.passages.max(1) as f32).ln().clamp(-2.0, 1.0),
+            None => (BAR + BAR_SLOPE * (searched / BAR_PASSAGES).ln()).clamp(BAR_RANGE.0, BAR_RANGE.1),
+        }
     }
 }
 
@@ -135,13 +142,19 @@ mod tests {
         passages: 1000,
         mean: 0.1,
         deviation: 0.1,
+        bar: None,
     };
 
     #[test]
     fn the_bar_rises_with_the_number_of_passages_within_bounds() {
         let bars = [0, 10, 5_000, 70_000, 1 << 40].map(|passages| CALIBRATION.bar(passages));
         assert!(bars.is_sorted());
-        assert_eq!((bars[0], bars[2], bars[4]), (1.5, 2.8, 5.5));
+        assert_eq!((bars[0], bars[2], bars[4]), (BAR_RANGE.0, BAR, BAR_RANGE.1));
+        let measured = Calibration {
+            bar: Some(3.0),
+            ..CALIBRATION
+        };
+        assert!(measured.bar(1000) == 3.0 && measured.bar(100) < 3.0);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //!   writer.lock               held by the one writer                                       (lock.rs)
 //! ```
 
+mod chance;
 mod collection;
 mod cut;
 mod data;

@@ -7,7 +7,7 @@ use crate::data::{Data, graph_file, vector_file};
 use crate::rewrite::Rewrite;
 use crate::state::{DataFile, State};
 use crate::writer::Writer;
-use crate::{Error, Result};
+use crate::{Error, Result, chance};
 
 /// Values (rows times dims) that are scanned faster than a graph is walked with all that belongs to it: some 3 ms on one core.
 const SCANNED: u64 = 8 << 20;
@@ -26,7 +26,7 @@ impl Writer {
     }
 
     /// Commits, drops dead rows when there are many, and builds or extends the graph when so many rows are without that searches feel
-    /// it. Every step is a commit of its own: what is interrupted can be repeated.
+    /// it, and measures where the relevance cut belongs. Every step is a commit of its own: what is interrupted can be repeated.
     ///
     /// # Errors
     /// If the system refuses; the collection is then as before the step.
@@ -38,7 +38,23 @@ impl Writer {
         if needs_graph(self.state()) && !progress.interrupted() {
             self.build_graph(progress)?;
         }
+        if !progress.interrupted() {
+            self.measure_chance()?;
+        }
         Ok(self.state().generation)
+    }
+
+    /// Measures how far queries about nothing get, if that was not done since the last calibration.
+    fn measure_chance(&mut self) -> Result<()> {
+        let mut state = self.state().clone();
+        if let Some(calibration) = state.calibration.as_mut()
+            && calibration.bar.is_none()
+        {
+            calibration.bar = chance::bar(self.collection())?;
+            state.generation += 1;
+            self.publish(state)?;
+        }
+        Ok(())
     }
 
     /// Commits, and drops dead rows now, be they many or few.

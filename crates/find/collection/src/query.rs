@@ -329,15 +329,25 @@ fn answer(
             .sum();
         let coverage = if weight > 0.0 { held / weight } else { 0.0 };
         let relevance = calibration.map(|calibration| {
-            calibration.relevance(candidate.dense.map(|dense| dense.score), coverage, query.words.known)
+            calibration.relevance(
+                candidate.dense.map(|dense| dense.score),
+                coverage,
+                query.words.known,
+            )
         });
         if cutting && relevance.is_some_and(|relevance| bar.is_some_and(|bar| relevance < bar)) {
             response.cut += 1;
             continue;
         }
-        let why = request
-            .explain
-            .then(|| why(snapshot, candidate, found.into_iter().collect(), coverage, relevance));
+        let why = request.explain.then(|| {
+            why(
+                snapshot,
+                candidate,
+                found.into_iter().collect(),
+                coverage,
+                relevance,
+            )
+        });
         kept.push(Hit {
             id: snapshot.fields.stored_text(&stored, snapshot.fields.id).into(),
             title: title.into(),
