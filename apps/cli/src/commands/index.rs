@@ -157,7 +157,7 @@ fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<
         };
         let overlap = args
             .passage_overlap
-            .unwrap_or_else(|| if tokens == usize::MAX { 0 } else { tokens / 8 });
+            .unwrap_or(if tokens == usize::MAX { 0 } else { tokens / 8 });
         if overlap >= tokens {
             return Err(Stop::usage(format!(
                 "--passage-overlap {overlap}: expected less than the passage's {tokens} tokens"

@@ -1,6 +1,7 @@
 //! How text becomes words: the analyzer of passages, titles, text attributes and queries.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use tantivy::tokenizer::{
     AsciiFoldingFilter, Language, LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer, StopWordFilter,
@@ -13,8 +14,14 @@ pub const ANALYZER: &str = "kokeshi-en-1";
 /// Longer words are not indexed: they are encoded data, not language.
 const LONGEST_WORD: usize = 64;
 
-/// Letters and digits, lower-cased, accents folded, Lucene's English stop words left out, Snowball's English stemmer.
+/// Letters and digits, lower-cased, accents folded, Lucene's English stop words left out, Snowball's English stemmer. Made once: the
+/// stop words and the stemmer cost more than a passage.
 pub fn analyzer() -> TextAnalyzer {
+    static ANALYZER: OnceLock<TextAnalyzer> = OnceLock::new();
+    ANALYZER.get_or_init(make).clone()
+}
+
+fn make() -> TextAnalyzer {
     let words = TextAnalyzer::builder(SimpleTokenizer::default())
         .filter(RemoveLongFilter::limit(LONGEST_WORD))
         .filter(LowerCaser)
