@@ -10,7 +10,7 @@
 //! | [`activation`] | [`Activation`]: GELU, tanh, ... of vectors |
 //! | [`linear`] | [`Linear`]: packed weights and the product with a fused epilogue |
 //! | [`norm`] | LayerNorm |
-//! | [`attention`] | softmax(QK^T)V of one sequence, in memory proportional to its length |
+//! | [`attention`](mod@attention) | softmax(QK^T)V of one sequence, in memory proportional to its length |
 //! | [`scalar`] | the twins |
 
 pub mod activation;
