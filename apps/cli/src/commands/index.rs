@@ -46,16 +46,30 @@ pub fn run(args: &Index, output: &Output) -> Result<()> {
     if args.dry_run {
         return Ok(());
     }
+    let new = !Collection::exists(&args.to);
     let collection = open_or_create(args, source.detected(), output)?;
     let started = Instant::now();
-    let (counts, skipped, interrupted) = fill(&collection, &source, args, output)?;
+    let (counts, trouble, interrupted) = fill(&collection, &source, args, output)?;
     let seconds = started.elapsed().as_secs_f64();
     let handled = counts.inserted + counts.updated + counts.unchanged;
+    if handled == 0 && !interrupted {
+        drop(collection);
+        if new {
+            // Made a moment ago, and nothing is in it; if it can't be removed it is an empty collection.
+            let _ = std::fs::remove_dir_all(&args.to);
+        }
+        let paths: Vec<String> = args.paths.iter().map(|path| path.display().to_string()).collect();
+        let why = trouble.first.map_or(String::new(), |first| format!(": {first}"));
+        return Err(Stop::usage(format!(
+            "nothing to read: no documents in {}{why}",
+            paths.join(", ")
+        )));
+    }
     let done = Done {
         collection: args.to.display().to_string(),
         counts,
         documents: collection.info().documents,
-        skipped,
+        skipped: trouble.count,
         interrupted,
         seconds,
         documents_per_second: handled as f64 / seconds.max(1e-9),
@@ -168,13 +182,13 @@ fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<
     Collection::create(&args.to, options).map_err(Stop::usage)
 }
 
-/// Counts, skipped rows, and whether the user stopped it.
+/// Counts, rows that could not be read, and whether the user stopped it.
 fn fill(
     collection: &Collection,
     source: &Source,
     args: &Index,
     output: &Output,
-) -> Result<(Counts, u64, bool)> {
+) -> Result<(Counts, Trouble, bool)> {
     let options = WriterOptions {
         memory: (args.memory as usize) << 20,
         ..WriterOptions::default()
@@ -196,6 +210,7 @@ fn fill(
             Err(error) => {
                 let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
                 trouble.count += 1;
+                trouble.first.get_or_insert_with(|| error.to_string());
                 if args.read.on_error == OnError::Fail {
                     trouble.fatal = Some(error.to_string());
                     return None;
@@ -219,7 +234,7 @@ fn fill(
             trouble.count - NAMED_ERRORS as u64
         ));
     }
-    if let Some(message) = trouble.fatal {
+    if let Some(message) = &trouble.fatal {
         return Err(
             Stop::usage(message).hint("what came before is committed; --on-error skip goes on past bad rows")
         );
@@ -228,12 +243,14 @@ fn fill(
     if !interrupted {
         writer.optimize(&bar).map_err(Stop::failed)?;
     }
-    Ok((counts, trouble.count, interrupted))
+    Ok((counts, trouble, interrupted))
 }
 
+/// Rows that could not be read.
 #[derive(Default)]
 struct Trouble {
     count: u64,
+    first: Option<String>,
     fatal: Option<String>,
 }
 

@@ -44,7 +44,7 @@ fn a_hit_shows_its_passage_with_the_words_that_matched() {
     let why = hit.why.as_ref().unwrap();
     assert_eq!(why.lexical.unwrap().rank, 1);
     assert!((0.0..=1.0).contains(&why.chance.unwrap()));
-    assert!(response.explain.unwrap().threshold.is_some());
+    assert!(response.explain.unwrap().bar.is_some());
 }
 
 #[test]
