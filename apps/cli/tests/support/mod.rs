@@ -257,28 +257,44 @@ impl Place {
             Some(hint) => format!("{line} (hint: {hint})"),
             None => line.to_string(),
         };
-        for (start, end) in [("process ", ""), ("fingerprint ", ""), ("checksum ", "")] {
-            message = without_number(&message, start, end);
+        for start in ["process ", "torn.jsonl.gz:"] {
+            message = without_number(&message, start);
         }
-        message.split_whitespace().collect::<Vec<_>>().join(" ")
+        without_hashes(&message)
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
-/// Replaces the digits and hex digits after `start` by `N`, since they differ from run to run.
-fn without_number(text: &str, start: &str, _: &str) -> String {
+/// Replaces the number after `start` by `N`, since it differs from run to run or from machine to machine.
+fn without_number(text: &str, start: &str) -> String {
+    let Some(at) = text.find(start) else {
+        return text.to_string();
+    };
+    let (before, after) = text.split_at(at + start.len());
+    match after.trim_start_matches(|c: char| c.is_ascii_digit()) {
+        rest if rest.len() < after.len() => format!("{before}N{rest}"),
+        _ => text.to_string(),
+    }
+}
+
+/// Replaces checksums and random file names (16 hexadecimal digits or more) by `N`.
+fn without_hashes(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
-    while let Some(at) = rest.find(start) {
-        let after = at + start.len();
-        out.push_str(&rest[..after]);
-        rest = &rest[after..];
+    while let Some(first) = rest.chars().next() {
         let digits = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
-        if rest[..digits].contains(|c: char| c.is_ascii_digit()) {
+        if digits >= 16 {
             out.push('N');
             rest = &rest[digits..];
+        } else {
+            let taken = digits.max(first.len_utf8());
+            out.push_str(&rest[..taken]);
+            rest = &rest[taken..];
         }
     }
-    out + rest
+    out
 }
 
 fn tokenizer(words: &[&str]) -> String {
