@@ -1,6 +1,6 @@
 """p50 and p99 of searches over HTTP, one keep-alive connection, one request at a time.
 
-usage: http.py HOST:PORT COLLECTION QUERIES.txt [--filter FILTER] [--mode hybrid]
+usage: over_http.py HOST:PORT COLLECTION QUERIES.txt [--filter FILTER] [--mode hybrid]
 """
 import argparse
 import http.client
