@@ -126,9 +126,10 @@ fn every_acknowledged_commit_survives_kill_9_at_any_instant() {
         let reading = std::thread::spawn(move || {
             let mut last = 0;
             for line in lines.map_while(Result::ok) {
+                // The test harness puts the name of the test before the first line.
                 let number = line
-                    .strip_prefix("round ")
-                    .and_then(|rest| rest.strip_suffix(" is committed"));
+                    .split_once("round ")
+                    .and_then(|(_, rest)| rest.strip_suffix(" is committed"));
                 if let Some(number) = number {
                     last = number.parse().unwrap();
                 }

@@ -1,6 +1,6 @@
 //! How fast documents go in and queries come back, and in how much memory.
 //!
-//! `cargo run --release -p kokeshi-collection --example speed -- COLLECTION FILE...` indexes the files (or goes on with what is there)
+//! `cargo run --release -p kokeshi-collection --example collection_speed -- COLLECTION FILE...` indexes the files (or goes on with what is there)
 //! and then asks 1,000 queries made of their titles.
 
 use std::path::PathBuf;

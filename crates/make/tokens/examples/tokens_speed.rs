@@ -1,6 +1,6 @@
 //! Tokens per CPU second: ours beside the Hugging Face crate, on the texts of JSON lines from stdin (field `abstract` or `text`).
 //!
-//! `zcat arxiv.*.jsonl.gz | cargo run --release -p kokeshi-tokens --example speed -- MODEL/tokenizer.json`
+//! `zcat arxiv.*.jsonl.gz | cargo run --release -p kokeshi-tokens --example tokens_speed -- MODEL/tokenizer.json`
 
 use std::{
     error::Error,

@@ -1,7 +1,7 @@
 //! Measures encoding: tokens per CPU-second and texts per second, tokenising included.
 //!
 //! ```text
-//! cargo run --release -p kokeshi-encode --example speed -- MODEL TEXTS.txt [THREADS] [LAYERS]
+//! cargo run --release -p kokeshi-encode --example encode_speed -- MODEL TEXTS.txt [THREADS] [LAYERS]
 //! ```
 //! TEXTS.txt has one text a line. The median of five runs is printed; CPU time is the process's own, so that neighbours on the machine
 //! disturb it little.
