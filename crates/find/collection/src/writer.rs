@@ -599,9 +599,15 @@ fn open_writer(directory: &Path, fields: &Fields, options: WriterOptions) -> Res
     }
     let least = 16 << 20;
     let threads = options.threads.min(options.memory / least).max(1);
-    index
+    let words: IndexWriter = index
         .writer_with_num_threads(threads, options.memory.max(least))
-        .map_err(Error::words(&folder))
+        .map_err(Error::words(&folder))?;
+    // A process that was killed in a commit leaves files of that commit behind, and the next commit may want to use their names.
+    words
+        .garbage_collect_files()
+        .wait()
+        .map_err(Error::words(&folder))?;
+    Ok(words)
 }
 
 /// The vectors of `texts`, as `state` wants them.
