@@ -475,6 +475,16 @@ impl Writer {
         self.collection.install(snapshot, embedder)
     }
 
+    /// Ends the writer after its merges in the background are done, so that no file of the collection changes any more. What was not
+    /// committed never happened, as when the writer is dropped, which doesn't wait.
+    ///
+    /// # Errors
+    /// [`Error::Words`] if a merge failed.
+    pub fn close(self) -> Result<()> {
+        let folder = self.collection.directory().join(TEXT);
+        self.words.wait_merging_threads().map_err(Error::words(&folder))
+    }
+
     /// Undoes everything since the last commit.
     ///
     /// # Errors

@@ -41,6 +41,7 @@ fn prepared() -> (tempfile::TempDir, PathBuf) {
         writer.upsert(&documents(round * 200..round * 200 + 30)).unwrap();
         writer.commit().unwrap();
     }
+    writer.close().unwrap();
     let directory = collection.directory().to_path_buf();
     (folder, directory)
 }
