@@ -17,6 +17,8 @@ const PAIRS: usize = 20_000;
 const FEWEST: usize = 30;
 /// What a hit gains if it holds all words of the query, in standard deviations of the dense score.
 const COVERAGE_WEIGHT: f32 = 4.0;
+/// The dense score counts at least this many standard deviations.
+const LEAST_DENSE: f32 = -2.0;
 /// What all hits gain if the collection knows all words of the query.
 const KNOWN_WEIGHT: f32 = 2.0;
 /// The bar for [`BAR_PASSAGES`] passages until chance was measured: rather low.
@@ -79,7 +81,10 @@ impl Calibration {
     /// What speaks for a hit: its dense score (`None`: it has none, an average one is taken), the share of the query's word weight
     /// that it holds, and the share that the collection knows, both in [0, 1].
     pub fn relevance(&self, dense: Option<f32>, coverage: f32, known: f32) -> f32 {
-        let dense = dense.map_or(0.0, |score| (score - self.mean) / self.deviation);
+        // Where all passages are alike a short query is far from each of them; that must not outweigh words which are there.
+        let dense = dense.map_or(0.0, |score| {
+            ((score - self.mean) / self.deviation).max(LEAST_DENSE)
+        });
         dense + COVERAGE_WEIGHT * coverage + KNOWN_WEIGHT * known
     }
 
