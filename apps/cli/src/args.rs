@@ -163,10 +163,8 @@ pub struct Index {
     #[arg(long, value_name = "DIR")]
     pub to: PathBuf,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub read: ReadArgs,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub model: ModelArgs,
     /// The most tokens in a passage; 0: a document is one passage.
     #[arg(long, value_name = "N")]
@@ -223,7 +221,6 @@ pub struct Search {
     /// What to look for; asks for queries one after the other if not given.
     pub query: Option<String>,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: SearchArgs,
     /// Which candidates to take.
     #[arg(long, value_enum, default_value_t = Mode::Hybrid)]
@@ -257,7 +254,6 @@ pub struct Similar {
     /// The id of a document in the collection.
     pub id: String,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: SearchArgs,
 }
 
@@ -298,7 +294,6 @@ pub struct Reindex {
     #[arg(value_name = "DIR")]
     pub collection: PathBuf,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub model: ModelArgs,
 }
 
@@ -356,7 +351,6 @@ pub struct Embed {
     #[arg(long, value_name = "FIELD")]
     pub id: Option<String>,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub model: ModelArgs,
     /// Encode as questions or as documents, for models with prompts.
     #[arg(long, value_enum)]
@@ -403,7 +397,6 @@ pub struct Eval {
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub model: ModelArgs,
     /// How many documents a query is given.
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10000))]
@@ -478,7 +471,7 @@ pub struct Papers {
 
 /// The part of an embedding's life that a paper is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs)] // The five verbs, as the user types them.
+
 pub enum Verb {
     Make,
     Shrink,
