@@ -34,7 +34,7 @@ pub struct App {
     pub heavy: Gate,
     /// Look-ups: they take a moment, and should not wait behind the others.
     pub light: Gate,
-    /// Memory for request bodies, in units of [`MEMORY_UNIT`].
+    /// Memory for request bodies, in units of `MEMORY_UNIT` bytes.
     pub bodies: Arc<Semaphore>,
     /// Counters.
     pub metrics: Arc<Metrics>,

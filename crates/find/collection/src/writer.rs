@@ -79,7 +79,7 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// See the [module](self). Dropped without [`Writer::commit`], what it did since the last commit never happened.
+/// Dropped without [`Writer::commit`], what it did since the last commit never happened.
 pub struct Writer {
     collection: Collection,
     options: WriterOptions,
