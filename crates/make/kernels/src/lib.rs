@@ -9,21 +9,30 @@
 //! | [`buffer`] | [`Buffer`]: f32 values on a cache line's boundary, for weights and scratch |
 //! | [`activation`] | [`Activation`]: GELU, tanh, ... of vectors |
 //! | [`linear`] | [`Linear`]: packed weights and the product with a fused epilogue |
-//! | [`norm`] | LayerNorm |
+//! | [`gate`](mod@gate) | GeGLU, SwiGLU |
+//! | [`norm`] | LayerNorm and RMSNorm |
+//! | [`rotary`] | rotary positions |
 //! | [`attention`](mod@attention) | softmax(QK^T)V of one sequence, in memory proportional to its length |
+//! | [`mask`] | the same with a mask, a bias by distance, grouped heads, and other queries and keys for tokens far apart |
 //! | [`scalar`] | the twins |
 
 pub mod activation;
 pub mod attention;
 pub mod buffer;
+pub mod gate;
 pub mod linear;
+pub mod mask;
 pub mod norm;
+pub mod rotary;
 pub mod scalar;
 pub mod simd;
 
 pub use activation::Activation;
 pub use attention::{Attention, Scratch, attention};
 pub use buffer::Buffer;
+pub use gate::gate;
 pub use linear::{Epilogue, Linear};
-pub use norm::layer_norm;
+pub use mask::{Bias, Far, Mask, MaskScratch, Masked, masked_attention};
+pub use norm::{layer_norm, rms_norm};
+pub use rotary::{Turn, rotate};
 pub use simd::Level;

@@ -1,4 +1,4 @@
-//! LayerNorm (arXiv 1607.06450), in place.
+//! LayerNorm (arXiv 1607.06450) and RMSNorm (arXiv 1910.07467), in place.
 
 use crate::simd::{Level, Simd, at_level};
 
@@ -14,6 +14,19 @@ pub fn layer_norm(level: Level, x: &mut [f32], weight: &[f32], bias: &[f32], eps
     assert!(x.len().is_multiple_of(weight.len()), "input is [rows, dims]");
     // SAFETY: levels come from `Level::available`; the lengths are checked above.
     unsafe { at_level!(level, rows(x: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32)) }
+}
+
+/// Every row of `x` (`[rows, weight.len()]`) becomes `x / sqrt(mean of squares + epsilon) * weight`.
+///
+/// # Panics
+/// If the lengths don't fit.
+pub fn rms_norm(level: Level, x: &mut [f32], weight: &[f32], epsilon: f32) {
+    if weight.is_empty() {
+        return;
+    }
+    assert!(x.len().is_multiple_of(weight.len()), "input is [rows, dims]");
+    // SAFETY: levels come from `Level::available`; the lengths are checked above.
+    unsafe { at_level!(level, rms_rows(x: &mut [f32], weight: &[f32], epsilon: f32)) }
 }
 
 /// As many as the widest vector.
@@ -63,6 +76,32 @@ unsafe fn rows<S: Simd>(x: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f3
                     load::<S>(weight.as_ptr().add(at), count),
                     load::<S>(bias.as_ptr().add(at), count),
                 );
+                if count == S::W {
+                    S::store(at_row.add(at), value);
+                } else {
+                    S::store_part(at_row.add(at), value, count);
+                }
+            });
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn rms_rows<S: Simd>(x: &mut [f32], weight: &[f32], epsilon: f32) {
+    let dims = weight.len();
+    for row in x.chunks_exact_mut(dims) {
+        let at_row = row.as_mut_ptr();
+        // SAFETY: `at + count <= dims`, the length of row and weight.
+        unsafe {
+            let mut squares = S::splat(0.0);
+            columns!(dims, |at, count| {
+                let value = load::<S>(at_row.add(at), count);
+                squares = S::fma(value, value, squares);
+            });
+            let scale = S::splat(1.0 / (S::sum(squares) / dims as f32 + epsilon).sqrt());
+            columns!(dims, |at, count| {
+                let value = S::mul(load::<S>(at_row.add(at), count), scale);
+                let value = S::mul(value, load::<S>(weight.as_ptr().add(at), count));
                 if count == S::W {
                     S::store(at_row.add(at), value);
                 } else {

@@ -3,6 +3,8 @@
 use crate::activation::Activation;
 use crate::attention::Attention;
 use crate::linear::Epilogue;
+use crate::mask::Masked;
+use crate::rotary::Turn;
 
 /// The activation of one value.
 pub fn activate(activation: Activation, x: f32) -> f32 {
@@ -98,6 +100,103 @@ pub fn attention(input: Attention<'_>, out: &mut [f32]) {
                     .map(|token| weights[token] * part(input.values, token, dim))
                     .sum();
                 out[query * width + head * input.head_dims + dim] = (sum / total) as f32;
+            }
+        }
+    }
+}
+
+/// The twin of [`crate::rms_norm`].
+pub fn rms_norm(x: &mut [f32], weight: &[f32], epsilon: f32) {
+    for row in x.chunks_exact_mut(weight.len()) {
+        let squares: f64 = row.iter().map(|value| f64::from(*value).powi(2)).sum();
+        let scale = 1.0 / (squares / row.len() as f64 + f64::from(epsilon)).sqrt();
+        for (value, weight) in row.iter_mut().zip(weight) {
+            *value = (f64::from(*value) * scale * f64::from(*weight)) as f32;
+        }
+    }
+}
+
+/// The twin of [`crate::gate()`].
+pub fn gate(inner: usize, activation: Activation, both: &[f32], out: &mut [f32]) {
+    for (both, out) in both.chunks_exact(2 * inner).zip(out.chunks_exact_mut(inner)) {
+        for (at, out) in out.iter_mut().enumerate() {
+            *out = activate(activation, both[at]) * both[inner + at];
+        }
+    }
+}
+
+/// The twin of [`crate::rotate`].
+pub fn rotate(turn: Turn<'_>, x: &mut [f32]) {
+    for row in 0..turn.cosines.len() / turn.half {
+        for head in 0..turn.heads {
+            let first = row * turn.stride + head * turn.head_dims;
+            for dim in 0..turn.half {
+                let (a, b) = (f64::from(x[first + dim]), f64::from(x[first + turn.half + dim]));
+                let cosine = f64::from(turn.cosines[row * turn.half + dim]);
+                let sine = f64::from(turn.sines[row * turn.half + dim]);
+                x[first + dim] = (a * cosine - b * sine) as f32;
+                x[first + turn.half + dim] = (b * cosine + a * sine) as f32;
+            }
+        }
+    }
+}
+
+/// The twin of [`crate::masked_attention`].
+pub fn masked_attention(input: Masked<'_>, out: &mut [f32]) {
+    let Attention {
+        queries,
+        keys,
+        values,
+        stride,
+        len,
+        heads,
+        head_dims,
+        scale,
+    } = input.attention;
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        let pairs = a[..head_dims].iter().zip(b);
+        pairs.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    for head in 0..heads {
+        let shared = head / (heads / input.key_heads);
+        for query in 0..len {
+            let score = |key: usize| {
+                let near = dot(
+                    &queries[query * stride + head * head_dims..],
+                    &keys[key * stride + shared * head_dims..],
+                );
+                let product = match input.far.filter(|far| query.abs_diff(key) >= far.window) {
+                    None => near,
+                    Some(far) => {
+                        let queries = if key < query { far.before } else { far.after };
+                        dot(
+                            &queries[(query * heads + head) * head_dims..],
+                            &far.keys[(key * input.key_heads + shared) * head_dims..],
+                        )
+                    }
+                };
+                let bias = input
+                    .bias
+                    .map_or(0.0, |bias| bias.get(head, key as isize - query as isize));
+                product * f64::from(scale) + f64::from(bias)
+            };
+            let seen: Vec<(usize, f64)> = (0..len)
+                .filter(|key| input.mask.sees(query, *key))
+                .map(|key| (key, score(key)))
+                .collect();
+            let most = seen
+                .iter()
+                .map(|(_, score)| *score)
+                .fold(f64::NEG_INFINITY, f64::max);
+            let total: f64 = seen.iter().map(|(_, score)| (score - most).exp()).sum();
+            for dim in 0..head_dims {
+                let sum: f64 = seen
+                    .iter()
+                    .map(|(key, score)| {
+                        (score - most).exp() * f64::from(values[key * stride + shared * head_dims + dim])
+                    })
+                    .sum();
+                out[(query * heads + head) * head_dims + dim] = (sum / total) as f32;
             }
         }
     }

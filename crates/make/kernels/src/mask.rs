@@ -1,0 +1,680 @@
+//! Attention with all that the plain kernel leaves out: a mask, a score bias by distance, heads that share keys and values
+//! (grouped-query attention, arXiv 2305.13245), and a second pair of queries and keys for tokens far apart. Memory grows with the
+//! sequence's length; keys that a block of queries can't see are not computed.
+//!
+//! | part | who uses it |
+//! |---|---|
+//! | [`Mask::ALL`], [`Mask::CAUSAL`], [`Mask::window`] | encoders; decoders; ModernBERT's local layers, sliding windows |
+//! | [`Mask`] with `first` | the Lambda shape of LM-Infinite (arXiv 2308.16137) |
+//! | [`Bias`] | MPNet and T5 (buckets), ALiBi |
+//! | [`Far`] | SelfExtend (arXiv 2401.01325), LM-Infinite |
+
+#![allow(
+    clippy::needless_range_loop,
+    reason = "index loops over fixed-size arrays become registers; iterators over two of them at once do not always"
+)]
+
+use crate::attention::Attention;
+use crate::buffer::Buffer;
+use crate::simd::{Level, Simd, at_level};
+
+/// The most values that a vector of any instruction set holds.
+const LANES: usize = 16;
+
+/// Which keys a query sees: those at most `before` tokens before it and `after` tokens after it, and the sequence's `first` ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mask {
+    /// How many tokens back it sees.
+    pub before: usize,
+    /// How many tokens ahead it sees.
+    pub after: usize,
+    /// How many of the sequence's first tokens it sees from everywhere behind them.
+    pub first: usize,
+}
+
+impl Mask {
+    /// Every query sees every key.
+    pub const ALL: Self = Self {
+        before: usize::MAX,
+        after: usize::MAX,
+        first: 0,
+    };
+    /// A query sees itself and what stands before it.
+    pub const CAUSAL: Self = Self {
+        before: usize::MAX,
+        after: 0,
+        first: 0,
+    };
+
+    /// As far as `reach` tokens to both sides.
+    pub const fn window(reach: usize) -> Self {
+        Self {
+            before: reach,
+            after: reach,
+            first: 0,
+        }
+    }
+
+    /// Whether the token at `query` sees the one at `key`.
+    pub fn sees(self, query: usize, key: usize) -> bool {
+        let near = key <= query.saturating_add(self.after) && query <= key.saturating_add(self.before);
+        near || (key < self.first && key < query)
+    }
+
+    /// Whether it leaves nothing out of a sequence of `len` tokens.
+    pub fn is_all(self, len: usize) -> bool {
+        self.before.min(self.after).saturating_add(1) >= len
+    }
+}
+
+/// What is added to scores, by head and by the distance from query to key.
+#[derive(Clone)]
+pub struct Bias {
+    heads: usize,
+    reach: usize,
+    /// `[heads][width]`
+    values: Buffer,
+}
+
+impl Bias {
+    /// `value(head, distance)` for sequences of up to `longest` tokens; the distance is the key's place minus the query's.
+    pub fn new(heads: usize, longest: usize, value: impl Fn(usize, isize) -> f32) -> Self {
+        let reach = longest.saturating_sub(1);
+        let mut made = Self {
+            heads,
+            reach,
+            values: Buffer::default(),
+        };
+        let width = made.width();
+        made.values = Buffer::zeros(heads * width);
+        for head in 0..heads {
+            for (at, slot) in made.values[head * width..][..2 * reach + 1]
+                .iter_mut()
+                .enumerate()
+            {
+                *slot = value(head, at as isize - reach as isize);
+            }
+        }
+        made
+    }
+
+    /// Values of a head: one for each distance, and room to read whole vectors past the end.
+    fn width(&self) -> usize {
+        2 * self.reach + 1 + 2 * LANES
+    }
+
+    /// What is added to the score of a query of `head` and a key `distance` tokens after it.
+    pub fn get(&self, head: usize, distance: isize) -> f32 {
+        self.values[head * self.width() + (self.reach as isize + distance) as usize]
+    }
+}
+
+/// Queries and keys that take the place of the others where query and key are at least `window` tokens apart.
+///
+/// Token `t`, head `h`, dimension `d` is at `(t * heads + h) * head_dims + d`, with the number of key heads for the keys.
+#[derive(Clone, Copy)]
+pub struct Far<'a> {
+    /// The distance from which they count.
+    pub window: usize,
+    /// Queries for keys that stand before them.
+    pub before: &'a [f32],
+    /// Queries for keys that stand after them.
+    pub after: &'a [f32],
+    /// The keys.
+    pub keys: &'a [f32],
+}
+
+/// What [`masked_attention`] computes.
+#[derive(Clone, Copy)]
+pub struct Masked<'a> {
+    /// Queries, keys and values; keys and values have `key_heads` heads.
+    pub attention: Attention<'a>,
+    /// Heads of keys and values, a divisor of the heads of queries: neighbouring heads share one.
+    pub key_heads: usize,
+    /// Who sees whom.
+    pub mask: Mask,
+    /// Added to the scaled scores.
+    pub bias: Option<&'a Bias>,
+    /// For tokens far apart.
+    pub far: Option<Far<'a>>,
+}
+
+/// Memory that is used again from call to call.
+#[derive(Clone, Default)]
+pub struct MaskScratch {
+    /// Keys of a head, transposed: `[head_dims][padded len]`.
+    keys: Buffer,
+    /// The far keys likewise.
+    far: Buffer,
+    /// Values of a head: `[len][padded head_dims]`.
+    values: Buffer,
+    /// Scores of a block of queries: `[rows][padded len]`.
+    scores: Buffer,
+    /// Far scores likewise.
+    others: Buffer,
+}
+
+/// Writes `softmax(scale * Q K^T + bias) V` over the keys that each query sees to `out` (`[len, heads * head_dims]`).
+///
+/// # Panics
+/// If the lengths don't fit.
+pub fn masked_attention(level: Level, input: Masked<'_>, scratch: &mut MaskScratch, out: &mut [f32]) {
+    let Attention {
+        queries,
+        keys,
+        values,
+        stride,
+        len,
+        heads,
+        head_dims,
+        ..
+    } = input.attention;
+    assert_eq!(
+        out.len(),
+        len * heads * head_dims,
+        "output is [len, heads * head_dims]"
+    );
+    if out.is_empty() {
+        return;
+    }
+    assert!(
+        input.key_heads > 0 && heads.is_multiple_of(input.key_heads),
+        "key heads divide heads"
+    );
+    let needed = |heads: usize| (len - 1) * stride + heads * head_dims;
+    assert!(queries.len() >= needed(heads), "queries are [len, stride]");
+    for slice in [keys, values] {
+        assert!(
+            slice.len() >= needed(input.key_heads),
+            "keys and values are [len, stride]"
+        );
+    }
+    if let Some(bias) = input.bias {
+        assert!(
+            bias.heads == heads && bias.reach + 1 >= len,
+            "bias is for these heads and as many tokens"
+        );
+    }
+    if let Some(far) = input.far {
+        for slice in [far.before, far.after] {
+            assert_eq!(
+                slice.len(),
+                len * heads * head_dims,
+                "far queries are [len, heads * head_dims]"
+            );
+        }
+        assert_eq!(
+            far.keys.len(),
+            len * input.key_heads * head_dims,
+            "far keys are [len, key heads * head_dims]"
+        );
+        assert!(far.window > 0, "a token is near to itself");
+    }
+    // SAFETY: levels come from `Level::available`; the lengths are checked above.
+    unsafe { at_level!(level, all_heads(input: Masked<'_>, scratch: &mut MaskScratch, out: &mut [f32])) }
+}
+
+#[inline(always)]
+unsafe fn all_heads<S: Simd>(input: Masked<'_>, scratch: &mut MaskScratch, out: &mut [f32]) {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        match S::TILE_ROWS {
+            8 => tiled::<S, 8, 4, 3>(input, scratch, out),
+            6 => tiled::<S, 6, 3, 2>(input, scratch, out),
+            _ => tiled::<S, 3, 1, 2>(input, scratch, out),
+        }
+    }
+}
+
+/// Copies a head of `[len, stride]` rows into columns that are `padded` apart.
+#[inline(always)]
+fn transpose(from: &[f32], stride: usize, len: usize, dims: usize, padded: usize, to: &mut Buffer) {
+    to.resize(dims * padded);
+    for token in 0..len {
+        for (dim, value) in from[token * stride..][..dims].iter().enumerate() {
+            to[dim * padded + token] = *value;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn tiled<S: Simd, const ROWS: usize, const HALF: usize, const VECTORS: usize>(
+    input: Masked<'_>,
+    scratch: &mut MaskScratch,
+    out: &mut [f32],
+) {
+    let Attention {
+        queries,
+        keys,
+        values,
+        stride,
+        len,
+        heads,
+        head_dims,
+        scale,
+    } = input.attention;
+    let padded_len = len.next_multiple_of(S::W);
+    let padded_dims = head_dims.next_multiple_of(S::W);
+    scratch.values.resize(len * padded_dims);
+    scratch.scores.resize(ROWS * padded_len);
+    if input.far.is_some() {
+        scratch.others.resize(ROWS * padded_len);
+    }
+    for head in 0..heads {
+        let group = heads / input.key_heads;
+        if head % group == 0 {
+            let first = head / group * head_dims;
+            transpose(
+                &keys[first..],
+                stride,
+                len,
+                head_dims,
+                padded_len,
+                &mut scratch.keys,
+            );
+            if let Some(far) = input.far {
+                let keys = &far.keys[first..];
+                let stride = input.key_heads * head_dims;
+                transpose(keys, stride, len, head_dims, padded_len, &mut scratch.far);
+            }
+            for token in 0..len {
+                let row = &values[token * stride + first..][..head_dims];
+                scratch.values[token * padded_dims..][..head_dims].copy_from_slice(row);
+            }
+        }
+        let mut token = 0;
+        while token < len {
+            let left = len - token;
+            let step = if left > HALF { ROWS } else { HALF };
+            let rows = left.min(step);
+            let first = head * head_dims;
+            let at = (token * heads + head) * head_dims;
+            let block = Block {
+                token,
+                rows,
+                len,
+                padded_len,
+                head_dims,
+                padded_dims,
+                scale,
+                mask: input.mask,
+                queries: queries[token * stride + first..].as_ptr(),
+                stride,
+                keys: &scratch.keys,
+                values: &scratch.values,
+                bias: input
+                    .bias
+                    .map(|bias| (&bias.values[head * bias.width()..][..bias.width()], bias.reach)),
+                far: input.far.map(|far| FarBlock {
+                    window: far.window,
+                    before: far.before[at..].as_ptr(),
+                    after: far.after[at..].as_ptr(),
+                    stride: heads * head_dims,
+                    keys: &scratch.far,
+                }),
+                out: out[at..].as_mut_ptr(),
+                out_stride: heads * head_dims,
+            };
+            // SAFETY: the caller's promise is passed on; the scratch was made big enough above.
+            unsafe {
+                if left > HALF {
+                    run::<S, ROWS, VECTORS>(&block, &mut scratch.scores, &mut scratch.others);
+                } else {
+                    run::<S, HALF, VECTORS>(&block, &mut scratch.scores, &mut scratch.others);
+                }
+            }
+            token += step;
+        }
+    }
+}
+
+/// A block of queries of one head.
+struct Block<'a> {
+    /// Its first query.
+    token: usize,
+    /// How many queries are left; a block that has fewer than `ROWS` computes its last one again.
+    rows: usize,
+    len: usize,
+    padded_len: usize,
+    head_dims: usize,
+    padded_dims: usize,
+    scale: f32,
+    mask: Mask,
+    queries: *const f32,
+    stride: usize,
+    keys: &'a [f32],
+    values: &'a [f32],
+    /// The head's biases, and where the one of distance 0 stands.
+    bias: Option<(&'a [f32], usize)>,
+    far: Option<FarBlock<'a>>,
+    out: *mut f32,
+    out_stride: usize,
+}
+
+/// [`Far`] of one head, from the block's first query on.
+struct FarBlock<'a> {
+    window: usize,
+    before: *const f32,
+    after: *const f32,
+    stride: usize,
+    keys: &'a [f32],
+}
+
+/// Columns of the scores that are computed, whole vectors; `place` is where they stand in the scratch.
+#[derive(Clone, Copy)]
+struct Columns {
+    start: usize,
+    end: usize,
+    place: usize,
+}
+
+impl Columns {
+    /// The part of them that lies in `from..to`, in whole vectors.
+    fn within(self, from: usize, to: usize, lanes: usize) -> Self {
+        let start = self.start.max(from / lanes * lanes).min(self.end);
+        let end = self.end.min(to.next_multiple_of(lanes)).max(start);
+        Self {
+            start,
+            end,
+            place: self.place + start - self.start,
+        }
+    }
+
+    /// Where a column stands in the scratch, for columns in `start..=end`.
+    fn at(self, column: usize) -> usize {
+        self.place + column - self.start
+    }
+}
+
+impl Block<'_> {
+    /// The columns that one of the block's queries sees: the first tokens, and those round the queries.
+    fn columns(&self, lanes: usize) -> [Columns; 2] {
+        let last = self.token + self.rows - 1;
+        let low = self.token.saturating_sub(self.mask.before) / lanes * lanes;
+        let high = last
+            .saturating_add(self.mask.after)
+            .saturating_add(1)
+            .min(self.len);
+        let first = self.mask.first.next_multiple_of(lanes).min(low);
+        [
+            Columns {
+                start: 0,
+                end: first,
+                place: 0,
+            },
+            Columns {
+                start: low,
+                end: high.next_multiple_of(lanes),
+                place: first,
+            },
+        ]
+    }
+
+    /// The place of a row's query; rows past the last are the last one again.
+    fn query(&self, row: usize) -> usize {
+        self.token + row.min(self.rows - 1)
+    }
+}
+
+#[inline(always)]
+unsafe fn run<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    block: &Block<'_>,
+    scores: &mut [f32],
+    others: &mut [f32],
+) {
+    let columns = block.columns(S::W);
+    let used = columns[1].at(columns[1].end);
+    // SAFETY: `tiled` made the block so that all addresses are inside its slices.
+    unsafe {
+        for columns in columns {
+            match &block.far {
+                None => product::<S, ROWS, VECTORS>(
+                    block,
+                    block.queries,
+                    block.stride,
+                    block.keys,
+                    columns,
+                    scores,
+                ),
+                Some(far) => near_and_far::<S, ROWS, VECTORS>(block, far, columns, scores, others),
+            }
+            for row in 0..ROWS {
+                hide::<S>(block, columns, row, &mut scores[row * block.padded_len..]);
+            }
+        }
+        let mut factors = [0.0; ROWS];
+        for (row, factor) in factors.iter_mut().enumerate() {
+            let scale = if block.bias.is_some() { 1.0 } else { block.scale };
+            *factor = softmax::<S>(scale, &mut scores[row * block.padded_len..][..used]);
+        }
+        let mut column = 0;
+        while column < block.padded_dims {
+            match (block.padded_dims - column) / S::W {
+                1 => answer::<S, ROWS, 1>(block, &columns, scores, &factors, column),
+                2 => answer::<S, ROWS, 2>(block, &columns, scores, &factors, column),
+                _ => answer::<S, ROWS, VECTORS>(block, &columns, scores, &factors, column),
+            }
+            column += ((block.padded_dims - column) / S::W).min(VECTORS) * S::W;
+        }
+    }
+}
+
+/// Scores whose far part comes from other queries and keys.
+#[inline(always)]
+unsafe fn near_and_far<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    block: &Block<'_>,
+    far: &FarBlock<'_>,
+    columns: Columns,
+    scores: &mut [f32],
+    others: &mut [f32],
+) {
+    let (first, last) = (block.token, block.token + block.rows - 1);
+    let near = columns.within(
+        (first + 1).saturating_sub(far.window),
+        last.saturating_add(far.window),
+        S::W,
+    );
+    let before = columns.within(0, (last + 1).saturating_sub(far.window), S::W);
+    let after = columns.within(first.saturating_add(far.window).min(block.len), block.len, S::W);
+    // SAFETY: parts of the caller's columns.
+    unsafe {
+        product::<S, ROWS, VECTORS>(block, block.queries, block.stride, block.keys, near, scores);
+        product::<S, ROWS, VECTORS>(block, far.before, far.stride, far.keys, before, others);
+    }
+    let mut take = |others: &[f32], row: usize, from: usize, to: usize| {
+        let clamp =
+            |column: usize| row * block.padded_len + columns.at(column.clamp(columns.start, columns.end));
+        let range = clamp(from)..clamp(to).max(clamp(from));
+        scores[range.clone()].copy_from_slice(&others[range]);
+    };
+    for row in 0..ROWS {
+        take(others, row, 0, (block.query(row) + 1).saturating_sub(far.window));
+    }
+    // SAFETY: as above.
+    unsafe { product::<S, ROWS, VECTORS>(block, far.after, far.stride, far.keys, after, others) };
+    for row in 0..ROWS {
+        take(
+            others,
+            row,
+            block.query(row).saturating_add(far.window),
+            block.len,
+        );
+    }
+}
+
+/// The dot products of the block's queries with the keys of `columns`.
+#[inline(always)]
+unsafe fn product<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    block: &Block<'_>,
+    queries: *const f32,
+    stride: usize,
+    keys: &[f32],
+    columns: Columns,
+    scores: &mut [f32],
+) {
+    let mut column = columns.start;
+    while column < columns.end {
+        // SAFETY: columns are inside the padded length.
+        unsafe {
+            let place = columns.at(column);
+            match (columns.end - column) / S::W {
+                1 => tile::<S, ROWS, 1>(block, queries, stride, keys, column, place, scores),
+                2 => tile::<S, ROWS, 2>(block, queries, stride, keys, column, place, scores),
+                _ => tile::<S, ROWS, VECTORS>(block, queries, stride, keys, column, place, scores),
+            }
+        }
+        column += ((columns.end - column) / S::W).min(VECTORS) * S::W;
+    }
+}
+
+#[inline(always)]
+unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    block: &Block<'_>,
+    queries: *const f32,
+    stride: usize,
+    keys: &[f32],
+    column: usize,
+    place: usize,
+    scores: &mut [f32],
+) {
+    // SAFETY: `column` and the vectors after it are inside the padded length; rows are clamped to those that are there.
+    unsafe {
+        let mut rows = [queries; ROWS];
+        for (row, at) in rows.iter_mut().enumerate() {
+            *at = at.add(row.min(block.rows - 1) * stride);
+        }
+        let mut sums = [[S::splat(0.0); VECTORS]; ROWS];
+        for dim in 0..block.head_dims {
+            let keys = keys.as_ptr().add(dim * block.padded_len + column);
+            let mut loaded = [S::splat(0.0); VECTORS];
+            for vector in 0..VECTORS {
+                loaded[vector] = S::load(keys.add(vector * S::W));
+            }
+            for row in 0..ROWS {
+                let value = S::splat(*rows[row].add(dim));
+                for vector in 0..VECTORS {
+                    sums[row][vector] = S::fma(value, loaded[vector], sums[row][vector]);
+                }
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            for (vector, sum) in sums.iter().enumerate() {
+                let at = row * block.padded_len + place + vector * S::W;
+                S::store(scores.as_mut_ptr().add(at), *sum);
+            }
+        }
+    }
+}
+
+/// Scales a row and adds the bias, if there is one, and makes what its query does not see so small that it counts for nothing.
+#[inline(always)]
+unsafe fn hide<S: Simd>(block: &Block<'_>, columns: Columns, row: usize, scores: &mut [f32]) {
+    let query = block.query(row);
+    if let Some((bias, zero)) = block.bias {
+        let scale = block.scale;
+        // SAFETY: `Bias` has room for whole vectors past the largest distance; rows of scores are whole vectors.
+        unsafe {
+            let from = bias.as_ptr().add(zero - query);
+            let mut column = columns.start;
+            while column < columns.end {
+                let at = scores.as_mut_ptr().add(columns.at(column));
+                let value = S::fma(S::load(at), S::splat(scale), S::load(from.add(column)));
+                S::store(at, value);
+                column += S::W;
+            }
+        }
+    }
+    let mut fill = |from: usize, to: usize| {
+        let (from, to) = (
+            from.clamp(columns.start, columns.end),
+            to.clamp(columns.start, columns.end),
+        );
+        if from < to {
+            scores[columns.at(from)..columns.at(to)].fill(f32::MIN / 4.0);
+        }
+    };
+    fill(
+        block.mask.first.min(query),
+        query.saturating_sub(block.mask.before),
+    );
+    fill(
+        query
+            .saturating_add(block.mask.after)
+            .saturating_add(1)
+            .min(block.len),
+        columns.end,
+    );
+}
+
+/// Turns scores into `exp(scale * (score - largest))`; returns one over their sum.
+#[inline(always)]
+unsafe fn softmax<S: Simd>(scale: f32, scores: &mut [f32]) -> f32 {
+    let at = scores.as_mut_ptr();
+    // SAFETY: the row is a whole number of vectors long.
+    unsafe {
+        let factor = S::splat(scale);
+        let mut most = S::splat(f32::MIN);
+        let mut column = 0;
+        while column < scores.len() {
+            most = S::max(most, S::load(at.add(column)));
+            column += S::W;
+        }
+        let shift = S::splat(-S::largest(most) * scale);
+        let mut sum = S::splat(0.0);
+        let mut column = 0;
+        while column < scores.len() {
+            let value = crate::activation::exp::<S>(S::fma(S::load(at.add(column)), factor, shift));
+            S::store(at.add(column), value);
+            sum = S::add(sum, value);
+            column += S::W;
+        }
+        1.0 / S::sum(sum)
+    }
+}
+
+/// The weighted sum of the values, dimensions from `column` on.
+#[inline(always)]
+unsafe fn answer<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    block: &Block<'_>,
+    columns: &[Columns; 2],
+    scores: &[f32],
+    factors: &[f32; ROWS],
+    column: usize,
+) {
+    // SAFETY: `column` and the vectors after it are inside the padded width of a value; rows that are stored are inside `out`.
+    unsafe {
+        let mut sums = [[S::splat(0.0); VECTORS]; ROWS];
+        for columns in columns {
+            let weights = scores.as_ptr().add(columns.place);
+            for token in columns.start..columns.end.min(block.len) {
+                let values = block.values.as_ptr().add(token * block.padded_dims + column);
+                let mut loaded = [S::splat(0.0); VECTORS];
+                for vector in 0..VECTORS {
+                    loaded[vector] = S::load(values.add(vector * S::W));
+                }
+                for row in 0..ROWS {
+                    let weight = S::splat(*weights.add(row * block.padded_len + token - columns.start));
+                    for vector in 0..VECTORS {
+                        sums[row][vector] = S::fma(weight, loaded[vector], sums[row][vector]);
+                    }
+                }
+            }
+        }
+        // Up to the constant and not to `block.rows`, so that it is unrolled and the sums can stay in registers.
+        for row in 0..ROWS {
+            if row >= block.rows {
+                break;
+            }
+            let factor = S::splat(factors[row]);
+            for vector in 0..VECTORS {
+                let first = column + vector * S::W;
+                let out = block.out.add(row * block.out_stride + first);
+                let value = S::mul(sums[row][vector], factor);
+                match block.head_dims - first {
+                    count if count >= S::W => S::store(out, value),
+                    count => S::store_part(out, value, count),
+                }
+            }
+        }
+    }
+}
