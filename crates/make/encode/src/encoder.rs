@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use kokeshi_core::Embeddings;
-use kokeshi_kernels::{Activation, Attention, Buffer, Epilogue, Level, Linear, attention, layer_norm};
+use kokeshi_kernels::{
+    Activation, Attention, Buffer, Epilogue, Level, Linear, Precision, QuantizedRows, attention, layer_norm,
+};
 
 use crate::directory::Fields;
 use crate::error::{Error, Result};
@@ -36,6 +38,7 @@ pub(crate) struct Scratch {
     context: Buffer,
     inner: Buffer,
     attention: kokeshi_kernels::Scratch,
+    quantized: QuantizedRows,
 }
 
 /// The weights of an encoder, packed for this processor.
@@ -54,7 +57,7 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     /// Reads `config.json` and the weights of a transformer's folder.
-    pub(crate) fn load(folder: &Path) -> Result<Self> {
+    pub(crate) fn load(folder: &Path, precision: Precision) -> Result<Self> {
         let config = Fields::read(&folder.join("config.json"))?;
         let family = Family::find(&config)?;
         let shape = family.shape(&config)?;
@@ -83,7 +86,12 @@ impl Encoder {
         let norm = names.norm("embeddings.LayerNorm", hidden)?;
         let blocks = (0..shape.layers)
             .map(|layer| {
-                let block = names.block(level, &format!("{}.{layer}", family.layers), family, &shape)?;
+                let block = names.block(
+                    (level, precision),
+                    &format!("{}.{layer}", family.layers),
+                    family,
+                    &shape,
+                )?;
                 // It is packed now; a large model would need twice its size in memory otherwise.
                 weights.give_back();
                 Ok(block)
@@ -177,9 +185,13 @@ impl Encoder {
         } = self.shape;
         let head_dims = hidden / heads;
         let plain = Epilogue::Activate(Activation::Identity);
-        block
-            .joint
-            .apply(tokens, &scratch.hidden, &mut scratch.joint, plain);
+        block.joint.apply(
+            tokens,
+            &scratch.hidden,
+            &mut scratch.quantized,
+            &mut scratch.joint,
+            plain,
+        );
         let mut start = 0;
         for ids in texts.iter().filter(|ids| !ids.is_empty()) {
             let joint = &scratch.joint[start * 3 * hidden..];
@@ -197,9 +209,13 @@ impl Encoder {
             attention(self.level, input, &mut scratch.attention, out);
             start += ids.len();
         }
-        block
-            .output
-            .apply(tokens, &scratch.context, &mut scratch.hidden, Epilogue::Add);
+        block.output.apply(
+            tokens,
+            &scratch.context,
+            &mut scratch.quantized,
+            &mut scratch.hidden,
+            Epilogue::Add,
+        );
         layer_norm(
             self.level,
             &mut scratch.hidden,
@@ -208,12 +224,20 @@ impl Encoder {
             epsilon,
         );
         let activate = Epilogue::Activate(self.shape.activation);
-        block
-            .up
-            .apply(tokens, &scratch.hidden, &mut scratch.inner, activate);
-        block
-            .down
-            .apply(tokens, &scratch.inner, &mut scratch.hidden, Epilogue::Add);
+        block.up.apply(
+            tokens,
+            &scratch.hidden,
+            &mut scratch.quantized,
+            &mut scratch.inner,
+            activate,
+        );
+        block.down.apply(
+            tokens,
+            &scratch.inner,
+            &mut scratch.quantized,
+            &mut scratch.hidden,
+            Epilogue::Add,
+        );
         layer_norm(
             self.level,
             &mut scratch.hidden,
@@ -260,7 +284,13 @@ impl<'a> Names<'a> {
         })
     }
 
-    fn block(&self, level: Level, layer: &str, family: &Family, shape: &Shape) -> Result<Block> {
+    fn block(
+        &self,
+        (level, precision): (Level, Precision),
+        layer: &str,
+        family: &Family,
+        shape: &Shape,
+    ) -> Result<Block> {
         let (hidden, inner) = (shape.hidden, shape.inner);
         let weight = |name: &str, inputs: usize, outputs: usize| {
             self.weights
@@ -274,6 +304,7 @@ impl<'a> Names<'a> {
             let values = weight(name, inputs, outputs)?;
             Ok(Linear::new(
                 level,
+                precision,
                 inputs,
                 outputs,
                 &values,
@@ -288,7 +319,7 @@ impl<'a> Names<'a> {
         }
         let [attention_norm, norm] = family.norms;
         Ok(Block {
-            joint: Linear::new(level, hidden, 3 * hidden, &weights, Some(&biases)),
+            joint: Linear::new(level, precision, hidden, 3 * hidden, &weights, Some(&biases)),
             output: linear(output, hidden, hidden)?,
             attention_norm: self.norm(&format!("{layer}.{attention_norm}"), hidden)?,
             up: linear(up, hidden, inner)?,

@@ -1,6 +1,6 @@
 //! The modules after pooling: Dense, LayerNorm and Normalize.
 
-use kokeshi_kernels::{Activation, Buffer, Epilogue, Level, Linear, layer_norm};
+use kokeshi_kernels::{Activation, Buffer, Epilogue, Level, Linear, Precision, QuantizedRows, layer_norm};
 
 use crate::directory::{Fields, Kind, Listed, read_optional};
 use crate::error::{Error, Result};
@@ -29,7 +29,7 @@ pub(crate) enum Residual {
     /// The input, which is as wide as the output.
     Input,
     /// The input through a layer without bias.
-    Projected(Linear),
+    Projected(Box<Linear>),
 }
 
 impl Head {
@@ -73,12 +73,16 @@ impl Head {
                 activation,
                 residual,
             } => {
+                // Heads are f32 layers, which leave this alone.
+                let quantized = &mut QuantizedRows::default();
                 spare.resize(rows * linear.outputs());
-                linear.apply(rows, x, spare, Epilogue::Activate(*activation));
+                linear.apply(rows, x, quantized, spare, Epilogue::Activate(*activation));
                 match residual {
                     Residual::None => {}
                     Residual::Input => spare.iter_mut().zip(x.iter()).for_each(|(out, x)| *out += x),
-                    Residual::Projected(projection) => projection.apply(rows, x, spare, Epilogue::Add),
+                    Residual::Projected(projection) => {
+                        projection.apply(rows, x, quantized, spare, Epilogue::Add)
+                    }
                 }
                 std::mem::swap(x, spare);
             }
@@ -123,12 +127,19 @@ fn dense(module: &Listed, config: &Fields, width: usize) -> Result<Head> {
         true if inputs == outputs => Residual::Input,
         true => {
             let values = weights.values("residual.weight", &[outputs, inputs])?;
-            Residual::Projected(Linear::new(level, inputs, outputs, &values, None))
+            Residual::Projected(Box::new(Linear::new(
+                level,
+                Precision::F32,
+                inputs,
+                outputs,
+                &values,
+                None,
+            )))
         }
     };
     let values = weights.values("linear.weight", &[outputs, inputs])?;
     Ok(Head::Dense {
-        linear: Linear::new(level, inputs, outputs, &values, bias.as_deref()),
+        linear: Linear::new(level, Precision::F32, inputs, outputs, &values, bias.as_deref()),
         activation: activation(config)?,
         residual,
     })

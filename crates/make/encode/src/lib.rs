@@ -19,4 +19,4 @@ mod transformer;
 pub use compact::write_compact;
 pub use error::{Error, Result};
 pub use model::Model;
-pub use options::{Options, Task};
+pub use options::{LoadOptions, Options, Precision, Task};

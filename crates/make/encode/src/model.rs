@@ -14,7 +14,7 @@ use crate::encoder::Scratch;
 use crate::error::{Error, Result};
 use crate::heads::{self, Head};
 use crate::hub;
-use crate::options::Options;
+use crate::options::{LoadOptions, Options};
 use crate::prompts::{self, Prompts};
 use crate::static_model::StaticModel;
 use crate::transformer::Transformer;
@@ -90,7 +90,15 @@ impl Model {
     /// # Errors
     /// [`Error::Model`] that names the file and what is wrong with it.
     pub fn load(path_or_id: &str) -> Result<Self> {
-        Self::open(path_or_id, &hub::find(path_or_id)?)
+        Self::load_with(path_or_id, &LoadOptions::default())
+    }
+
+    /// As [`Model::load`], with a choice of how it computes.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load_with(path_or_id: &str, options: &LoadOptions) -> Result<Self> {
+        Self::open(path_or_id, &hub::find(path_or_id)?, options)
     }
 
     /// The small static model that is part of the program.
@@ -115,7 +123,7 @@ impl Model {
         model.clone()
     }
 
-    fn open(id: &str, root: &Path) -> Result<Self> {
+    fn open(id: &str, root: &Path, options: &LoadOptions) -> Result<Self> {
         let modules = directory::modules(root)?;
         let settings = directory::read_optional(&root.join("config_sentence_transformers.json"))?;
         let mut rest = modules.iter().peekable();
@@ -126,6 +134,7 @@ impl Model {
                 Input::Transformer(Box::new(Transformer::load(
                     &first.folder,
                     pooling.map(|module| module.folder.as_path()),
+                    options.precision,
                 )?))
             }
             Some(first) if first.kind == Kind::StaticEmbedding => {

@@ -1,6 +1,14 @@
-//! How texts are encoded: task, prompt, size, scaling.
+//! How a model is loaded, and how texts are encoded: task, prompt, size, scaling.
 
 use kokeshi_core::Size;
+pub use kokeshi_kernels::Precision;
+
+/// How a model is loaded.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// What its linear layers multiply as; a static model has none and ignores it.
+    pub precision: Precision,
+}
 
 /// Whether a text is a question or a document: chooses the prompt as sentence-transformers' `encode_query` and `encode_document` do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

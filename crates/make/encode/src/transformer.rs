@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use kokeshi_kernels::Buffer;
+use kokeshi_kernels::{Buffer, Precision};
 use kokeshi_tokens::{Encoding, Tokenizer};
 
 use crate::directory::{Fields, read_optional};
@@ -33,8 +33,8 @@ pub(crate) struct Transformer {
 
 impl Transformer {
     /// Reads the Transformer module in `folder` and the Pooling module in `pooling`, if there is one.
-    pub(crate) fn load(folder: &Path, pooling: Option<&Path>) -> Result<Self> {
-        let encoder = Encoder::load(folder)?;
+    pub(crate) fn load(folder: &Path, pooling: Option<&Path>, precision: Precision) -> Result<Self> {
+        let encoder = Encoder::load(folder, precision)?;
         let path = folder.join("tokenizer.json");
         let tokenizer = Tokenizer::open(&path).map_err(|error| Error::model(folder, error.to_string()))?;
         encoder.check_tokenizer(&path, tokenizer.vocabulary())?;

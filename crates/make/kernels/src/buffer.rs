@@ -1,20 +1,48 @@
-//! f32 values that start on a cache line, so that no vector load of packed weights crosses one.
+//! Numbers that start on a cache line, so that no vector load of packed weights crosses one.
 
-/// What the processor fetches at once.
-const LINE: usize = 16;
+use std::marker::PhantomData;
+
+/// What the processor fetches at once, in bytes.
+const LINE: usize = 64;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; LINE]);
+struct Line([u8; LINE]);
 
-/// A growable run of f32 values aligned to 64 bytes.
-#[derive(Clone, Default)]
-pub struct Buffer {
+/// Numbers that every pattern of bits is one of, zero bits being zero.
+///
+/// # Safety
+/// Implemented for plain numbers only, no bigger than 64 bytes and of a size that divides it.
+pub unsafe trait Plain: Copy {}
+
+// SAFETY: every pattern of bits is a number of these types; their sizes are 1 and 4 bytes.
+unsafe impl Plain for f32 {}
+// SAFETY: as above.
+unsafe impl Plain for i32 {}
+// SAFETY: as above.
+unsafe impl Plain for i8 {}
+// SAFETY: as above.
+unsafe impl Plain for u8 {}
+
+/// A growable run of numbers aligned to 64 bytes.
+#[derive(Clone)]
+pub struct Buffer<T: Plain = f32> {
     lines: Vec<Line>,
     len: usize,
+    kind: PhantomData<T>,
 }
 
-impl Buffer {
+impl<T: Plain> Default for Buffer<T> {
+    fn default() -> Self {
+        Self {
+            lines: Vec::new(),
+            len: 0,
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<T: Plain> Buffer<T> {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
         let mut buffer = Self::default();
@@ -22,33 +50,34 @@ impl Buffer {
         buffer
     }
 
-    /// Makes it `len` long; values that are added are zeros, values that were there stay. Never gives memory back.
+    /// Makes it `len` long; values that are added are zeros or what stood there before it was made shorter. Never gives memory back.
     pub fn resize(&mut self, len: usize) {
-        self.lines
-            .resize(len.div_ceil(LINE).max(self.lines.len()), Line([0.0; LINE]));
+        let lines = (len * size_of::<T>()).div_ceil(LINE);
+        self.lines.resize(lines.max(self.lines.len()), Line([0; LINE]));
         self.len = len;
     }
 }
 
-impl From<&[f32]> for Buffer {
-    fn from(values: &[f32]) -> Self {
+impl<T: Plain> From<&[T]> for Buffer<T> {
+    fn from(values: &[T]) -> Self {
         let mut buffer = Self::zeros(values.len());
         buffer.copy_from_slice(values);
         buffer
     }
 }
 
-impl std::ops::Deref for Buffer {
-    type Target = [f32];
+impl<T: Plain> std::ops::Deref for Buffer<T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[f32] {
-        // SAFETY: `Line` is `repr(C)` around 16 f32 and 64 bytes big, so lines lie end to end without padding; `len` is at most 16 per line.
+    fn deref(&self) -> &[T] {
+        // SAFETY: `Line` is `repr(C)` around 64 bytes and 64 bytes big, so lines lie end to end without padding; `len` numbers fit them,
+        // every pattern of bits is a number (`Plain`), and lines are aligned for all of them.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }
 
-impl std::ops::DerefMut for Buffer {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<T: Plain> std::ops::DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`; the borrow of self is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }

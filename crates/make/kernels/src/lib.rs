@@ -6,9 +6,10 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`simd`] | [`Level`]: the instruction sets, and the vector operations that kernels are written in |
-//! | [`buffer`] | [`Buffer`]: f32 values on a cache line's boundary, for weights and scratch |
+//! | [`buffer`] | [`Buffer`]: numbers on a cache line's boundary, for weights and scratch |
 //! | [`activation`] | [`Activation`]: GELU, tanh, ... of vectors |
-//! | [`linear`] | [`Linear`]: packed weights and the product with a fused epilogue |
+//! | [`linear`] | [`Linear`]: packed weights, f32 or int8, and the product with a fused epilogue |
+//! | [`quantize`] | [`QuantizedRows`]: activations as int8 layers read them |
 //! | [`gate`](mod@gate) | GeGLU, SwiGLU |
 //! | [`norm`] | LayerNorm and RMSNorm |
 //! | [`rotary`] | rotary positions |
@@ -23,6 +24,7 @@ pub mod gate;
 pub mod linear;
 pub mod mask;
 pub mod norm;
+pub mod quantize;
 pub mod rotary;
 pub mod scalar;
 pub mod simd;
@@ -31,8 +33,9 @@ pub use activation::Activation;
 pub use attention::{Attention, Scratch, attention};
 pub use buffer::Buffer;
 pub use gate::gate;
-pub use linear::{Epilogue, Linear};
+pub use linear::{Epilogue, Linear, Precision};
 pub use mask::{Bias, Far, Mask, MaskScratch, Masked, masked_attention};
 pub use norm::{layer_norm, rms_norm};
+pub use quantize::QuantizedRows;
 pub use rotary::{Turn, rotate};
 pub use simd::Level;

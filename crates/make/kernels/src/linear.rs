@@ -7,6 +7,7 @@
 
 use crate::activation::Activation;
 use crate::buffer::Buffer;
+use crate::quantize::{self, QuantizedRows};
 use crate::simd::{Level, Set, Simd, at_level};
 
 /// What happens to a product before it is stored.
@@ -18,6 +19,17 @@ pub enum Epilogue {
     Add,
 }
 
+/// What weights and activations are multiplied as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Precision {
+    /// 32-bit floating point: the same values as other libraries give, within rounding.
+    #[default]
+    F32,
+    /// Signed bytes with a scale for each output as weights, unsigned bytes with a scale and a zero point for each row as activations,
+    /// summed without error.
+    Int8,
+}
+
 /// `[outputs, inputs]` weights with a bias, packed for one instruction set.
 ///
 /// A panel holds as many outputs as the register tile is wide (AVX-512: 48, else 16), input after input, so that the innermost loop reads it in order.
@@ -27,10 +39,24 @@ pub struct Linear {
     level: Level,
     inputs: usize,
     outputs: usize,
-    /// `[panels][inputs][panel width]`
-    panels: Buffer,
+    panels: Panels,
     /// `[panels][panel width]`
     bias: Buffer,
+}
+
+/// Packed weights.
+#[derive(Clone)]
+enum Panels {
+    /// `[panels][inputs][panel width]`
+    F32(Buffer),
+    Int8 {
+        /// `[outputs][inputs]`, rows padded as codes are
+        weights: Buffer<i8>,
+        /// `[outputs]`
+        scales: Buffer,
+        /// The sum of each output's weights: `[outputs]`.
+        sums: Buffer<i32>,
+    },
 }
 
 /// How many outputs a panel holds.
@@ -49,16 +75,16 @@ impl Linear {
     ///
     /// # Panics
     /// If the lengths don't fit.
-    pub fn new(level: Level, inputs: usize, outputs: usize, weights: &[f32], bias: Option<&[f32]>) -> Self {
+    pub fn new(
+        level: Level,
+        precision: Precision,
+        inputs: usize,
+        outputs: usize,
+        weights: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Self {
         assert_eq!(weights.len(), inputs * outputs, "weights are [outputs, inputs]");
         let width = panel_width(level);
-        let mut panels = Buffer::zeros(outputs.div_ceil(width) * width * inputs);
-        for (output, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
-            let panel = &mut panels[output / width * width * inputs..][..width * inputs];
-            for (input, weight) in row.iter().enumerate() {
-                panel[input * width + output % width] = *weight;
-            }
-        }
         let mut padded = Buffer::zeros(outputs.div_ceil(width) * width);
         if let Some(bias) = bias {
             assert_eq!(bias.len(), outputs, "bias is [outputs]");
@@ -68,8 +94,19 @@ impl Linear {
             level,
             inputs,
             outputs,
-            panels,
+            panels: match precision {
+                Precision::F32 => pack(width, inputs, outputs, weights),
+                Precision::Int8 => pack_int8(inputs, outputs, weights),
+            },
             bias: padded,
+        }
+    }
+
+    /// What it multiplies as.
+    pub fn precision(&self) -> Precision {
+        match self.panels {
+            Panels::F32(_) => Precision::F32,
+            Panels::Int8 { .. } => Precision::Int8,
         }
     }
 
@@ -83,37 +120,127 @@ impl Linear {
         self.outputs
     }
 
-    /// Applies it to `x` (`[rows, inputs]`), into `out` (`[rows, outputs]`).
+    /// Applies it to `x` (`[rows, inputs]`), into `out` (`[rows, outputs]`). If it is an int8 layer, `x` is quantised into `quantized`
+    /// first; else `quantized` is not touched.
     ///
     /// # Panics
     /// If the lengths don't fit.
-    pub fn apply(&self, rows: usize, x: &[f32], out: &mut [f32], epilogue: Epilogue) {
+    pub fn apply(
+        &self,
+        rows: usize,
+        x: &[f32],
+        quantized: &mut QuantizedRows,
+        out: &mut [f32],
+        epilogue: Epilogue,
+    ) {
+        if self.precision() == Precision::Int8 {
+            quantized.fill(self.level, rows, self.inputs, x);
+        }
+        self.apply_quantized(rows, x, quantized, out, epilogue);
+    }
+
+    /// As [`Linear::apply`], with `quantized` made from `x` already: by a layer before this one that read the same `x`, or by
+    /// [`QuantizedRows::fill`]. An f32 layer reads `x` alone.
+    ///
+    /// # Panics
+    /// If the lengths don't fit.
+    pub fn apply_quantized(
+        &self,
+        rows: usize,
+        x: &[f32],
+        quantized: &QuantizedRows,
+        out: &mut [f32],
+        epilogue: Epilogue,
+    ) {
         assert_eq!(x.len(), rows * self.inputs, "input is [rows, inputs]");
         assert_eq!(out.len(), rows * self.outputs, "output is [rows, outputs]");
         if self.inputs == 0 || self.outputs == 0 {
             return;
         }
         let layer = self;
-        // SAFETY: `level` was found on this processor when the weights were packed; the lengths are checked above and by `new`.
-        unsafe {
-            at_level!(
-                self.level,
-                product(layer: &Linear, rows: usize, x: &[f32], out: &mut [f32], epilogue: Epilogue)
-            )
+        match &self.panels {
+            // SAFETY: `level` was found on this processor when the weights were packed; the lengths are checked above and by `new`.
+            Panels::F32(panels) => unsafe {
+                at_level!(
+                    self.level,
+                    product(layer: &Linear, panels: &Buffer, rows: usize, x: &[f32], out: &mut [f32], epilogue: Epilogue)
+                )
+            },
+            Panels::Int8 {
+                weights,
+                scales,
+                sums,
+            } => {
+                assert_eq!(quantized.rows(), rows, "as many rows are quantised");
+                assert_eq!(
+                    quantized.width, self.inputs,
+                    "rows of the same width are quantised"
+                );
+                for row in 0..rows {
+                    let codes = &quantized.codes[row * quantized.stride..][..quantized.stride];
+                    for output in 0..self.outputs {
+                        let weights = &weights[output * quantized.stride..][..quantized.stride];
+                        let products = codes.iter().zip(weights);
+                        let sum = products.map(|(a, b)| i32::from(*a) * i32::from(*b)).sum::<i32>()
+                            - quantized.zeros[row] * sums[output];
+                        let sum = sum as f32 * (quantized.scales[row] * scales[output]) + self.bias[output];
+                        let out = &mut out[row * self.outputs + output];
+                        *out = match epilogue {
+                            Epilogue::Activate(activation) => crate::scalar::activate(activation, sum),
+                            Epilogue::Add => *out + sum,
+                        };
+                    }
+                }
+            }
         }
+    }
+}
+
+fn pack(width: usize, inputs: usize, outputs: usize, weights: &[f32]) -> Panels {
+    let mut panels = Buffer::zeros(outputs.div_ceil(width) * width * inputs);
+    for (output, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
+        let panel = &mut panels[output / width * width * inputs..][..width * inputs];
+        for (input, weight) in row.iter().enumerate() {
+            panel[input * width + output % width] = *weight;
+        }
+    }
+    Panels::F32(panels)
+}
+
+fn pack_int8(inputs: usize, outputs: usize, weights: &[f32]) -> Panels {
+    let stride = quantize::stride(inputs);
+    let mut packed = Buffer::zeros(outputs * stride);
+    let mut scales = Buffer::zeros(outputs);
+    let mut sums = Buffer::zeros(outputs);
+    for (output, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
+        let codes = &mut packed[output * stride..][..inputs];
+        scales[output] = crate::scalar::quantize_weights(row, codes);
+        sums[output] = codes.iter().map(|code| i32::from(*code)).sum();
+    }
+    Panels::Int8 {
+        weights: packed,
+        scales,
+        sums,
     }
 }
 
 /// The register tile: AVX-512 has 32 registers (8 x 3 sums, 3 weights), AVX2 16 (6 x 2 sums, 2 weights, 1 input), and plain Rust is
 /// assumed to have 16 of half the width.
 #[inline(always)]
-unsafe fn product<S: Simd>(layer: &Linear, rows: usize, x: &[f32], out: &mut [f32], epilogue: Epilogue) {
+unsafe fn product<S: Simd>(
+    layer: &Linear,
+    panels: &Buffer,
+    rows: usize,
+    x: &[f32],
+    out: &mut [f32],
+    epilogue: Epilogue,
+) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         match S::TILE_ROWS {
-            8 => tiled::<S, 8, 3>(layer, rows, x, out, epilogue),
-            6 => tiled::<S, 6, 2>(layer, rows, x, out, epilogue),
-            _ => tiled::<S, 3, 2>(layer, rows, x, out, epilogue),
+            8 => tiled::<S, 8, 3>(layer, panels, rows, x, out, epilogue),
+            6 => tiled::<S, 6, 2>(layer, panels, rows, x, out, epilogue),
+            _ => tiled::<S, 3, 2>(layer, panels, rows, x, out, epilogue),
         }
     }
 }
@@ -122,6 +249,7 @@ unsafe fn product<S: Simd>(layer: &Linear, rows: usize, x: &[f32], out: &mut [f3
 #[inline(always)]
 unsafe fn tiled<S: Simd, const ROWS: usize, const VECTORS: usize>(
     layer: &Linear,
+    panels: &Buffer,
     rows: usize,
     x: &[f32],
     out: &mut [f32],
@@ -135,7 +263,7 @@ unsafe fn tiled<S: Simd, const ROWS: usize, const VECTORS: usize>(
             let place = |row: usize, out: &mut [f32]| Place {
                 x: x.as_ptr().add(row * layer.inputs),
                 inputs: layer.inputs,
-                weights: layer.panels.as_ptr().add(panel * width * layer.inputs),
+                weights: panels.as_ptr().add(panel * width * layer.inputs),
                 bias: layer.bias.as_ptr().add(panel * width),
                 out: out.as_mut_ptr().add(row * layer.outputs + panel * width),
                 stride: layer.outputs,

@@ -60,6 +60,65 @@ pub fn linear(inputs: usize, weights: &[f32], bias: &[f32], x: &[f32], out: &mut
     }
 }
 
+/// The twin of [`crate::QuantizedRows::fill`] for one row: writes its codes, zeros after them, and returns scale and zero point.
+pub fn quantize(x: &[f32], codes: &mut [u8]) -> (f32, i32) {
+    let least = x.iter().copied().fold(0.0, f32::min);
+    let most = x.iter().copied().fold(0.0, f32::max);
+    let scale = ((most - least) / 255.0).max(f32::MIN_POSITIVE);
+    let inverse = 1.0 / scale;
+    let zero = (-least * inverse).round_ties_even();
+    for (code, x) in codes.iter_mut().zip(x) {
+        *code = x.mul_add(inverse, zero).round_ties_even().clamp(0.0, 255.0) as u8;
+    }
+    codes[x.len()..].fill(0);
+    (scale, zero as i32)
+}
+
+/// The codes of one output's weights, `round(weight / scale)`, and their scale: the largest weight is 127.
+pub fn quantize_weights(weights: &[f32], codes: &mut [i8]) -> f32 {
+    let most = weights
+        .iter()
+        .fold(0.0_f32, |most, weight| most.max(weight.abs()));
+    let scale = (most / 127.0).max(f32::MIN_POSITIVE);
+    for (code, weight) in codes.iter_mut().zip(weights) {
+        *code = (weight / scale).round_ties_even().clamp(-127.0, 127.0) as i8;
+    }
+    scale
+}
+
+/// The twin of [`crate::Linear::apply`] at int8: products of whole numbers, exact.
+pub fn linear_int8(
+    inputs: usize,
+    weights: &[f32],
+    bias: &[f32],
+    x: &[f32],
+    out: &mut [f32],
+    epilogue: Epilogue,
+) {
+    let mut codes = vec![0; inputs];
+    let quantized: Vec<(f32, Vec<i8>)> = weights
+        .chunks_exact(inputs)
+        .map(|weights| {
+            let mut codes = vec![0; inputs];
+            (quantize_weights(weights, &mut codes), codes)
+        })
+        .collect();
+    for (row, out) in x.chunks_exact(inputs).zip(out.chunks_exact_mut(bias.len())) {
+        let (scale, zero) = quantize(row, &mut codes);
+        for ((out, (weight_scale, weights)), bias) in out.iter_mut().zip(&quantized).zip(bias) {
+            let products = codes
+                .iter()
+                .zip(weights)
+                .map(|(code, weight)| (i32::from(*code) - zero) * i32::from(*weight));
+            let sum = products.sum::<i32>() as f32 * (scale * weight_scale) + bias;
+            *out = match epilogue {
+                Epilogue::Activate(activation) => activate(activation, sum),
+                Epilogue::Add => *out + sum,
+            };
+        }
+    }
+}
+
 /// The twin of [`crate::layer_norm`].
 pub fn layer_norm(x: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
     for row in x.chunks_exact_mut(weight.len()) {

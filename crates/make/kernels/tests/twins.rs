@@ -2,7 +2,8 @@
 
 use kokeshi_core::Seed;
 use kokeshi_kernels::{
-    Activation, Attention, Epilogue, Level, Linear, Scratch, attention, layer_norm, scalar,
+    Activation, Attention, Epilogue, Level, Linear, Precision, QuantizedRows, Scratch, attention, layer_norm,
+    scalar,
 };
 
 const ACTIVATIONS: [Activation; 7] = [
@@ -52,14 +53,49 @@ fn linear_layers_give_what_their_twin_gives_at_every_shape_and_epilogue() {
                 let weights = normals(&mut seed, inputs * outputs);
                 let bias = normals(&mut seed, outputs);
                 let x = normals(&mut seed, rows * inputs);
-                let layer = Linear::new(level, inputs, outputs, &weights, Some(&bias));
+                let layer = Linear::new(level, Precision::F32, inputs, outputs, &weights, Some(&bias));
                 for epilogue in [Epilogue::Add, Epilogue::Activate(ACTIVATIONS[seed.below(7)])] {
                     let before = normals(&mut seed, rows * outputs);
                     let (mut found, mut expected) = (before.clone(), before);
-                    layer.apply(rows, &x, &mut found, epilogue);
+                    layer.apply(rows, &x, &mut QuantizedRows::default(), &mut found, epilogue);
                     scalar::linear(inputs, &weights, &bias, &x, &mut expected, epilogue);
                     let what = format!("{level:?} {rows}x{inputs}x{outputs} {epilogue:?}");
                     assert_close(&found, &expected, 4e-6 * (inputs as f32).sqrt(), &what);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn int8_layers_give_what_their_twin_gives_at_every_shape_and_epilogue() {
+    let mut seed = Seed(5);
+    let shapes = [
+        (1, 1),
+        (1, 47),
+        (3, 16),
+        (31, 33),
+        (64, 96),
+        (65, 49),
+        (96, 145),
+        (385, 7),
+        (384, 100),
+    ];
+    let mut quantized = QuantizedRows::default();
+    for level in Level::available() {
+        for (inputs, outputs) in shapes {
+            for rows in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17, 40] {
+                let weights = normals(&mut seed, inputs * outputs);
+                let bias = normals(&mut seed, outputs);
+                let x = normals(&mut seed, rows * inputs);
+                let layer = Linear::new(level, Precision::Int8, inputs, outputs, &weights, Some(&bias));
+                for epilogue in [Epilogue::Add, Epilogue::Activate(ACTIVATIONS[seed.below(7)])] {
+                    let before = normals(&mut seed, rows * outputs);
+                    let (mut found, mut expected) = (before.clone(), before);
+                    layer.apply(rows, &x, &mut quantized, &mut found, epilogue);
+                    scalar::linear_int8(inputs, &weights, &bias, &x, &mut expected, epilogue);
+                    let what = format!("{level:?} {rows}x{inputs}x{outputs} {epilogue:?}");
+                    assert_close(&found, &expected, 2e-6, &what);
                 }
             }
         }
@@ -73,12 +109,24 @@ fn a_row_gives_the_same_bits_whatever_rows_stand_beside_it() {
     let weights = normals(&mut seed, inputs * outputs);
     let x = normals(&mut seed, rows * inputs);
     for level in Level::available() {
-        let layer = Linear::new(level, inputs, outputs, &weights, None);
+        let layer = Linear::new(level, Precision::F32, inputs, outputs, &weights, None);
         let mut together = vec![0.0; rows * outputs];
-        layer.apply(rows, &x, &mut together, Epilogue::Activate(Activation::Gelu));
+        layer.apply(
+            rows,
+            &x,
+            &mut QuantizedRows::default(),
+            &mut together,
+            Epilogue::Activate(Activation::Gelu),
+        );
         for (row, expected) in x.chunks(inputs).zip(together.chunks(outputs)) {
             let mut alone = vec![0.0; outputs];
-            layer.apply(1, row, &mut alone, Epilogue::Activate(Activation::Gelu));
+            layer.apply(
+                1,
+                row,
+                &mut QuantizedRows::default(),
+                &mut alone,
+                Epilogue::Activate(Activation::Gelu),
+            );
             assert_eq!(alone, expected, "{level:?}");
         }
     }
@@ -91,10 +139,16 @@ fn activations_stay_accurate_from_tiny_to_huge_values() {
         0.0, -0.0, 1e-20, -1e-20, 1e-4, 50.0, -50.0, 90.0, -90.0, 1e4, -1e4,
     ]);
     for level in Level::available() {
-        let layer = Linear::new(level, 1, 1, &[1.0], None);
+        let layer = Linear::new(level, Precision::F32, 1, 1, &[1.0], None);
         for activation in ACTIVATIONS {
             let mut found = vec![0.0; inputs.len()];
-            layer.apply(inputs.len(), &inputs, &mut found, Epilogue::Activate(activation));
+            layer.apply(
+                inputs.len(),
+                &inputs,
+                &mut QuantizedRows::default(),
+                &mut found,
+                Epilogue::Activate(activation),
+            );
             let expected: Vec<f32> = inputs.iter().map(|x| scalar::activate(activation, *x)).collect();
             assert_close(&found, &expected, 4e-7, &format!("{level:?} {activation:?}"));
         }
