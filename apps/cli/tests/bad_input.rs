@@ -220,6 +220,22 @@ fn collections() -> Vec<Case> {
                 p.kokeshi(&["delete", "--in", "c", "--id", "a"])
             },
         ),
+        case(
+            "a disk that is full before all is indexed: what was there stays",
+            1,
+            &["vectors-", "too large"],
+            |p| {
+                p.collection();
+                let rows: Vec<String> = (0..2000)
+                    .map(|at| format!("{{\"id\":\"new{at}\",\"text\":\"text number {at}\",\"year\":1}}"))
+                    .collect();
+                p.write("many.jsonl", &rows.join("\n"));
+                let printed = p.kokeshi_on_small_disk(&["index", "many.jsonl", "--to", "c", "-q"]);
+                let kept = p.kokeshi(&["info", "c", "--json"]).text;
+                assert!(kept.contains("\"documents\": 4"), "{kept}");
+                printed
+            },
+        ),
         case("a collection of a newer format", 2, &["newer"], |p| {
             p.collection();
             p.newer_format("c/manifest.json");

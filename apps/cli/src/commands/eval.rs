@@ -248,16 +248,7 @@ fn search_in(
 ) -> Result<Vec<(String, Run)>> {
     let (embedder, size) = load_model(&args.model, output)?;
     let mut options = CreateOptions::with(embedder, size);
-    options.passages = Some(match args.passage_tokens {
-        0 => PassageOptions {
-            tokens: usize::MAX,
-            overlap: 0,
-        },
-        tokens => PassageOptions {
-            tokens,
-            overlap: tokens / 8,
-        },
-    });
+    options.passages = Some(PassageOptions::of_tokens(args.passage_tokens));
     let collection = Collection::create(folder, options).map_err(Stop::failed)?;
     let bar = Bar::new(output.quiet || output.json);
     let documents = beir.documents().map_err(Stop::usage)?;

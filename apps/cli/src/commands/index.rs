@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use kokeshi_collection::{
-    Collection, Counts, CreateOptions, Embedder, ModelEmbedder, OpenOptions, WriterOptions,
+    Collection, Counts, CreateOptions, Embedder, ModelEmbedder, OpenOptions, PassageOptions, WriterOptions,
 };
 use kokeshi_core::{Progress, Size};
 use kokeshi_sources::{Detected, Source, SourceOptions};
@@ -163,21 +163,16 @@ fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<
     let mut options = CreateOptions::with(embedder, size);
     options.schema = detected.schema.clone();
     if args.passage_tokens.is_some() || args.passage_overlap.is_some() {
-        let usual = kokeshi_collection::PassageOptions::for_model(options.embedder.as_ref());
-        let tokens = match args.passage_tokens {
-            Some(0) => usize::MAX,
-            Some(tokens) => tokens,
-            None => usual.tokens,
-        };
-        let overlap = args
-            .passage_overlap
-            .unwrap_or(if tokens == usize::MAX { 0 } else { tokens / 8 });
-        if overlap >= tokens {
+        let usual = || PassageOptions::for_model(options.embedder.as_ref());
+        let mut passages = args.passage_tokens.map_or_else(usual, PassageOptions::of_tokens);
+        passages.overlap = args.passage_overlap.unwrap_or(passages.overlap);
+        if passages.overlap >= passages.tokens {
             return Err(Stop::usage(format!(
-                "--passage-overlap {overlap}: expected less than the passage's {tokens} tokens"
+                "--passage-overlap {}: expected less than the passage's {} tokens",
+                passages.overlap, passages.tokens
             )));
         }
-        options.passages = Some(kokeshi_collection::PassageOptions { tokens, overlap });
+        options.passages = Some(passages);
     }
     Collection::create(&args.to, options).map_err(Stop::usage)
 }

@@ -214,6 +214,23 @@ impl Place {
         }
     }
 
+    /// Runs it where no file can grow beyond 500 or 1,000 KiB, as shells count: what a full disk does, without root's rights.
+    pub fn kokeshi_on_small_disk(&self, arguments: &[&str]) -> Printed {
+        let program = self.command(arguments);
+        let output = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 1000; exec \"$0\" \"$@\""])
+            .arg(program.get_program())
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Printed {
+            code: output.status.code().unwrap_or(-1),
+            text: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
     pub fn kokeshi_to_full_disk(&self, arguments: &[&str]) -> Printed {
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = self

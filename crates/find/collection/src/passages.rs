@@ -12,16 +12,22 @@ use crate::{Error, Result};
 const SPECIAL_TOKENS: usize = 2;
 
 impl PassageOptions {
+    /// Passages of `tokens` with an overlap of an eighth; 0: every text is one passage, however long.
+    pub fn of_tokens(tokens: usize) -> Self {
+        let tokens = if tokens == 0 { usize::MAX } else { tokens };
+        Self {
+            tokens,
+            overlap: if tokens == usize::MAX { 0 } else { tokens / 8 },
+        }
+    }
+
     /// 256 tokens, or what the model reads if that is less, with an overlap of an eighth.
     pub fn for_model(embedder: &dyn Embedder) -> Self {
         let room = embedder
             .max_tokens()
             .map_or(256, |most| most.saturating_sub(SPECIAL_TOKENS))
             .clamp(8, 256);
-        Self {
-            tokens: room,
-            overlap: room / 8,
-        }
+        Self::of_tokens(room)
     }
 
     /// # Errors
