@@ -24,6 +24,7 @@ pub mod gate;
 pub mod linear;
 pub mod mask;
 pub mod norm;
+mod product;
 pub mod quantize;
 pub mod rotary;
 pub mod scalar;

@@ -1,14 +1,14 @@
 //! Linear layers: weights packed once into panels, and the product with bias, activation or residual fused into its store.
 
-#![allow(
-    clippy::needless_range_loop,
-    reason = "index loops over fixed-size arrays become registers; iterators over two of them at once do not always"
-)]
-
 use crate::activation::Activation;
 use crate::buffer::Buffer;
-use crate::quantize::{self, QuantizedRows};
-use crate::simd::{Level, Set, Simd, at_level};
+use crate::product::{floats, whole};
+use crate::quantize::QuantizedRows;
+use crate::simd::int8::Dot;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::int8::{AvxVnni, Vnni512, Wide256, Wide512};
+use crate::simd::portable::Portable;
+use crate::simd::{Level, Set, at_level, at_level_int8};
 
 /// What happens to a product before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,36 +36,42 @@ pub enum Precision {
 /// The last panel is filled up with zeros.
 #[derive(Clone)]
 pub struct Linear {
-    level: Level,
-    inputs: usize,
-    outputs: usize,
+    pub(crate) level: Level,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
     panels: Panels,
     /// `[panels][panel width]`
-    bias: Buffer,
+    pub(crate) bias: Buffer,
 }
 
 /// Packed weights.
 #[derive(Clone)]
 enum Panels {
-    /// `[panels][inputs][panel width]`
     F32(Buffer),
-    Int8 {
-        /// `[outputs][inputs]`, rows padded as codes are
-        weights: Buffer<i8>,
-        /// `[outputs]`
-        scales: Buffer,
-        /// The sum of each output's weights: `[outputs]`.
-        sums: Buffer<i32>,
-    },
+    Int8(Int8Panels),
 }
+
+/// Packed weights as signed bytes.
+#[derive(Clone)]
+pub(crate) struct Int8Panels {
+    /// `[panels][inputs / group][panel width][group]`, the group being what one instruction sums; inputs are filled up with zeros.
+    pub(crate) weights: Buffer<i8>,
+    /// A weight is its byte times its output's scale: `[panels][panel width]`.
+    pub(crate) scales: Buffer,
+    /// The sum of each output's bytes: `[panels][panel width]`.
+    pub(crate) sums: Buffer<i32>,
+}
+
+/// More inputs than this could make the sum of products of bytes overflow 32 bits; such a layer stays f32.
+const MOST_INT8_INPUTS: usize = i32::MAX as usize / (255 * 127);
 
 /// How many outputs a panel holds.
 fn panel_width(level: Level) -> usize {
     match level.0 {
         #[cfg(target_arch = "x86_64")]
-        Set::Avx512 => 48,
+        Set::Avx512Vnni | Set::Avx512 => 48,
         #[cfg(target_arch = "x86_64")]
-        Set::Avx2 => 16,
+        Set::Avx2Vnni | Set::Avx2 => 16,
         Set::Portable => 16,
     }
 }
@@ -95,8 +101,10 @@ impl Linear {
             inputs,
             outputs,
             panels: match precision {
-                Precision::F32 => pack(width, inputs, outputs, weights),
-                Precision::Int8 => pack_int8(inputs, outputs, weights),
+                Precision::Int8 if inputs <= MOST_INT8_INPUTS => {
+                    Panels::Int8(pack_int8(width, group(level), inputs, outputs, weights))
+                }
+                _ => Panels::F32(pack(width, inputs, outputs, weights)),
             },
             bias: padded,
         }
@@ -163,40 +171,43 @@ impl Linear {
             Panels::F32(panels) => unsafe {
                 at_level!(
                     self.level,
-                    product(layer: &Linear, panels: &Buffer, rows: usize, x: &[f32], out: &mut [f32], epilogue: Epilogue)
+                    floats(layer: &Linear, panels: &Buffer, rows: usize, x: &[f32], out: &mut [f32], epilogue: Epilogue)
                 )
             },
-            Panels::Int8 {
-                weights,
-                scales,
-                sums,
-            } => {
+            Panels::Int8(panels) => {
                 assert_eq!(quantized.rows(), rows, "as many rows are quantised");
                 assert_eq!(
                     quantized.width, self.inputs,
                     "rows of the same width are quantised"
                 );
-                for row in 0..rows {
-                    let codes = &quantized.codes[row * quantized.stride..][..quantized.stride];
-                    for output in 0..self.outputs {
-                        let weights = &weights[output * quantized.stride..][..quantized.stride];
-                        let products = codes.iter().zip(weights);
-                        let sum = products.map(|(a, b)| i32::from(*a) * i32::from(*b)).sum::<i32>()
-                            - quantized.zeros[row] * sums[output];
-                        let sum = sum as f32 * (quantized.scales[row] * scales[output]) + self.bias[output];
-                        let out = &mut out[row * self.outputs + output];
-                        *out = match epilogue {
-                            Epilogue::Activate(activation) => crate::scalar::activate(activation, sum),
-                            Epilogue::Add => *out + sum,
-                        };
-                    }
+                // SAFETY: as above; `quantized` has room for its rows.
+                unsafe {
+                    at_level_int8!(
+                        self.level,
+                        whole(layer: &Linear, panels: &Int8Panels, quantized: &QuantizedRows, out: &mut [f32], epilogue: Epilogue)
+                    )
                 }
             }
         }
     }
 }
 
-fn pack(width: usize, inputs: usize, outputs: usize, weights: &[f32]) -> Panels {
+/// How many bytes one instruction sums.
+fn group(level: Level) -> usize {
+    match level.0 {
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx512Vnni => Vnni512::GROUP,
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx512 => Wide512::GROUP,
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx2Vnni => AvxVnni::GROUP,
+        #[cfg(target_arch = "x86_64")]
+        Set::Avx2 => Wide256::GROUP,
+        Set::Portable => Portable::GROUP,
+    }
+}
+
+fn pack(width: usize, inputs: usize, outputs: usize, weights: &[f32]) -> Buffer {
     let mut panels = Buffer::zeros(outputs.div_ceil(width) * width * inputs);
     for (output, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
         let panel = &mut panels[output / width * width * inputs..][..width * inputs];
@@ -204,155 +215,25 @@ fn pack(width: usize, inputs: usize, outputs: usize, weights: &[f32]) -> Panels 
             panel[input * width + output % width] = *weight;
         }
     }
-    Panels::F32(panels)
+    panels
 }
 
-fn pack_int8(inputs: usize, outputs: usize, weights: &[f32]) -> Panels {
-    let stride = quantize::stride(inputs);
-    let mut packed = Buffer::zeros(outputs * stride);
-    let mut scales = Buffer::zeros(outputs);
-    let mut sums = Buffer::zeros(outputs);
+fn pack_int8(width: usize, group: usize, inputs: usize, outputs: usize, weights: &[f32]) -> Int8Panels {
+    let padded = outputs.div_ceil(width) * width;
+    let size = inputs.next_multiple_of(group) * width;
+    let mut packed = Int8Panels {
+        weights: Buffer::zeros(padded / width * size),
+        scales: Buffer::zeros(padded),
+        sums: Buffer::zeros(padded),
+    };
+    let mut codes = vec![0; inputs];
     for (output, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
-        let codes = &mut packed[output * stride..][..inputs];
-        scales[output] = crate::scalar::quantize_weights(row, codes);
-        sums[output] = codes.iter().map(|code| i32::from(*code)).sum();
-    }
-    Panels::Int8 {
-        weights: packed,
-        scales,
-        sums,
-    }
-}
-
-/// The register tile: AVX-512 has 32 registers (8 x 3 sums, 3 weights), AVX2 16 (6 x 2 sums, 2 weights, 1 input), and plain Rust is
-/// assumed to have 16 of half the width.
-#[inline(always)]
-unsafe fn product<S: Simd>(
-    layer: &Linear,
-    panels: &Buffer,
-    rows: usize,
-    x: &[f32],
-    out: &mut [f32],
-    epilogue: Epilogue,
-) {
-    // SAFETY: the caller's promise is passed on.
-    unsafe {
-        match S::TILE_ROWS {
-            8 => tiled::<S, 8, 3>(layer, panels, rows, x, out, epilogue),
-            6 => tiled::<S, 6, 2>(layer, panels, rows, x, out, epilogue),
-            _ => tiled::<S, 3, 2>(layer, panels, rows, x, out, epilogue),
+        packed.scales[output] = crate::scalar::quantize_weights(row, &mut codes);
+        packed.sums[output] = codes.iter().map(|code| i32::from(*code)).sum();
+        let panel = &mut packed.weights[output / width * size..][..size];
+        for (step, codes) in codes.chunks(group).enumerate() {
+            panel[(step * width + output % width) * group..][..codes.len()].copy_from_slice(codes);
         }
     }
-}
-
-/// Panel after panel, so that a panel stays in the second-level cache while all rows pass by.
-#[inline(always)]
-unsafe fn tiled<S: Simd, const ROWS: usize, const VECTORS: usize>(
-    layer: &Linear,
-    panels: &Buffer,
-    rows: usize,
-    x: &[f32],
-    out: &mut [f32],
-    epilogue: Epilogue,
-) {
-    let width = VECTORS * S::W;
-    debug_assert_eq!(width, panel_width(layer.level));
-    for panel in 0..layer.outputs.div_ceil(width) {
-        // SAFETY: panel, row and column numbers stay below the counts that `apply` and `new` checked lengths for.
-        unsafe {
-            let place = |row: usize, out: &mut [f32]| Place {
-                x: x.as_ptr().add(row * layer.inputs),
-                inputs: layer.inputs,
-                weights: panels.as_ptr().add(panel * width * layer.inputs),
-                bias: layer.bias.as_ptr().add(panel * width),
-                out: out.as_mut_ptr().add(row * layer.outputs + panel * width),
-                stride: layer.outputs,
-                columns: width.min(layer.outputs - panel * width),
-            };
-            let mut row = 0;
-            while row < rows {
-                let place = place(row, out);
-                let (done, columns) = (ROWS.min(rows - row), place.columns);
-                let add = epilogue == Epilogue::Add;
-                let done = match done {
-                    done if done == ROWS => tile::<S, ROWS, VECTORS>(place, add),
-                    4.. => tile::<S, 4, VECTORS>(place, add),
-                    2.. => tile::<S, 2, VECTORS>(place, add),
-                    _ => tile::<S, 1, VECTORS>(place, add),
-                };
-                if let Epilogue::Activate(activation) = epilogue {
-                    for row in row..row + done {
-                        activation.map::<S>(&mut out[row * layer.outputs + panel * width..][..columns]);
-                    }
-                }
-                row += done;
-            }
-        }
-    }
-}
-
-/// The most values that a vector of any instruction set holds.
-const LANES: usize = 16;
-
-/// Where one tile of the output comes from and goes to.
-struct Place {
-    /// The first of its input rows, `inputs` apart.
-    x: *const f32,
-    inputs: usize,
-    /// `[inputs][panel width]`
-    weights: *const f32,
-    bias: *const f32,
-    /// Its top left corner; rows are `stride` apart, `columns` of them are real.
-    out: *mut f32,
-    stride: usize,
-    columns: usize,
-}
-
-/// `ROWS` rows of one panel; returns `ROWS`. Sums run over the inputs in order whatever `ROWS` is, so a row's result does not depend on its neighbours.
-#[inline(always)]
-unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(place: Place, add: bool) -> usize {
-    // SAFETY: `tiled` made the place so that all addresses below are inside the slices.
-    unsafe {
-        let mut sums = [[S::splat(0.0); VECTORS]; ROWS];
-        let mut weights = place.weights;
-        for input in 0..place.inputs {
-            let mut row_weights = [S::splat(0.0); VECTORS];
-            for vector in 0..VECTORS {
-                row_weights[vector] = S::load(weights.add(vector * S::W));
-            }
-            for row in 0..ROWS {
-                let value = S::splat(*place.x.add(row * place.inputs + input));
-                for vector in 0..VECTORS {
-                    sums[row][vector] = S::fma(value, row_weights[vector], sums[row][vector]);
-                }
-            }
-            weights = weights.add(VECTORS * S::W);
-        }
-        // The sums leave their registers here, in a loop so simple that it is unrolled whole: if anything below indexed `sums` by a
-        // variable, the compiler would keep them in memory during the loop above too, at half the speed.
-        let mut finished = [[[0.0; LANES]; VECTORS]; ROWS];
-        for row in 0..ROWS {
-            for vector in 0..VECTORS {
-                S::store(finished[row][vector].as_mut_ptr(), sums[row][vector]);
-            }
-        }
-        for (row, finished) in finished.iter().enumerate() {
-            for (vector, finished) in finished.iter().enumerate() {
-                let first = vector * S::W;
-                if first >= place.columns {
-                    break;
-                }
-                let count = place.columns - first;
-                let out = place.out.add(row * place.stride + first);
-                let sum = S::add(S::load(finished.as_ptr()), S::load(place.bias.add(first)));
-                match (count >= S::W, add) {
-                    (true, false) => S::store(out, sum),
-                    (true, true) => S::store(out, S::add(sum, S::load(out))),
-                    (false, false) => S::store_part(out, sum, count),
-                    (false, true) => S::store_part(out, S::add(sum, S::load_part(out, count)), count),
-                }
-            }
-        }
-    }
-    ROWS
+    packed
 }

@@ -1,7 +1,7 @@
 //! Activations as int8 layers read them: each row as unsigned bytes with a scale and a zero point of its own.
 
 use crate::buffer::Buffer;
-use crate::simd::Level;
+use crate::simd::{Level, Simd, at_level};
 
 /// Codes of a row start this many bytes apart, a multiple of it.
 const ALIGN: usize = 64;
@@ -10,7 +10,7 @@ const ALIGN: usize = 64;
 /// [`crate::Linear::apply`] or [`QuantizedRows::fill`]; memory is used again.
 #[derive(Clone, Default)]
 pub struct QuantizedRows {
-    /// `[rows][stride]`; codes from `width` on are zeros and meet weights that are zeros.
+    /// `[rows][stride]`; codes from `width` on mean nothing and meet weights that are zeros.
     pub(crate) codes: Buffer<u8>,
     pub(crate) stride: usize,
     pub(crate) width: usize,
@@ -44,15 +44,55 @@ impl QuantizedRows {
     ///
     /// # Panics
     /// If the lengths don't fit.
-    pub fn fill(&mut self, _level: Level, rows: usize, width: usize, x: &[f32]) {
+    pub fn fill(&mut self, level: Level, rows: usize, width: usize, x: &[f32]) {
         assert_eq!(x.len(), rows * width, "input is [rows, width]");
         self.resize(rows, width);
         if width == 0 {
             return;
         }
-        for (row, x) in x.chunks_exact(width).enumerate() {
-            let codes = &mut self.codes[row * self.stride..][..self.stride];
-            (self.scales[row], self.zeros[row]) = crate::scalar::quantize(x, codes);
-        }
+        let rows = self;
+        // SAFETY: levels come from `Level::available`; there is room for the rows, padded to whole vectors.
+        unsafe { at_level!(level, quantize(rows: &mut QuantizedRows, x: &[f32])) }
     }
+}
+
+#[inline(always)]
+unsafe fn quantize<S: Simd>(rows: &mut QuantizedRows, x: &[f32]) {
+    for (row, x) in x.chunks_exact(rows.width).enumerate() {
+        let codes = &mut rows.codes[row * rows.stride..][..rows.stride];
+        // SAFETY: the caller's promise is passed on; codes are padded to whole vectors.
+        (rows.scales[row], rows.zeros[row]) = unsafe { quantize_row::<S>(x, codes.as_mut_ptr()) };
+    }
+}
+
+/// Writes the codes of a row, up to a whole number of vectors of them; returns scale and zero point.
+#[inline(always)]
+pub(crate) unsafe fn quantize_row<S: Simd>(x: &[f32], codes: *mut u8) -> (f32, i32) {
+    // SAFETY: the caller promises what `Simd` asks, and room for codes up to a whole vector; loads stay inside the row.
+    unsafe {
+        let load = |at: usize| match x.len() - at {
+            count if count >= S::W => S::load(x.as_ptr().add(at)),
+            count => S::load_part(x.as_ptr().add(at), count),
+        };
+        let (mut least, mut most) = (S::splat(0.0), S::splat(0.0));
+        for at in (0..x.len()).step_by(S::W) {
+            let value = load(at);
+            least = S::min(least, value);
+            most = S::max(most, value);
+        }
+        let below = S::largest(S::sub(S::splat(0.0), least));
+        let (scale, inverse, zero) = steps(below, S::largest(most));
+        for at in (0..x.len()).step_by(S::W) {
+            let value = S::add(S::mul(load(at), S::splat(inverse)), S::splat(zero));
+            S::store_bytes(codes.add(at), value);
+        }
+        (scale, zero as i32)
+    }
+}
+
+/// The scale, one over it, and the zero point of a row whose values are from `-below` to `above`.
+pub(crate) fn steps(below: f32, above: f32) -> (f32, f32, f32) {
+    let scale = ((above + below) / 255.0).max(f32::MIN_POSITIVE);
+    let inverse = 1.0 / scale;
+    (scale, inverse, (below * inverse).round_ties_even())
 }

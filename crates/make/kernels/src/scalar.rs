@@ -60,17 +60,14 @@ pub fn linear(inputs: usize, weights: &[f32], bias: &[f32], x: &[f32], out: &mut
     }
 }
 
-/// The twin of [`crate::QuantizedRows::fill`] for one row: writes its codes, zeros after them, and returns scale and zero point.
+/// The twin of [`crate::QuantizedRows::fill`] for one row: writes its codes and returns scale and zero point.
 pub fn quantize(x: &[f32], codes: &mut [u8]) -> (f32, i32) {
     let least = x.iter().copied().fold(0.0, f32::min);
     let most = x.iter().copied().fold(0.0, f32::max);
-    let scale = ((most - least) / 255.0).max(f32::MIN_POSITIVE);
-    let inverse = 1.0 / scale;
-    let zero = (-least * inverse).round_ties_even();
+    let (scale, inverse, zero) = crate::quantize::steps(-least, most);
     for (code, x) in codes.iter_mut().zip(x) {
-        *code = x.mul_add(inverse, zero).round_ties_even().clamp(0.0, 255.0) as u8;
+        *code = (x * inverse + zero).round_ties_even().clamp(0.0, 255.0) as u8;
     }
-    codes[x.len()..].fill(0);
     (scale, zero as i32)
 }
 

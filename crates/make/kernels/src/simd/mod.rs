@@ -1,5 +1,6 @@
 //! The vector operations that kernels are written in, and the instruction sets that have them.
 
+pub(crate) mod int8;
 pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;
@@ -11,10 +12,16 @@ pub struct Level(pub(crate) Set);
 /// The instruction sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Set {
-    /// AVX-512 F, BW, DQ and VL: 16 values at once.
+    /// AVX-512 F, BW, DQ and VL: 16 values at once; and VNNI for bytes.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+    /// AVX-512 without VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// AVX2 and FMA: 8 values at once.
+    /// AVX2 and FMA: 8 values at once; and AVX-VNNI for bytes.
+    #[cfg(target_arch = "x86_64")]
+    Avx2Vnni,
+    /// AVX2 and FMA without VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// Plain Rust that every compiler target has.
@@ -35,7 +42,13 @@ impl Level {
             use std::arch::is_x86_feature_detected as has;
             let fma = has!("avx2") && has!("fma");
             if fma && has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
+                if has!("avx512vnni") {
+                    levels.push(Self(Set::Avx512Vnni));
+                }
                 levels.push(Self(Set::Avx512));
+            }
+            if fma && has!("avxvnni") {
+                levels.push(Self(Set::Avx2Vnni));
             }
             if fma {
                 levels.push(Self(Set::Avx2));
@@ -65,6 +78,8 @@ pub(crate) trait Simd: Copy {
     unsafe fn load_part(from: *const f32, count: usize) -> Self::V;
     unsafe fn store(to: *mut f32, v: Self::V);
     unsafe fn store_part(to: *mut f32, v: Self::V, count: usize);
+    /// Rounds to whole numbers, ties to even, and stores them as bytes; what is below 0 becomes 0, what is above 255 becomes 255.
+    unsafe fn store_bytes(to: *mut u8, v: Self::V);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
@@ -77,8 +92,6 @@ pub(crate) trait Simd: Copy {
     unsafe fn round(a: Self::V) -> Self::V;
     /// Two to the power of a whole number from -126 to 127.
     unsafe fn exp2(whole: Self::V) -> Self::V;
-    /// `below` where `a < 0`, else `above`.
-    unsafe fn by_sign(a: Self::V, below: Self::V, above: Self::V) -> Self::V;
     unsafe fn sum(a: Self::V) -> f32;
     unsafe fn largest(a: Self::V) -> f32;
 }
@@ -100,11 +113,53 @@ macro_rules! at_level {
         }
         match $level.0 {
             #[cfg(target_arch = "x86_64")]
+            $crate::simd::Set::Avx512Vnni | $crate::simd::Set::Avx512 => avx512($($arg),*),
+            #[cfg(target_arch = "x86_64")]
+            $crate::simd::Set::Avx2Vnni | $crate::simd::Set::Avx2 => avx2($($arg),*),
+            $crate::simd::Set::Portable => $name::<$crate::simd::portable::Portable>($($arg),*),
+        }
+    }};
+}
+pub(crate) use at_level;
+
+/// Calls `$name::<D>($arg...)`, `D` a [`int8::Dot`], compiled for the instruction set `$level`, which this processor must have.
+macro_rules! at_level_int8 {
+    ($level:expr, $name:ident($($arg:ident: $kind:ty),* $(,)?)) => {{
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
+        unsafe fn avx512_vnni($($arg: $kind),*) {
+            // SAFETY: this function is compiled for the instruction set; the rest is the caller's promise.
+            unsafe { $name::<$crate::simd::int8::Vnni512>($($arg),*) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        unsafe fn avx512($($arg: $kind),*) {
+            // SAFETY: as above.
+            unsafe { $name::<$crate::simd::int8::Wide512>($($arg),*) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,avxvnni")]
+        unsafe fn avx2_vnni($($arg: $kind),*) {
+            // SAFETY: as above.
+            unsafe { $name::<$crate::simd::int8::AvxVnni>($($arg),*) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        unsafe fn avx2($($arg: $kind),*) {
+            // SAFETY: as above.
+            unsafe { $name::<$crate::simd::int8::Wide256>($($arg),*) }
+        }
+        match $level.0 {
+            #[cfg(target_arch = "x86_64")]
+            $crate::simd::Set::Avx512Vnni => avx512_vnni($($arg),*),
+            #[cfg(target_arch = "x86_64")]
             $crate::simd::Set::Avx512 => avx512($($arg),*),
+            #[cfg(target_arch = "x86_64")]
+            $crate::simd::Set::Avx2Vnni => avx2_vnni($($arg),*),
             #[cfg(target_arch = "x86_64")]
             $crate::simd::Set::Avx2 => avx2($($arg),*),
             $crate::simd::Set::Portable => $name::<$crate::simd::portable::Portable>($($arg),*),
         }
     }};
 }
-pub(crate) use at_level;
+pub(crate) use at_level_int8;

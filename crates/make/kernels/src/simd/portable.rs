@@ -49,6 +49,14 @@ impl Simd for Portable {
         unsafe { std::ptr::copy_nonoverlapping(v.as_ptr(), to, count) }
     }
     #[inline(always)]
+    unsafe fn store_bytes(to: *mut u8, v: V) {
+        // SAFETY: the trait's promises hold; `round` needs none.
+        unsafe {
+            to.cast::<[u8; 8]>()
+                .write(Self::round(v).map(|value| value as u8))
+        }
+    }
+    #[inline(always)]
     unsafe fn add(a: V, b: V) -> V {
         both(a, b, |a, b| a + b)
     }
@@ -96,16 +104,6 @@ impl Simd for Portable {
         both(whole, whole, |whole, _| {
             f32::from_bits(((whole as i32 + 127) as u32) << 23)
         })
-    }
-    #[inline(always)]
-    unsafe fn by_sign(a: V, below: V, above: V) -> V {
-        let mut out = above;
-        for i in 0..8 {
-            if a[i] < 0.0 {
-                out[i] = below[i];
-            }
-        }
-        out
     }
     #[inline(always)]
     unsafe fn sum(a: V) -> f32 {

@@ -50,6 +50,13 @@ impl Simd for Avx512 {
         unsafe { _mm512_mask_storeu_ps(to, lanes(count), v) }
     }
     #[inline(always)]
+    unsafe fn store_bytes(to: *mut u8, v: __m512) {
+        unsafe {
+            let whole = _mm512_max_epi32(_mm512_cvtps_epi32(v), _mm512_setzero_si512());
+            _mm_storeu_si128(to.cast(), _mm512_cvtusepi32_epi8(whole));
+        }
+    }
+    #[inline(always)]
     unsafe fn add(a: __m512, b: __m512) -> __m512 {
         unsafe { _mm512_add_ps(a, b) }
     }
@@ -84,16 +91,6 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn exp2(whole: __m512) -> __m512 {
         unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), whole) }
-    }
-    #[inline(always)]
-    unsafe fn by_sign(a: __m512, below: __m512, above: __m512) -> __m512 {
-        unsafe {
-            _mm512_mask_blend_ps(
-                _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, _mm512_setzero_ps()),
-                above,
-                below,
-            )
-        }
     }
     #[inline(always)]
     unsafe fn sum(a: __m512) -> f32 {
@@ -140,6 +137,17 @@ impl Simd for Avx2 {
         unsafe { _mm256_maskstore_ps(to, lanes8(count), v) }
     }
     #[inline(always)]
+    unsafe fn store_bytes(to: *mut u8, v: __m256) {
+        unsafe {
+            let whole = _mm256_cvtps_epi32(v);
+            let words = _mm_packs_epi32(
+                _mm256_castsi256_si128(whole),
+                _mm256_extracti128_si256::<1>(whole),
+            );
+            _mm_storel_epi64(to.cast(), _mm_packus_epi16(words, words));
+        }
+    }
+    #[inline(always)]
     unsafe fn add(a: __m256, b: __m256) -> __m256 {
         unsafe { _mm256_add_ps(a, b) }
     }
@@ -177,10 +185,6 @@ impl Simd for Avx2 {
             let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127));
             _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
         }
-    }
-    #[inline(always)]
-    unsafe fn by_sign(a: __m256, below: __m256, above: __m256) -> __m256 {
-        unsafe { _mm256_blendv_ps(above, below, _mm256_cmp_ps::<_CMP_LT_OQ>(a, _mm256_setzero_ps())) }
     }
     #[inline(always)]
     unsafe fn sum(a: __m256) -> f32 {
