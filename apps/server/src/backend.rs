@@ -66,4 +66,10 @@ pub trait Write: Send {
     /// # Errors
     /// A [`Problem`] that is sent to every client whose write was in the group.
     fn commit(&mut self) -> Result<u64, Problem>;
+    /// Makes searches faster and files fewer where that is worth the time, after a commit and while nothing is to be written. `stop` says
+    /// when something is again; what was not finished then is left for the next time.
+    ///
+    /// # Errors
+    /// A [`Problem`] for the server's log; the collection is as it was.
+    fn tidy(&mut self, stop: &(dyn Fn() -> bool + Sync)) -> Result<(), Problem>;
 }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use axum::http::StatusCode;
 use kokeshi_collection::{Collection, Error, Info, SearchRequest, SearchResponse, Writer};
+use kokeshi_core::Progress;
 use kokeshi_encode::Model;
 use kokeshi_sources::Document;
 
@@ -80,6 +81,26 @@ impl Write for Writer {
 
     fn commit(&mut self) -> Result<u64, Problem> {
         Writer::commit(self).map_err(problem)
+    }
+
+    fn tidy(&mut self, stop: &(dyn Fn() -> bool + Sync)) -> Result<(), Problem> {
+        if self.needs_optimizing() {
+            self.optimize(&Until(stop)).map_err(problem)?;
+        }
+        Ok(())
+    }
+}
+
+/// Work that nobody watches and that ends early when something more urgent comes.
+struct Until<'a>(&'a (dyn Fn() -> bool + Sync));
+
+impl Progress for Until<'_> {
+    fn start(&self, _: &str, _: Option<u64>, _: &str) {}
+    fn advance(&self, _: u64) {}
+    fn finish(&self) {}
+
+    fn interrupted(&self) -> bool {
+        self.0()
     }
 }
 

@@ -39,7 +39,8 @@ pub struct ServerConfig {
     pub timeout: Duration,
     /// How long the server waits for requests in flight when it is told to stop; 30 s.
     pub shutdown_deadline: Duration,
-    /// How long a collection's write lock is kept after the last write, so that other programs can write too; 2 s.
+    /// How long a collection's write lock is kept after the last write, so that other programs can write too; 2 s. Before it
+    /// is given back the collection is optimized, if that is due and until the next write comes.
     pub writer_idle: Duration,
     /// How often collections are looked at for commits of other programs; 1 s.
     pub refresh: Duration,

@@ -1,7 +1,8 @@
-//! Group commit: one thread a collection takes all waiting writes, commits them together and only then answers.
+//! Group commit: one thread a collection takes all waiting writes, commits them together and only then answers. When writes pause it
+//! optimizes the collection, if that is due.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -62,6 +63,7 @@ pub struct Writes {
     sender: Mutex<Option<Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     waiting: Arc<AtomicUsize>,
+    stopping: Arc<AtomicBool>,
     limit: usize,
 }
 
@@ -79,11 +81,13 @@ impl Writes {
     ) -> std::io::Result<Self> {
         let (sender, receiver) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
+        let stopping = Arc::new(AtomicBool::new(false));
         let committer = Committer {
             name: name.clone(),
             backend,
             metrics,
             waiting: waiting.clone(),
+            stopping: stopping.clone(),
             writer: None,
         };
         let thread = std::thread::Builder::new()
@@ -93,6 +97,7 @@ impl Writes {
             sender: Mutex::new(Some(sender)),
             thread: Mutex::new(Some(thread)),
             waiting,
+            stopping,
             limit,
         })
     }
@@ -157,6 +162,7 @@ impl Writes {
 
     /// Takes no more writes, commits those that were handed in and returns when that is done. Blocks.
     pub fn close(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
         drop(self.sender.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
@@ -170,6 +176,7 @@ struct Committer {
     backend: Arc<dyn Backend>,
     metrics: Arc<Metrics>,
     waiting: Arc<AtomicUsize>,
+    stopping: Arc<AtomicBool>,
     writer: Option<Box<dyn Write>>,
 }
 
@@ -182,9 +189,24 @@ impl Committer {
             };
             match first {
                 Ok(first) => self.group(first, receiver),
-                Err(RecvTimeoutError::Timeout) => self.writer = None,
+                Err(RecvTimeoutError::Timeout) => self.tidy(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+        }
+    }
+
+    /// Uses the pause after writes to make searches faster, and gives the write lock back if the pause goes on.
+    fn tidy(&mut self) {
+        let Some(mut writer) = self.writer.take() else {
+            return;
+        };
+        let stop = || self.waiting.load(Ordering::Relaxed) > 0 || self.stopping.load(Ordering::Relaxed);
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| writer.tidy(&stop)));
+        match outcome {
+            Ok(Ok(())) if stop() => self.writer = Some(writer),
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => tracing::error!("{}: not optimized: {}", self.name, problem.message),
+            Err(_) => tracing::error!("{}: optimizing failed inside the server", self.name),
         }
     }
 

@@ -23,6 +23,10 @@ pub struct Memory {
     pub held: AtomicBool,
     /// A commit has begun.
     pub committing: AtomicBool,
+    /// Tidying goes on until this is false or it is told to stop.
+    pub tidies_on: AtomicBool,
+    /// Tidying has begun and not ended.
+    pub tidying: AtomicBool,
     /// Another program writes.
     pub locked: AtomicBool,
     /// Commits fail.
@@ -36,6 +40,8 @@ impl Memory {
             generation: AtomicU64::new(0),
             held: AtomicBool::new(false),
             committing: AtomicBool::new(false),
+            tidies_on: AtomicBool::new(false),
+            tidying: AtomicBool::new(false),
             locked: AtomicBool::new(false),
             broken: AtomicBool::new(false),
         })
@@ -172,6 +178,15 @@ impl Write for MemoryWriter {
         }
         *self.memory.documents.lock().unwrap() = self.next.clone();
         Ok(self.memory.generation.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+
+    fn tidy(&mut self, stop: &(dyn Fn() -> bool + Sync)) -> Result<(), Problem> {
+        self.memory.tidying.store(true, Ordering::SeqCst);
+        while self.memory.tidies_on.load(Ordering::SeqCst) && !stop() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.memory.tidying.store(false, Ordering::SeqCst);
+        Ok(())
     }
 }
 

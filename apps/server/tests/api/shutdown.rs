@@ -127,6 +127,30 @@ async fn the_deadline_ends_what_hangs_and_says_so() {
     memory.held.store(false, Ordering::SeqCst);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_is_used_for_tidying_until_a_write_or_the_end_comes() {
+    let memory = Memory::new();
+    let config = ServerConfig {
+        writer_idle: Duration::from_millis(20),
+        ..ServerConfig::default()
+    };
+    let (address, stop, run) = serve(&memory, config).await;
+    memory.tidies_on.store(true, Ordering::SeqCst);
+    for id in ["first", "second"] {
+        assert_eq!(post(address, id.into()).await.unwrap(), 200);
+        while !memory.tidying.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    stop.send(()).unwrap();
+    run.await.unwrap().unwrap();
+    assert!(
+        !memory.tidying.load(Ordering::SeqCst),
+        "the server ended in the middle of it"
+    );
+    assert_eq!(memory.ids(), ["first", "second"]);
+}
+
 #[tokio::test]
 async fn what_is_not_http_or_too_slow_is_cut_off() {
     let config = ServerConfig {
