@@ -34,6 +34,7 @@ mod seal;
 mod snapshot;
 mod state;
 pub mod types;
+mod upsert;
 mod words;
 mod writer;
 

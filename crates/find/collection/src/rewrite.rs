@@ -194,7 +194,7 @@ impl Writer {
                         .map(|range| passages::encoded(&document.title, &document.text[range.clone()]))
                 })
                 .collect();
-            let vectors = crate::writer::encode(embedder, &texts, state)?;
+            let vectors = crate::upsert::encode(embedder, &texts, state)?;
             let mut row = file.rows() as u64;
             for ((document, hash), cut) in batch.iter().zip(&cut) {
                 let checked = self.fields().check(document)?;
