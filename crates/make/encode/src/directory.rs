@@ -220,6 +220,8 @@ pub(crate) fn read_optional(path: &Path) -> Result<Fields> {
 /// A JSON object that remembers its file, so that a wrong field can be named.
 pub(crate) struct Fields {
     path: PathBuf,
+    /// The object inside the file, with a full stop at the end; empty: all of it.
+    within: String,
     value: Value,
 }
 
@@ -235,8 +237,22 @@ impl Fields {
         }
         Ok(Self {
             path: path.into(),
+            within: String::new(),
             value,
         })
+    }
+
+    /// An object inside this one that may be missing.
+    pub(crate) fn object(&self, field: &str) -> Result<Option<Self>> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(value) if value.is_object() => Ok(Some(Self {
+                path: self.path.clone(),
+                within: format!("{}{field}.", self.within),
+                value: value.clone(),
+            })),
+            Some(value) => Err(self.wrong(field, format!("expected an object, found {value}"))),
+        }
     }
 
     /// A field that is there and not null.
@@ -281,7 +297,7 @@ impl Fields {
 
     /// An error about a field.
     pub(crate) fn wrong(&self, field: &str, problem: impl std::fmt::Display) -> Error {
-        Error::model(&self.path, format!("{field}: {problem}"))
+        Error::model(&self.path, format!("{}{field}: {problem}", self.within))
     }
 
     fn typed<'a, T>(

@@ -93,10 +93,10 @@ impl Model {
         Self::load_with(path_or_id, &LoadOptions::default())
     }
 
-    /// As [`Model::load`], with a choice of how it computes.
+    /// The same with a choice of how it computes, how much of a text it reads, and how.
     ///
     /// # Errors
-    /// As [`Model::load`].
+    /// [`Error::Model`] that names the file and what is wrong with it, or does not go together with the options.
     pub fn load_with(path_or_id: &str, options: &LoadOptions) -> Result<Self> {
         Self::open(path_or_id, &hub::find(path_or_id)?, options)
     }
@@ -134,7 +134,7 @@ impl Model {
                 Input::Transformer(Box::new(Transformer::load(
                     &first.folder,
                     pooling.map(|module| module.folder.as_path()),
-                    options.precision,
+                    options,
                 )?))
             }
             Some(first) if first.kind == Kind::StaticEmbedding => {
@@ -159,7 +159,7 @@ impl Model {
             inner: Arc::new(Inner {
                 id: id.into(),
                 folder: Some(root.into()),
-                fingerprint: directory::fingerprint(root, &modules)?,
+                fingerprint: directory::fingerprint(root, &modules)? ^ options.fingerprint(),
                 input,
                 heads,
                 dims,

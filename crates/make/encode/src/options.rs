@@ -3,11 +3,33 @@
 use kokeshi_core::Size;
 pub use kokeshi_kernels::Precision;
 
+pub use crate::position::Position;
+
 /// How a model is loaded.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct LoadOptions {
     /// What its linear layers multiply as; a static model has none and ignores it.
     pub precision: Precision,
+    /// The most tokens of a text that are read, special ones included; more than the model was trained on needs `position`.
+    pub context: Option<usize>,
+    /// How tokens behind those that the model was trained on get a position.
+    pub position: Option<Position>,
+    /// What attention scores are divided by; below 1, long texts stay farther apart (TempScale, arXiv 2410.24200). `None`: 1.
+    pub temperature: Option<f32>,
+}
+
+impl LoadOptions {
+    /// Differs for options that give other vectors; 0 for the default.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        match self {
+            Self {
+                position: None,
+                temperature: None,
+                ..
+            } => 0,
+            other => kokeshi_core::file::checksum(format!("{other:?}").as_bytes()),
+        }
+    }
 }
 
 /// Whether a text is a question or a document: chooses the prompt as sentence-transformers' `encode_query` and `encode_document` do.

@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use kokeshi_kernels::{Buffer, Precision};
+use kokeshi_kernels::Buffer;
 use kokeshi_tokens::{Encoding, Tokenizer};
 
 use crate::directory::{Fields, read_optional};
-use crate::encoder::{Encoder, Scratch};
+use crate::encoder::{Encoder, Scratch, Text};
 use crate::error::{Error, Result};
+use crate::options::LoadOptions;
 use crate::pooling::Pooling;
+use crate::position::Position;
 
 /// Names of the file with `max_seq_length` and `do_lower_case`; the first is the usual one.
 pub(crate) const CONFIGS: [&str; 7] = [
@@ -33,8 +35,8 @@ pub(crate) struct Transformer {
 
 impl Transformer {
     /// Reads the Transformer module in `folder` and the Pooling module in `pooling`, if there is one.
-    pub(crate) fn load(folder: &Path, pooling: Option<&Path>, precision: Precision) -> Result<Self> {
-        let encoder = Encoder::load(folder, precision)?;
+    pub(crate) fn load(folder: &Path, pooling: Option<&Path>, options: &LoadOptions) -> Result<Self> {
+        let encoder = Encoder::load(folder, options)?;
         let path = folder.join("tokenizer.json");
         let tokenizer = Tokenizer::open(&path).map_err(|error| Error::model(folder, error.to_string()))?;
         encoder.check_tokenizer(&path, tokenizer.vocabulary())?;
@@ -56,7 +58,11 @@ impl Transformer {
                 format!("expected feature-extraction, found {task}"),
             ));
         }
-        let limit = match config.count("max_seq_length")? {
+        let limit = match options.context {
+            Some(context) => Some(context),
+            None => config.count("max_seq_length")?,
+        };
+        let limit = match limit {
             Some(limit) => limit,
             None => read_optional(&folder.join("tokenizer_config.json"))?
                 .count("model_max_length")?
@@ -65,8 +71,10 @@ impl Transformer {
         if limit == 0 {
             return Err(config.wrong("max_seq_length", "expected at least 1, found 0"));
         }
+        let pieces = options.position == Some(Position::Pcw) && limit > encoder.longest();
+        let longest = if pieces { usize::MAX } else { encoder.longest() };
         Ok(Self {
-            max_tokens: limit.min(encoder.longest()),
+            max_tokens: limit.min(longest),
             lower_case: config.flag("do_lower_case")?.unwrap_or(false),
             tokenizer,
             encoder,
@@ -100,7 +108,7 @@ impl Transformer {
             "" => Cow::Borrowed(text),
             prompt => Cow::Owned(format!("{prompt}{text}")),
         };
-        let text = self.case(text.trim());
+        let text = self.case(text);
         self.tokenizer
             .encode(&text, true, Some(self.max_tokens), encoding);
         match encoding
@@ -122,12 +130,8 @@ impl Transformer {
             return 0;
         }
         let mut encoding = Encoding::default();
-        self.tokenizer.encode(
-            &self.case(prompt.trim()),
-            true,
-            Some(self.max_tokens),
-            &mut encoding,
-        );
+        self.tokenizer
+            .encode(&self.case(prompt), true, Some(self.max_tokens), &mut encoding);
         let ends_special = encoding.ranges.last().is_some_and(|(start, end)| start == end);
         encoding.ids.len() - usize::from(ends_special)
     }
@@ -142,13 +146,14 @@ impl Transformer {
         out: &mut Buffer,
     ) {
         let (hidden, dims) = (self.encoder.hidden(), self.dims());
-        self.encoder.run(texts, layers, scratch);
+        let texts: Vec<Text<'_>> = texts.iter().map(|ids| Text::single(ids)).collect();
+        self.encoder.run(&texts, layers, scratch, |_, _| {});
         out.resize(texts.len() * dims);
         let mut start = 0;
-        for (ids, out) in texts.iter().zip(out.chunks_exact_mut(dims)) {
-            let tokens = &scratch.hidden[start * hidden..][..ids.len() * hidden];
+        for (text, out) in texts.iter().zip(out.chunks_exact_mut(dims)) {
+            let tokens = &scratch.hidden[start * hidden..][..text.ids.len() * hidden];
             self.pooling.apply(tokens, hidden, skip, out);
-            start += ids.len();
+            start += text.ids.len();
         }
     }
 

@@ -101,7 +101,7 @@ fn missing_and_misshapen_parts_are_named() {
     refused(
         "mean",
         swap("config.json", "\"hidden_size\": 32", "\"hidden_size\": 64"),
-        &["tensor", "expected shape [40, 64], found [40, 32]"],
+        &["tensor", "expected shape [114, 64], found [114, 32]"],
     );
     refused(
         "mean",

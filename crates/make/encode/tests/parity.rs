@@ -2,10 +2,9 @@
 
 mod common;
 
-use common::{compare, fixture, json, lines, small_model, small_texts};
-use kokeshi_core::{Size, npy};
-use kokeshi_encode::{Model, Options, Task};
-use serde_json::Value;
+use common::{compare, fixture, json, lines, options, small_model, small_texts};
+use kokeshi_core::npy;
+use kokeshi_encode::{Model, Options};
 
 #[test]
 #[ignore = "needs the real model (scripts/fetch-model.sh)"]
@@ -36,26 +35,6 @@ fn the_real_minilm_gives_the_vectors_of_sentence_transformers() {
     let (cosine, difference) = compare(&found, &expected, &texts, |_| false);
     println!("least cosine {cosine:.9}, largest difference {difference:.2e}");
     assert!(difference < 5e-6, "largest difference {difference}");
-}
-
-fn options(request: &Value) -> Options {
-    let text = |field: &str| request[field].as_str().map(String::from);
-    let count = |field: &str| request[field].as_u64().map(|count| count as usize);
-    Options {
-        task: match request["task"].as_str() {
-            Some("query") => Task::Query,
-            Some("document") => Task::Document,
-            _ => Task::Plain,
-        },
-        prompt_name: text("prompt_name"),
-        prompt: text("prompt"),
-        size: Size {
-            layers: count("layers"),
-            dims: count("dims"),
-            bits: None,
-        },
-        normalize: request["normalize"].as_bool(),
-    }
 }
 
 #[test]

@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use kokeshi_core::Embeddings;
+use kokeshi_core::{Embeddings, Size};
+use kokeshi_encode::{Options, Task};
 use serde_json::Value;
 
 /// A file or folder of the fixtures.
@@ -92,4 +93,25 @@ pub fn compare(
         }
     }
     (least, most)
+}
+
+/// What a request of a fixture asks for.
+pub fn options(request: &Value) -> Options {
+    let text = |field: &str| request[field].as_str().map(String::from);
+    let count = |field: &str| request[field].as_u64().map(|count| count as usize);
+    Options {
+        task: match request["task"].as_str() {
+            Some("query") => Task::Query,
+            Some("document") => Task::Document,
+            _ => Task::Plain,
+        },
+        prompt_name: text("prompt_name"),
+        prompt: text("prompt"),
+        size: Size {
+            layers: count("layers"),
+            dims: count("dims"),
+            bits: None,
+        },
+        normalize: request["normalize"].as_bool(),
+    }
 }

@@ -1,0 +1,218 @@
+//! The whole encoder: embeddings, blocks, last norm.
+
+use std::path::Path;
+
+use kokeshi_core::Embeddings;
+use kokeshi_kernels::{Buffer, Level, MaskScratch, QuantizedRows};
+
+use crate::directory::Fields;
+use crate::encoder::block::Block;
+use crate::encoder::parts::{Norm, Parts};
+use crate::encoder::plan::Plan;
+use crate::error::{Error, Result};
+use crate::family;
+use crate::options::LoadOptions;
+use crate::position::{FarScratch, Positions, extend};
+use crate::safetensors::Weights;
+
+/// The tokens of one text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Text<'a> {
+    /// Their ids.
+    pub(crate) ids: &'a [u32],
+    /// How many of them are of token type 0; the rest, the second text of a pair, is of type 1.
+    pub(crate) first: usize,
+}
+
+impl<'a> Text<'a> {
+    /// A text that is not a pair.
+    pub(crate) fn single(ids: &'a [u32]) -> Self {
+        Self {
+            ids,
+            first: ids.len(),
+        }
+    }
+}
+
+/// Memory of one thread, used again from chunk to chunk.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// Hidden states: `[tokens, hidden]`.
+    pub(crate) hidden: Buffer,
+    /// Hidden states after the norm before a part.
+    pub(crate) normed: Buffer,
+    /// Queries, keys and values; later gates and values.
+    pub(crate) joint: Buffer,
+    pub(crate) context: Buffer,
+    pub(crate) inner: Buffer,
+    pub(crate) quantized: QuantizedRows,
+    pub(crate) attention: kokeshi_kernels::Scratch,
+    pub(crate) masked: MaskScratch,
+    pub(crate) far: FarScratch,
+}
+
+/// The weights of an encoder, packed for this processor.
+pub(crate) struct Encoder {
+    hidden: usize,
+    longest: usize,
+    /// `[vocabulary, hidden]`, in the file.
+    words: Embeddings,
+    /// What a token of type 0 gets, and what one of type 1 gets on top; empty if there are no types, or only one.
+    types: [Vec<f32>; 2],
+    positions: Positions,
+    first_norm: Option<Norm>,
+    blocks: Vec<Block>,
+    last_norm: Option<Norm>,
+}
+
+impl Encoder {
+    /// Reads `config.json` and the weights of a transformer's folder.
+    pub(crate) fn load(folder: &Path, options: &LoadOptions) -> Result<Self> {
+        let config = Fields::read(&folder.join("config.json"))?;
+        let plan = family::plan(&config)?;
+        Self::from_weights(plan, &config, &Weights::open_folder(folder)?, options)
+    }
+
+    /// Packs what `plan` names in `weights`; `config` is the file to blame.
+    pub(crate) fn from_weights(
+        mut plan: Plan,
+        config: &Fields,
+        weights: &Weights,
+        options: &LoadOptions,
+    ) -> Result<Self> {
+        let extension = extend::apply(&mut plan, config, options)?;
+        let level = Level::best();
+        let parts = Parts::new((level, options.precision), weights, plan.prefix);
+        let hidden = plan.hidden;
+        let temperature = options.temperature.unwrap_or(1.0);
+        if !(0.01..=100.0).contains(&temperature) {
+            return Err(Error::Request(format!(
+                "expected an attention temperature of 0.01 to 100, found {temperature}"
+            )));
+        }
+        let words = weights
+            .expect(&parts.of(&plan.words), &[plan.vocabulary, hidden])?
+            .matrix()?;
+        let mut types = [Vec::new(), Vec::new()];
+        if let Some((name, count)) = &plan.types {
+            let values = parts.values(name, &[*count, hidden])?;
+            types[0] = values[..hidden].to_vec();
+            if let Some(second) = values.get(hidden..2 * hidden) {
+                types[1] = second
+                    .iter()
+                    .zip(&types[0])
+                    .map(|(one, zero)| one - zero)
+                    .collect();
+            }
+        }
+        let heads = plan.blocks.first().map_or(0, |block| block.attention.heads);
+        let mut positions = Positions::load(&parts, &plan.positions, hidden, heads, plan.longest, extension)?;
+        // One addition less for every token.
+        if let Some(table) = positions.table_mut()
+            && !types[0].is_empty()
+        {
+            table.add(&std::mem::take(&mut types[0]));
+        }
+        let blocks = plan
+            .blocks
+            .iter()
+            .map(|block| {
+                let block = Block::load(&parts, block, hidden, temperature)?;
+                // It is packed now; a large model would need twice its size in memory otherwise.
+                weights.give_back();
+                Ok(block)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            hidden,
+            longest: plan.longest,
+            words,
+            types,
+            positions,
+            first_norm: parts.optional_norm(plan.first_norm.as_ref(), hidden)?,
+            blocks,
+            last_norm: parts.optional_norm(plan.last_norm.as_ref(), hidden)?,
+        })
+    }
+
+    /// The width of a token's vector.
+    pub(crate) fn hidden(&self) -> usize {
+        self.hidden
+    }
+
+    /// How many layers there are.
+    pub(crate) fn layers(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Rows of the token table.
+    pub(crate) fn vocabulary(&self) -> usize {
+        self.words.rows()
+    }
+
+    /// The most tokens a text may have.
+    pub(crate) fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Runs the first `layers` layers over `texts` laid end to end; leaves `[all tokens, hidden]` in `scratch.hidden`. `each` sees the
+    /// hidden states on the way: those of the embeddings as layer 0, those of the last layer after the last norm.
+    /// Every id is in the token table and no text is longer than [`Self::longest`].
+    pub(crate) fn run(
+        &self,
+        texts: &[Text<'_>],
+        layers: usize,
+        scratch: &mut Scratch,
+        mut each: impl FnMut(usize, &[f32]),
+    ) {
+        let tokens = texts.iter().map(|text| text.ids.len()).sum();
+        scratch.hidden.resize(tokens * self.hidden);
+        self.embed(texts, &mut scratch.hidden);
+        for (at, block) in self.blocks[..layers].iter().enumerate() {
+            each(at, &scratch.hidden);
+            block.run(texts, tokens, &self.positions, scratch);
+        }
+        if let Some(norm) = &self.last_norm {
+            norm.apply(&mut scratch.hidden);
+        }
+        each(layers, &scratch.hidden);
+    }
+
+    /// Token plus position plus type, normalised.
+    fn embed(&self, texts: &[Text<'_>], out: &mut [f32]) {
+        let add = |row: &mut [f32], values: &[f32]| {
+            row.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        };
+        let mut rows = out.chunks_exact_mut(self.hidden);
+        for text in texts {
+            let mut walk = self.positions.walk(text.ids.len());
+            for (at, id) in text.ids.iter().enumerate() {
+                let Some(row) = rows.next() else { return };
+                row.copy_from_slice(self.words.row(*id as usize));
+                walk.add(*id, row);
+                add(row, &self.types[0]);
+                if at >= text.first {
+                    add(row, &self.types[1]);
+                }
+            }
+        }
+        if let Some(norm) = &self.first_norm {
+            norm.apply(out);
+        }
+    }
+
+    /// Refuses a tokenizer that makes ids this encoder has no vector for.
+    pub(crate) fn check_tokenizer(&self, path: &Path, ids: usize) -> Result<()> {
+        if ids > self.vocabulary() {
+            return Err(Error::model(
+                path,
+                format!(
+                    "it belongs to another model: it makes ids up to {}, but the model has vectors for ids up to {}",
+                    ids - 1,
+                    self.vocabulary() - 1
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
