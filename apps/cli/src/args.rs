@@ -427,7 +427,7 @@ pub struct Distill {
     /// Width of the vectors.
     #[arg(long, default_value_t = 256)]
     pub dims: usize,
-    /// The prefixes that are trained to work alone.
+    /// The prefixes that the model says it can be used at.
     #[arg(
         long,
         value_delimiter = ',',
@@ -441,15 +441,15 @@ pub struct Distill {
     /// Only the plain static distillation: no training.
     #[arg(long, conflicts_with = "epochs")]
     pub no_training: bool,
-    /// Passes over the texts.
+    /// Passes over the spans and bags.
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
     /// At most this many spans of text are shown to the teacher.
     #[arg(long, value_name = "N")]
     pub spans: Option<usize>,
-    /// At most this many pairs of title and text are trained on; 0: the teacher's vectors alone.
+    /// This many bags of words from the teacher's vocabulary are shown to it besides, for words that the texts don't use.
     #[arg(long, value_name = "N")]
-    pub pairs: Option<usize>,
+    pub bags: Option<usize>,
     /// The fields of the texts, joined; found by name if not given.
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     pub fields: Vec<String>,

@@ -34,8 +34,8 @@ pub fn run(args: &Distill, output: &Output) -> Result<()> {
     if let Some(spans) = args.spans {
         config.spans = spans;
     }
-    if let Some(pairs) = args.pairs {
-        config.pairs = pairs;
+    if let Some(bags) = args.bags {
+        config.bags = bags;
     }
     let options = SourceOptions {
         text: args.fields.clone(),

@@ -32,15 +32,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for setting in settings {
         match setting.split_once('=') {
             Some(("spans", value)) => config.spans = value.parse()?,
-            Some(("pairs", value)) => config.pairs = value.parse()?,
+            Some(("bags", value)) => config.bags = value.parse()?,
+            Some(("length_power", value)) => config.length_power = value.parse()?,
             Some(("epochs", value)) => config.epochs = value.parse()?,
-            Some(("span_repeats", value)) => config.span_repeats = value.parse()?,
             Some(("batch", value)) => config.batch = value.parse()?,
             Some(("learning_rate", value)) => config.learning_rate = value.parse()?,
-            Some(("pair_weight", value)) => config.pair_weight = value.parse()?,
-            Some(("warm_up", value)) => config.warm_up = value.parse()?,
             Some(("whitening", value)) => config.whitening = value.parse()?,
-            Some(("cloze", value)) => config.cloze = value.parse()?,
             Some(("seed", value)) => config.seed = value.parse()?,
             _ => return Err(format!("no such setting: {setting}").into()),
         }

@@ -7,34 +7,28 @@ use crate::error::{Error, Result};
 pub struct DistillConfig {
     /// The width of the student's vectors; at most the teacher's.
     pub dims: usize,
-    /// The prefixes that are trained to work alone, each at most `dims`.
+    /// The prefixes that the model says it can be used at, each at most `dims`.
     pub prefixes: Vec<usize>,
-    /// Passes over the spans at full width, before the dims are turned to the components of the student's own vocabulary.
-    pub warm_up: usize,
-    /// How far the variances of those components are made equal, 0 to 1 (1: whitened). Short prefixes gain from some.
-    pub whitening: f32,
-    /// Passes over the sampled texts after the warm-up, with every prefix. 0: no training at all, the plain static distillation.
+    /// Passes over spans and bags. 0: no training and no turning at all, the plain static distillation.
     pub epochs: usize,
     /// Every random choice comes from this: the same seed, texts and teacher give the same student.
     pub seed: u64,
     /// Adam's step length at the beginning; it falls to 0 in a straight line.
     pub learning_rate: f32,
-    /// Texts in a batch; the others of a batch are a pair's negatives.
+    /// Spans and bags in a batch.
     pub batch: usize,
     /// At most this many spans are sampled from the texts and shown to the teacher, which takes most of the time.
     pub spans: usize,
     /// How many words a span has, at least and at most; it ends with a sentence if one ends in between.
     pub span_words: (usize, usize),
-    /// At most this many pairs of title and text are sampled. 0: train on the teacher's vectors alone.
-    pub pairs: usize,
-    /// Tokens of a pair's text that are read, from a random place on.
-    pub pair_tokens: usize,
-    /// How often, 0 to 1, a pair is a span of the text and the rest of it rather than title and text.
-    pub cloze: f32,
-    /// The weight of the pairs' loss beside the teacher's, which has 1.
-    pub pair_weight: f32,
-    /// How often the spans are shown in an epoch, while pairs are shown once.
-    pub span_repeats: usize,
+    /// This many bags of words from the vocabulary are shown to the teacher besides, for the tokens that the texts don't use.
+    pub bags: usize,
+    /// The length of a token's vector is raised to this power after training. Below 1, rare tokens outweigh common ones a little less.
+    pub length_power: f32,
+    /// At most this many texts are sampled to find out what differs between two parts of one text.
+    pub parted: usize,
+    /// How far the axes are made equal, 0 to 1: they are scaled by eigenvalue^-`whitening` / 2.
+    pub whitening: f32,
     /// `a` of the first weight of a token, a / (a + frequency) ("A Simple but Tough-to-Beat Baseline for Sentence Embeddings", 2017).
     pub frequency_weight: f64,
 }
@@ -44,19 +38,16 @@ impl Default for DistillConfig {
         Self {
             dims: 256,
             prefixes: vec![32, 64, 128, 256],
-            warm_up: 3,
-            whitening: 0.5,
-            epochs: 3,
+            epochs: 4,
             seed: 42,
             learning_rate: 0.01,
             batch: 512,
-            spans: 40_000,
+            spans: 30_000,
             span_words: (5, 40),
-            pairs: 100_000,
-            pair_tokens: 128,
-            cloze: 0.5,
-            pair_weight: 1.0,
-            span_repeats: 2,
+            bags: 40_000,
+            length_power: 0.6,
+            parted: 20_000,
+            whitening: 0.25,
             frequency_weight: 1e-3,
         }
     }
@@ -92,18 +83,14 @@ impl DistillConfig {
                 self.span_words
             ));
         }
-        for (name, share) in [("cloze", self.cloze), ("whitening", self.whitening)] {
+        for (name, share) in [("whitening", self.whitening), ("length power", self.length_power)] {
             if !(0.0..=1.0).contains(&share) {
                 return fail(format!("{name}: expected 0 to 1, found {share}"));
             }
         }
         let positive = [f64::from(self.learning_rate), self.frequency_weight];
-        if positive.iter().any(|value| !value.is_finite() || *value <= 0.0)
-            || !(self.pair_weight.is_finite() && self.pair_weight >= 0.0)
-        {
-            return fail(
-                "learning rate and frequency weight must be above 0, the pairs' weight at least 0".into(),
-            );
+        if positive.iter().any(|value| !value.is_finite() || *value <= 0.0) {
+            return fail("learning rate and frequency weight must be above 0".into());
         }
         Ok(())
     }
@@ -132,7 +119,7 @@ mod tests {
             |config| config.batch = 1,
             |config| config.span_words = (9, 3),
             |config| config.learning_rate = f32::NAN,
-            |config| config.cloze = 1.5,
+            |config| config.whitening = 1.5,
         ];
         for change in wrong {
             let mut config = DistillConfig::default();

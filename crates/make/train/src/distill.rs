@@ -1,32 +1,35 @@
-//! Distillation of a transformer into a static, elastic model: token vectors from the teacher, weights by frequency, then training so
-//! that every prefix of the student's dims agrees with the teacher and tells a title's text from other texts.
+//! Distillation of a transformer into a static, elastic model: token vectors from the teacher, weights by frequency, training so that a text's
+//! mean agrees with the teacher's vector, and last the axes, so that every prefix works alone.
 //!
 //! The start is that of model2vec ("Model2Vec: Fast State-of-the-Art Static Embeddings", 2024): the teacher's vector of each token alone,
 //! turned to principal components and weighted by a / (a + frequency). The components are those of the teacher's vectors of real spans
-//! of text, so that the student's dims are the teacher's and can be compared with them from the first step on.
+//! of text, so that the student's dims are the teacher's and can be compared with them from the first step on. It learns from spans of
+//! the texts and from bags of words out of the vocabulary ([`crate::bags`]), at full width.
 
-use std::borrow::Cow;
-
-use kokeshi_core::{Progress, Seed};
+use kokeshi_core::{Progress, Seed, distance};
 use kokeshi_encode::{Model, Options};
 use kokeshi_tokens::{Encoding, Tokenizer};
 use rayon::prelude::*;
 use serde_json::Value;
 
+use crate::axes::Axes;
+use crate::bags::{bags, is_word};
 use crate::config::DistillConfig;
 use crate::error::{Error, Result};
-use crate::loss::{Ranking, cosine};
+use crate::loss::cosine;
 use crate::output::Distilled;
 use crate::pca::Pca;
 use crate::sample::{Reservoir, spans};
-use crate::table::Table;
+use crate::table::{Table, mean_of};
 
 /// Spans that the teacher embeds between two looks at whether the user asked to stop.
 const TEACHER_CHUNK: usize = 1024;
-/// The cosine loss is this much heavier than the ranking loss, which has cross-entropy's larger gradients.
+/// The loss's weight; it makes its gradients large beside Adam's epsilon.
 const COSINE_WEIGHT: f32 = 10.0;
-/// How many tokens a span has that is a question: at least, and less than; claims and questions have about so many.
-const CLOZE_TOKENS: (usize, usize) = (8, 32);
+/// How many tokens the smaller part of a parted text has: at least, and less than; claims and questions have about so many.
+const PART_TOKENS: (usize, usize) = (8, 32);
+/// At most this many tokens of the larger part are read, and no text with fewer than the second of [`PART_TOKENS`] twice.
+const REST_TOKENS: usize = 128;
 
 /// A text to learn from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,53 +65,51 @@ pub fn distill(
             found: sample.spans.len(),
         });
     }
-    let tokenize = |text: &String| tokens(&tokenizer, text, &special);
-    let span_tokens: Vec<Vec<u32>> = sample.spans.par_iter().map(tokenize).collect();
-    let pairs: Vec<[Vec<u32>; 2]> = sample
-        .pairs
-        .par_iter()
-        .map(|[title, body]| [tokenize(title), tokenize(body)])
-        .filter(|[title, body]| !title.is_empty() && !body.is_empty())
+    let names: Vec<String> = (0..tokenizer.vocabulary() as u32)
+        .map(|id| tokenizer.token(id).unwrap_or_default().to_string())
         .collect();
+    let tokenize = |text: &String| tokens(&tokenizer, text, &special);
+    let mut lessons: Vec<Vec<u32>> = sample.spans.par_iter().map(tokenize).collect();
+    let texts: Vec<Vec<u32>> = sample.texts.par_iter().map(tokenize).collect();
+    let mut frequency = vec![1.0_f64; tokenizer.vocabulary()];
+    let used = lessons.iter().chain(&texts).flatten();
+    used.for_each(|token| frequency[*token as usize] += 1.0);
 
-    let known = teach(teacher, &sample.spans, progress)?;
-    let width = teacher.dims();
-    let pca = Pca::fit(&known, width, config.dims);
+    let around = Around::of(&tokenizer);
+    let mut known = teach(&sample.spans, "embed spans with the teacher", progress, |spans| {
+        Ok(teacher.encode(spans, &options())?.into_vec())
+    })?;
+    let pca = Pca::fit(&known, teacher.dims(), config.dims);
+    let alone = vocabulary(teacher, &tokenizer, &around)?;
+    if config.epochs > 0 {
+        let bags = bags(&names, &alone, teacher.dims(), config.bags, &mut seed.fork(4));
+        known.extend(teach(
+            &bags,
+            "embed bags of words with the teacher",
+            progress,
+            |bags| {
+                let ids: Vec<Vec<u32>> = bags.iter().map(|bag| around.text(bag)).collect();
+                Ok(teacher.encode_ids(&ids, &options())?.into_vec())
+            },
+        )?);
+        lessons.extend(bags);
+    }
     let targets = pca.apply(&known);
     drop(known);
 
-    let mut frequency = vec![1.0_f64; tokenizer.vocabulary()];
-    let used = span_tokens.iter().chain(pairs.iter().flatten()).flatten();
-    used.for_each(|token| frequency[*token as usize] += 1.0);
-    let alone = pca.rotate(&vocabulary(teacher, &tokenizer)?);
-    let first = start(alone, &frequency, &special, config);
-
+    let first = start(pca.rotate(&alone), &frequency, &special, config);
     let mut table = Table::new(&first, config.dims);
-    let mut lessons = Lessons {
-        spans: &span_tokens,
-        targets,
-        pairs: &[],
-    };
-    if config.epochs > 0 && config.warm_up > 0 {
-        let warm_up = DistillConfig {
-            epochs: config.warm_up,
-            prefixes: vec![config.dims],
-            ..config.clone()
-        };
-        train(&mut table, &lessons, &warm_up, &mut seed, progress)?;
-        let axes = axes(&table.vectors(), config);
-        table = Table::new(&axes.rotate(&table.vectors()), config.dims);
-        lessons.targets = axes.rotate(&lessons.targets);
+    train(&mut table, &lessons, &targets, config, &mut seed, progress)?;
+    let mut vectors = table.vectors();
+    if config.epochs > 0 {
+        even_lengths(&mut vectors, config);
+        vectors = axes(&vectors, &names, &texts, config, &mut seed).apply(&vectors);
     }
-    lessons.pairs = &pairs;
-    train(&mut table, &lessons, config, &mut seed, progress)?;
     Ok(Distilled {
         dims: config.dims,
         prefixes: config.prefixes.clone(),
-        vectors: table.vectors(),
-        tokens: (0..tokenizer.vocabulary() as u32)
-            .map(|id| tokenizer.token(id).unwrap_or_default().to_string())
-            .collect(),
+        vectors,
+        tokens: names,
         tokenizer: description,
         teacher: teacher.id().to_string(),
     })
@@ -153,8 +154,8 @@ fn tokens(tokenizer: &Tokenizer, text: &str, special: &[u32]) -> Vec<u32> {
 /// What was sampled from the texts.
 struct Sample {
     spans: Vec<String>,
-    /// Title and body.
-    pairs: Vec<[String; 2]>,
+    /// Titles and the beginnings of the bodies.
+    texts: Vec<String>,
 }
 
 impl Sample {
@@ -165,7 +166,7 @@ impl Sample {
         progress: &dyn Progress,
     ) -> Result<Self> {
         let mut kept = Reservoir::new(config.spans, seed.fork(1));
-        let mut pairs = Reservoir::new(config.pairs, seed.fork(2));
+        let mut whole = Reservoir::new(config.parted, seed.fork(2));
         let mut lengths = seed.fork(3);
         progress.start("read texts", None, "texts");
         for text in texts {
@@ -175,9 +176,9 @@ impl Sample {
             let (title, body) = (text.title.trim(), text.body.trim());
             if !title.is_empty() {
                 kept.offer(|| title.to_string());
-                if !body.is_empty() {
-                    pairs.offer(|| [title.to_string(), words(body, 4 * config.pair_tokens)]);
-                }
+            }
+            if !body.is_empty() {
+                whole.offer(|| format!("{title} {}", words(body, 2 * REST_TOKENS)));
             }
             spans(body, config.span_words, &mut lengths, |words| {
                 kept.offer(|| words.join(" "))
@@ -187,7 +188,7 @@ impl Sample {
         progress.finish();
         Ok(Self {
             spans: kept.kept,
-            pairs: pairs.kept,
+            texts: whole.kept,
         })
     }
 }
@@ -197,53 +198,68 @@ fn words(text: &str, most: usize) -> String {
     text.split_whitespace().take(most).collect::<Vec<_>>().join(" ")
 }
 
-/// The teacher's vectors of `texts`, `[texts, dims]`, of unit length.
-fn teach(teacher: &Model, texts: &[String], progress: &dyn Progress) -> Result<Vec<f32>> {
-    let options = Options {
+fn options() -> Options {
+    Options {
         normalize: Some(true),
         ..Options::default()
-    };
-    progress.start("embed with the teacher", Some(texts.len() as u64), "spans");
-    let mut vectors = Vec::with_capacity(texts.len() * teacher.dims());
+    }
+}
+
+/// The teacher's vectors of `texts`, `[texts, dims]`, as `embed` gives them for a part of the texts.
+fn teach<T>(
+    texts: &[T],
+    phase: &str,
+    progress: &dyn Progress,
+    embed: impl Fn(&[T]) -> Result<Vec<f32>>,
+) -> Result<Vec<f32>> {
+    progress.start(phase, Some(texts.len() as u64), "texts");
+    let mut vectors = Vec::new();
     for texts in texts.chunks(TEACHER_CHUNK) {
         if progress.interrupted() {
             return Err(Error::Interrupted);
         }
-        vectors.extend_from_slice(teacher.encode(texts, &options)?.as_slice());
+        vectors.extend(embed(texts)?);
         progress.advance(texts.len() as u64);
     }
     progress.finish();
     Ok(vectors)
 }
 
-/// The teacher's unit vector of each token of the vocabulary alone, between the special tokens, minus their mean: `[vocabulary, dims]`.
-fn vocabulary(teacher: &Model, tokenizer: &Tokenizer) -> Result<Vec<f32>> {
-    let mut around = Encoding::default();
-    tokenizer.encode("a", true, None, &mut around);
-    let inside = around.ranges.iter().position(|(from, to)| from < to).unwrap_or(0);
-    let alone: Vec<Vec<u32>> = (0..tokenizer.vocabulary() as u32)
-        .map(|id| {
-            let mut ids = around.ids.clone();
-            if let Some(place) = ids.get_mut(inside) {
-                *place = id;
-            }
-            ids
-        })
-        .collect();
-    let options = Options {
-        normalize: Some(true),
-        ..Options::default()
-    };
-    let mut vectors = teacher.encode_ids(&alone, &options)?.into_vec();
-    let width = teacher.dims();
-    let rows = (vectors.len() / width).max(1) as f32;
-    let mut mean = vec![0.0; width];
-    for row in vectors.chunks_exact(width) {
-        mean.iter_mut()
-            .zip(row)
-            .for_each(|(sum, value)| *sum += value / rows);
+/// The special tokens that the teacher wants before and after a text.
+struct Around {
+    before: Vec<u32>,
+    after: Vec<u32>,
+}
+
+impl Around {
+    fn of(tokenizer: &Tokenizer) -> Self {
+        let mut encoding = Encoding::default();
+        tokenizer.encode("a", true, None, &mut encoding);
+        let inside = encoding
+            .ranges
+            .iter()
+            .position(|(from, to)| from < to)
+            .unwrap_or(0);
+        let after = encoding.ids.split_off((inside + 1).min(encoding.ids.len()));
+        encoding.ids.truncate(inside);
+        Self {
+            before: encoding.ids,
+            after,
+        }
     }
-    for row in vectors.chunks_exact_mut(width) {
+
+    fn text(&self, tokens: &[u32]) -> Vec<u32> {
+        [&self.before, tokens, &self.after].concat()
+    }
+}
+
+/// The teacher's unit vector of each token of the vocabulary alone, between the special tokens, minus their mean: `[vocabulary, dims]`.
+fn vocabulary(teacher: &Model, tokenizer: &Tokenizer, around: &Around) -> Result<Vec<f32>> {
+    let ids = 0..tokenizer.vocabulary() as u32;
+    let alone: Vec<Vec<u32>> = ids.map(|id| around.text(&[id])).collect();
+    let mut vectors = teacher.encode_ids(&alone, &options())?.into_vec();
+    let mean = crate::pca::mean(&vectors, teacher.dims());
+    for row in vectors.chunks_exact_mut(teacher.dims()) {
         row.iter_mut().zip(&mean).for_each(|(value, mean)| *value -= mean);
     }
     Ok(vectors)
@@ -253,7 +269,7 @@ fn vocabulary(teacher: &Model, tokenizer: &Tokenizer) -> Result<Vec<f32>> {
 fn start(mut rows: Vec<f32>, counts: &[f64], special: &[u32], config: &DistillConfig) -> Vec<f32> {
     let total: f64 = counts.iter().sum();
     for (row, count) in rows.chunks_exact_mut(config.dims).zip(counts) {
-        kokeshi_core::distance::normalize(row);
+        distance::normalize(row);
         let weight = config.frequency_weight / (config.frequency_weight + count / total);
         row.iter_mut().for_each(|value| *value *= weight as f32);
     }
@@ -265,175 +281,94 @@ fn start(mut rows: Vec<f32>, counts: &[f64], special: &[u32], config: &DistillCo
     rows
 }
 
-/// The components of the directions of all tokens, each counted once. A prefix of them keeps apart what the whole vocabulary speaks of, while
+/// Raises the length of each row to `config.length_power`.
+fn even_lengths(vectors: &mut [f32], config: &DistillConfig) {
+    for row in vectors.chunks_exact_mut(config.dims) {
+        let length = distance::dot(row, row).sqrt();
+        if length > 0.0 {
+            let scale = length.powf(config.length_power - 1.0);
+            row.iter_mut().for_each(|value| *value *= scale);
+        }
+    }
+}
+
+/// The axes that keep words apart and parts of one text together. A prefix of them keeps apart what the whole vocabulary speaks of, while
 /// one of the components of the texts keeps apart only what these texts are about (measured in `assets/README.md` of kokeshi-encode).
-fn axes(vectors: &[f32], config: &DistillConfig) -> Pca {
-    let mut directions = vectors.to_vec();
-    directions
-        .chunks_exact_mut(config.dims)
-        .for_each(kokeshi_core::distance::normalize);
-    Pca::fit(&directions, config.dims, config.dims).whiten(config.whitening)
+fn axes(
+    vectors: &[f32],
+    names: &[String],
+    texts: &[Vec<u32>],
+    config: &DistillConfig,
+    seed: &mut Seed,
+) -> Axes {
+    let dims = config.dims;
+    let rows = vectors.chunks_exact(dims).zip(names);
+    let mut words: Vec<f32> = rows
+        .filter(|(_, name)| is_word(name))
+        .flat_map(|(row, _)| row)
+        .copied()
+        .collect();
+    words.chunks_exact_mut(dims).for_each(distance::normalize);
+    let [mut left, mut right] = [Vec::new(), Vec::new()];
+    for text in texts.iter().filter(|text| text.len() >= 2 * PART_TOKENS.1) {
+        let (part, rest) = parted(text, seed);
+        left.extend(mean_of(vectors, dims, part));
+        right.extend(mean_of(vectors, dims, &rest));
+    }
+    for side in [&mut left, &mut right] {
+        side.chunks_exact_mut(dims).for_each(distance::normalize);
+    }
+    Axes::fit(&words, [&left, &right], dims, config.whitening)
 }
 
-/// What a student is trained on, as tokens.
-struct Lessons<'a> {
-    spans: &'a [Vec<u32>],
-    /// `[spans, dims]`
-    targets: Vec<f32>,
-    pairs: &'a [[Vec<u32>; 2]],
+/// A part of `text` and what it is missing from, as in the inverse cloze task ("Latent Retrieval for Weakly Supervised Open Domain
+/// Question Answering", arXiv 1906.00300).
+fn parted<'a>(text: &'a [u32], seed: &mut Seed) -> (&'a [u32], Vec<u32>) {
+    let length = PART_TOKENS.0 + seed.below(PART_TOKENS.1 - PART_TOKENS.0);
+    let start = seed.below(text.len() - length + 1);
+    let (before, rest) = text.split_at(start);
+    let (part, after) = rest.split_at(length);
+    let mut rest = [before, after].concat();
+    rest.truncate(REST_TOKENS);
+    (part, rest)
 }
 
-/// Which lesson a step takes its batch from.
-#[derive(Clone, Copy)]
-enum Step {
-    Spans,
-    Pairs,
-}
-
+/// Moves the table towards the teacher's vectors of all lessons, `[lessons, dims]`, batch by batch.
 fn train(
     table: &mut Table,
-    lessons: &Lessons<'_>,
+    lessons: &[Vec<u32>],
+    targets: &[f32],
     config: &DistillConfig,
     seed: &mut Seed,
     progress: &dyn Progress,
 ) -> Result<()> {
     let (batch, dims) = (config.batch, config.dims);
-    let per_repeat = lessons.spans.len() / batch;
-    let of_pairs = if config.pair_weight > 0.0 {
-        lessons.pairs.len() / batch
-    } else {
-        0
-    };
-    let per_epoch = per_repeat * config.span_repeats + of_pairs;
-    let total = config.epochs * per_epoch;
-    let mut learner = Learner {
-        table,
-        config,
-        pooled: Vec::new(),
-        gradient: Vec::new(),
-        ranking: Ranking::default(),
-    };
+    let total = config.epochs * (lessons.len() / batch);
+    let (mut pooled, mut gradient, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
     let mut done = 0;
     progress.start("train", Some(total as u64), "batches");
     for _ in 0..config.epochs {
-        let mut spans = Vec::with_capacity(lessons.spans.len() * config.span_repeats);
-        for _ in 0..config.span_repeats {
-            let mut order: Vec<usize> = (0..lessons.spans.len()).collect();
-            seed.shuffle(&mut order);
-            order.truncate(per_repeat * batch);
-            spans.extend(order);
-        }
-        let mut pairs: Vec<usize> = (0..lessons.pairs.len()).collect();
-        seed.shuffle(&mut pairs);
-        let (mut spans, mut pairs) = (spans.chunks_exact(batch), pairs.chunks_exact(batch));
-        let mut steps = vec![Step::Spans; per_repeat * config.span_repeats];
-        steps.resize(per_epoch, Step::Pairs);
-        seed.shuffle(&mut steps);
-        for step in steps {
+        let mut order: Vec<usize> = (0..lessons.len()).collect();
+        seed.shuffle(&mut order);
+        for chosen in order.chunks_exact(batch) {
             if progress.interrupted() {
                 return Err(Error::Interrupted);
             }
             let rate = config.learning_rate * (1.0 - done as f32 / total as f32);
-            match step {
-                Step::Spans => {
-                    let chosen = spans.next().unwrap_or_default();
-                    let tokens: Vec<&[u32]> = chosen.iter().map(|at| lessons.spans[*at].as_slice()).collect();
-                    let targets: Vec<f32> = chosen
-                        .iter()
-                        .flat_map(|at| &lessons.targets[at * dims..][..dims])
-                        .copied()
-                        .collect();
-                    learner.imitate(&tokens, &targets, rate);
-                }
-                Step::Pairs => {
-                    let chosen = pairs.next().unwrap_or_default();
-                    let (questions, answers): (Vec<_>, Vec<_>) = chosen
-                        .iter()
-                        .map(|at| question(&lessons.pairs[*at], config, seed))
-                        .unzip();
-                    let tokens: Vec<&[u32]> = questions.iter().chain(&answers).map(AsRef::as_ref).collect();
-                    learner.rank(&tokens, rate);
-                }
+            let texts: Vec<&[u32]> = chosen.iter().map(|at| lessons[*at].as_slice()).collect();
+            wanted.clear();
+            for at in chosen {
+                wanted.extend_from_slice(&targets[at * dims..][..dims]);
             }
+            table.pool(&texts, &mut pooled);
+            gradient.clear();
+            gradient.resize(pooled.len(), 0.0);
+            cosine(&pooled, &wanted, dims, COSINE_WEIGHT, &mut gradient);
+            table.step(&texts, &gradient, rate);
             done += 1;
             progress.advance(1);
         }
     }
     progress.finish();
     Ok(())
-}
-
-/// A question and its answer out of a pair: the title and a part of the body, or a span of the body and the text that it is missing from,
-/// which teaches to find a text by what it says (the inverse cloze task, "Latent Retrieval for Weakly Supervised Open Domain Question
-/// Answering", arXiv 1906.00300).
-fn question<'a>(
-    [title, body]: &'a [Vec<u32>; 2],
-    config: &DistillConfig,
-    seed: &mut Seed,
-) -> (Cow<'a, [u32]>, Cow<'a, [u32]>) {
-    let most = config.pair_tokens;
-    if seed.uniform() >= f64::from(config.cloze) || body.len() < 2 * CLOZE_TOKENS.1 {
-        return (Cow::Borrowed(title), Cow::Borrowed(window(body, most, seed)));
-    }
-    let length = CLOZE_TOKENS.0 + seed.below(CLOZE_TOKENS.1 - CLOZE_TOKENS.0);
-    let start = seed.below(body.len() - length + 1);
-    let (before, rest) = body.split_at(start);
-    let (span, after) = rest.split_at(length);
-    let mut answer = [title, before, after].concat();
-    answer.truncate(title.len() + most);
-    (Cow::Borrowed(span), Cow::Owned(answer))
-}
-
-/// `most` tokens from a random place.
-fn window<'a>(tokens: &'a [u32], most: usize, seed: &mut Seed) -> &'a [u32] {
-    let start = seed.below((tokens.len() + 1).saturating_sub(most).max(1));
-    &tokens[start..tokens.len().min(start + most)]
-}
-
-/// The student with the scratch memory of a step.
-struct Learner<'a> {
-    table: &'a mut Table,
-    config: &'a DistillConfig,
-    pooled: Vec<f32>,
-    gradient: Vec<f32>,
-    ranking: Ranking,
-}
-
-impl Learner<'_> {
-    /// One step towards the teacher's vectors of the texts.
-    fn imitate(&mut self, texts: &[&[u32]], targets: &[f32], rate: f32) {
-        self.pool(texts);
-        let Self { config, pooled, .. } = self;
-        cosine(
-            pooled,
-            targets,
-            config.dims,
-            &config.prefixes,
-            COSINE_WEIGHT,
-            &mut self.gradient,
-        );
-        self.table.step(texts, &self.gradient, rate);
-    }
-
-    /// One step that brings each text of the first half nearer to its partner in the second half than to the others there.
-    fn rank(&mut self, texts: &[&[u32]], rate: f32) {
-        self.pool(texts);
-        let middle = self.pooled.len() / 2;
-        let (left, right) = self.pooled.split_at(middle);
-        let (left_gradient, right_gradient) = self.gradient.split_at_mut(middle);
-        self.ranking.loss(
-            [left, right],
-            self.config.dims,
-            &self.config.prefixes,
-            self.config.pair_weight,
-            [left_gradient, right_gradient],
-        );
-        self.table.step(texts, &self.gradient, rate);
-    }
-
-    fn pool(&mut self, texts: &[&[u32]]) {
-        self.table.pool(texts, &mut self.pooled);
-        self.gradient.clear();
-        self.gradient.resize(self.pooled.len(), 0.0);
-    }
 }

@@ -1,8 +1,10 @@
 //! Training and distillation of embedding models.
 //!
 //! [`distill`] makes a small static model out of a large one: a vector for each token of the teacher's vocabulary, trained so that the
-//! mean of a text's token vectors is close to the teacher's vector of the text, at every prefix of the dims.
+//! mean of a text's token vectors is close to the teacher's vector of the text, and turned to axes whose prefixes work alone.
 
+mod axes;
+mod bags;
 mod config;
 mod distill;
 mod error;

@@ -8,22 +8,13 @@ pub(crate) struct Pca {
     mean: Vec<f32>,
     /// `[components, width]`, by falling variance.
     components: Vec<f32>,
-    /// `[components]` variances.
-    variances: Vec<f32>,
     width: usize,
 }
 
 impl Pca {
     /// Fits `components` components to `vectors` (`[rows, width]`).
     pub(crate) fn fit(vectors: &[f32], width: usize, components: usize) -> Self {
-        let rows = (vectors.len() / width).max(1) as f64;
-        let mut mean = vec![0.0_f64; width];
-        for row in vectors.chunks_exact(width) {
-            mean.iter_mut()
-                .zip(row)
-                .for_each(|(sum, value)| *sum += f64::from(*value));
-        }
-        let mean: Vec<f32> = mean.iter().map(|sum| (sum / rows) as f32).collect();
+        let mean = mean(vectors, width);
         let mut covariance = covariance(vectors, width, &mean);
         let turned = jacobi(&mut covariance, width);
         let mut order: Vec<usize> = (0..width).collect();
@@ -36,11 +27,8 @@ impl Pca {
                 row.iter().map(|value| *value as f32)
             })
             .collect();
-        let variances = order.iter().take(components.len() / width);
-        let variances = variances.map(|at| (covariance[at * width + at] / rows) as f32);
         Self {
             mean,
-            variances: variances.collect(),
             components,
             width,
         }
@@ -57,37 +45,35 @@ impl Pca {
         self.rotate(&centred)
     }
 
-    /// Scales the axes by variance^(-`power` / 2), the geometric mean of the scales being 1: 0 leaves them, 1 makes all variances equal.
-    pub(crate) fn whiten(mut self, power: f32) -> Self {
-        let least = self.variances.first().copied().unwrap_or(1.0).max(1e-20) * 1e-6;
-        let logs = self
-            .variances
-            .iter()
-            .map(|variance| -0.5 * power * variance.max(least).ln());
-        let logs: Vec<f32> = logs.collect();
-        let middle = logs.iter().sum::<f32>() / logs.len().max(1) as f32;
-        for (component, log) in self.components.chunks_exact_mut(self.width).zip(logs) {
-            let scale = (log - middle).exp();
-            component.iter_mut().for_each(|value| *value *= scale);
-        }
-        self
-    }
-
     /// `vectors` (`[rows, width]`) in the new axes: `[rows, components]`.
     pub(crate) fn rotate(&self, vectors: &[f32]) -> Vec<f32> {
-        let product = |row| {
-            let components = self.components.chunks_exact(self.width);
-            components.map(move |component| kokeshi_core::distance::dot(row, component))
-        };
-        vectors
-            .par_chunks_exact(self.width)
-            .flat_map_iter(product)
-            .collect()
+        rotate(&self.components, self.width, vectors)
     }
 }
 
+/// `vectors` (`[rows, width]`) in the axes that are the rows of `axes` (`[axes, width]`): `[rows, axes]`.
+pub(crate) fn rotate(axes: &[f32], width: usize, vectors: &[f32]) -> Vec<f32> {
+    let product = |row| {
+        let axes = axes.chunks_exact(width);
+        axes.map(move |axis| kokeshi_core::distance::dot(row, axis))
+    };
+    vectors.par_chunks_exact(width).flat_map_iter(product).collect()
+}
+
+/// The mean of `vectors` (`[rows, width]`).
+pub(crate) fn mean(vectors: &[f32], width: usize) -> Vec<f32> {
+    let rows = (vectors.len() / width).max(1) as f64;
+    let mut mean = vec![0.0_f64; width];
+    for row in vectors.chunks_exact(width) {
+        mean.iter_mut()
+            .zip(row)
+            .for_each(|(sum, value)| *sum += f64::from(*value));
+    }
+    mean.iter().map(|sum| (sum / rows) as f32).collect()
+}
+
 /// The covariance, `[width, width]`, times the number of rows.
-fn covariance(vectors: &[f32], width: usize, mean: &[f32]) -> Vec<f64> {
+pub(crate) fn covariance(vectors: &[f32], width: usize, mean: &[f32]) -> Vec<f64> {
     let mut sums = vec![0.0_f64; width * width];
     sums.par_chunks_exact_mut(width)
         .enumerate()
@@ -111,7 +97,7 @@ fn covariance(vectors: &[f32], width: usize, mean: &[f32]) -> Vec<f64> {
 }
 
 /// Diagonalises the symmetric `matrix` (`[n, n]`) in place by Jacobi's rotations, and returns the eigenvectors as rows (`[n, n]`).
-fn jacobi(matrix: &mut [f64], n: usize) -> Vec<f64> {
+pub(crate) fn jacobi(matrix: &mut [f64], n: usize) -> Vec<f64> {
     let mut vectors = vec![0.0; n * n];
     (0..n).for_each(|at| vectors[at * n + at] = 1.0);
     let total: f64 = matrix.iter().map(|value| value * value).sum();
@@ -199,18 +185,6 @@ mod tests {
             for j in 0..i {
                 assert!(product(i, j).abs() < 1e-3 * (own * product(j, j)).sqrt());
             }
-        }
-    }
-    #[test]
-    fn whitening_with_power_1_makes_all_variances_equal() {
-        let mut seed = Seed(3);
-        let vectors: Vec<f32> = (0..600)
-            .map(|at| seed.normal() as f32 * (1 + at % 3) as f32)
-            .collect();
-        let turned = Pca::fit(&vectors, 3, 3).whiten(1.0).apply(&vectors);
-        let variance = |at: usize| turned.chunks_exact(3).map(|row| row[at] * row[at]).sum::<f32>();
-        for at in 1..3 {
-            assert!((variance(at) / variance(0) - 1.0).abs() < 1e-3);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the student learns from: spans of words for the teacher to embed, and pairs of title and text, sampled evenly from any number of texts.
+//! What the student learns from: spans of words for the teacher to embed, and whole texts, sampled evenly from any number of them.
 
 use kokeshi_core::Seed;
 

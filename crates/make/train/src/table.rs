@@ -102,6 +102,18 @@ impl Table {
     }
 }
 
+/// The mean of the rows of `vectors` (`[vocabulary, dims]`) that `tokens` name.
+pub(crate) fn mean_of(vectors: &[f32], dims: usize, tokens: &[u32]) -> Vec<f32> {
+    let mut mean = vec![0.0; dims];
+    for token in tokens {
+        let row = &vectors[*token as usize * dims..][..dims];
+        mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+    }
+    let share = 1.0 / tokens.len().max(1) as f32;
+    mean.iter_mut().for_each(|value| *value *= share);
+    mean
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

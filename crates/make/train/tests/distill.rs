@@ -44,6 +44,7 @@ fn config() -> DistillConfig {
         epochs: 2,
         batch: 32,
         spans: 400,
+        bags: 200,
         ..DistillConfig::default()
     }
 }
