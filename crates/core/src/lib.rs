@@ -14,7 +14,7 @@
 //! | [`progress`] | [`Progress`]: how long work reports what it has done |
 //! | [`mod@file`] | checksummed, atomically written files |
 //! | [`npy`] | NumPy arrays in and out, rows appended, memory-mapped |
-//! | [`safetensors`] | one matrix of a safetensors file |
+//! | [`safetensors`] | matrices of a safetensors file, and the checked header behind every reader of one |
 //! | [`vecs`] | `.fvecs` and `.bvecs`, in which benchmark data sets come |
 //! | [`error`] | [`Error`]: what was expected, what was found, where |
 //!

@@ -1,5 +1,5 @@
 //! One f32 matrix of a `.safetensors` file: a length (u64), a JSON header with names, types, shapes and places, then the values.
-//! Format: <https://huggingface.co/docs/safetensors>. Models, with their many tensors and types, are loaded elsewhere.
+//! Format: <https://huggingface.co/docs/safetensors>. Models, with their many tensors and types, are loaded elsewhere, through [`header`].
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,14 +9,48 @@ use std::sync::Arc;
 use crate::file::Temporary;
 use crate::{Embeddings, Error, Result};
 
-/// The longest header that is parsed, as in the format's own library.
-const MAX_HEADER_BYTES: u64 = 100_000_000;
+pub mod header;
 
-#[derive(serde::Serialize, serde::Deserialize)]
+use header::Dtype;
+
+#[derive(serde::Serialize)]
 struct Tensor {
     dtype: String,
     shape: Vec<usize>,
     data_offsets: [usize; 2],
+}
+
+/// Writes matrices under their names, whole or not at all.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_all(path: &Path, matrices: &[(&str, &Embeddings)]) -> Result<()> {
+    let mut end = 0;
+    let tensors = matrices.iter().map(|&(name, matrix)| {
+        let start = end;
+        end += 4 * matrix.as_slice().len();
+        let tensor = Tensor {
+            dtype: "F32".into(),
+            shape: vec![matrix.rows(), matrix.dims()],
+            data_offsets: [start, end],
+        };
+        (name, tensor)
+    });
+    let mut header = serde_json::to_string(&tensors.collect::<BTreeMap<_, _>>())
+        .map_err(|error| Error::file(path, error.to_string()))?;
+    // Spaces at the end, so that the values start at a multiple of 64.
+    header.push_str(&" ".repeat((8 + header.len()).next_multiple_of(64) - 8 - header.len()));
+    let mut temporary = Temporary::create(path)?;
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes()]
+        .into_iter()
+        .chain(
+            matrices
+                .iter()
+                .map(|(_, matrix)| crate::npy::as_bytes(matrix.as_slice())),
+        )
+        .try_for_each(|part| temporary.file.write_all(part))
+        .map_err(Error::io(path))?;
+    temporary.publish()
 }
 
 /// Writes a matrix under a name, whole or not at all.
@@ -24,22 +58,7 @@ struct Tensor {
 /// # Errors
 /// [`Error::Io`].
 pub fn write(path: &Path, name: &str, matrix: &Embeddings) -> Result<()> {
-    let bytes = crate::npy::as_bytes(matrix.as_slice());
-    let tensor = Tensor {
-        dtype: "F32".into(),
-        shape: vec![matrix.rows(), matrix.dims()],
-        data_offsets: [0, bytes.len()],
-    };
-    let mut header = serde_json::to_string(&BTreeMap::from([(name, tensor)]))
-        .map_err(|error| Error::file(path, error.to_string()))?;
-    // Spaces at the end, so that the values start at a multiple of 64.
-    header.push_str(&" ".repeat((8 + header.len()).next_multiple_of(64) - 8 - header.len()));
-    let mut temporary = Temporary::create(path)?;
-    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), bytes]
-        .iter()
-        .try_for_each(|part| temporary.file.write_all(part))
-        .map_err(Error::io(path))?;
-    temporary.publish()
+    write_all(path, &[(name, matrix)])
 }
 
 /// Memory-maps the matrix `name`, or without a name the only two-dimensional f32 tensor.
@@ -65,52 +84,27 @@ pub fn open(path: &Path, name: Option<&str>) -> Result<Embeddings> {
 
 /// Where the values start, the rows and the width.
 fn find(bytes: &[u8], name: Option<&str>) -> std::result::Result<(usize, usize, usize), String> {
-    let (length, rest) = bytes
-        .split_first_chunk::<8>()
-        .ok_or_else(|| format!("truncated: expected a header length, found {} bytes", bytes.len()))?;
-    let length = u64::from_le_bytes(*length);
-    if length > MAX_HEADER_BYTES || length > rest.len() as u64 {
-        return Err(format!(
-            "expected a header of at most {} bytes, found a length of {length}",
-            MAX_HEADER_BYTES.min(rest.len() as u64)
-        ));
-    }
-    let (header, values) = rest.split_at(length as usize);
-    let mut header: BTreeMap<String, serde_json::Value> =
-        serde_json::from_slice(header).map_err(|error| format!("the header is not JSON: {error}"))?;
-    header.remove("__metadata__");
-    let mut found = Vec::new();
-    for (its_name, tensor) in header {
-        let tensor: Tensor =
-            serde_json::from_value(tensor).map_err(|error| format!("tensor {its_name:?}: {error}"))?;
-        let fits = tensor.dtype == "F32" && tensor.shape.len() == 2;
-        if name.map_or(fits, |name| name == its_name) {
-            found.push((its_name, tensor));
-        }
-    }
-    let [(name, tensor)] = &found[..] else {
-        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    let mut found = header::parse(bytes)?;
+    let fits = |entry: &header::Entry| entry.dtype == Dtype::F32 && entry.shape.len() == 2;
+    found.retain(|entry| name.map_or_else(|| fits(entry), |name| name == entry.name));
+    let [entry] = &found[..] else {
+        let names: Vec<&str> = found.iter().map(|entry| entry.name.as_str()).collect();
         let expected = name.map_or("one f32 matrix".into(), |name| format!("a tensor {name:?}"));
         return Err(format!("expected {expected}, found {}: {names:?}", names.len()));
     };
-    let [rows, dims] = tensor.shape[..] else {
+    let [rows, dims] = entry.shape[..] else {
         return Err(format!(
-            "tensor {name:?}: expected two dimensions, found {:?}",
-            tensor.shape
+            "tensor {:?}: expected two dimensions, found {:?}",
+            entry.name, entry.shape
         ));
     };
-    if tensor.dtype != "F32" {
-        return Err(format!("tensor {name:?}: expected F32, found {}", tensor.dtype));
-    }
-    let [from, to] = tensor.data_offsets;
-    let needed = rows.checked_mul(dims).and_then(|count| count.checked_mul(4));
-    if to > values.len() || needed.is_none() || to.checked_sub(from) != needed {
+    if entry.dtype != Dtype::F32 {
         return Err(format!(
-            "tensor {name:?}: expected {rows} x {dims} values inside {} bytes, found the bytes {from}..{to}",
-            values.len()
+            "tensor {:?}: expected F32, found {:?}",
+            entry.name, entry.dtype
         ));
     }
-    Ok((8 + length as usize + from, rows, dims))
+    Ok((entry.bytes.start, rows, dims))
 }
 
 #[cfg(test)]
@@ -147,6 +141,21 @@ mod tests {
     }
 
     #[test]
+    fn several_matrices_share_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let matrix =
+            |from: f32, dims| Embeddings::from_vec((0..6).map(|at| from + at as f32).collect(), dims);
+        let (a, b) = (matrix(0.0, 3).unwrap(), matrix(9.0, 2).unwrap());
+        write_all(&path, &[("b", &b), ("a", &a)]).unwrap();
+        for (name, matrix) in [("a", &a), ("b", &b)] {
+            let read = open(&path, Some(name)).unwrap();
+            assert_eq!((read.as_slice(), read.dims()), (matrix.as_slice(), matrix.dims()));
+        }
+        assert!(open(&path, None).unwrap_err().to_string().contains("found 2"));
+    }
+
+    #[test]
     fn unaligned_values_and_metadata_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.safetensors");
@@ -164,19 +173,23 @@ mod tests {
     fn damaged_headers_are_refused_with_a_reason_and_never_panic() {
         let tensor = |text: &str| find(&file(&format!(r#"{{"t":{{{text}}}}}"#), 8), Some("t")).unwrap_err();
         assert!(find(b"abc", None).unwrap_err().contains("truncated"));
-        assert!(find(&[255; 40], None).unwrap_err().contains("at most 32 bytes"));
-        assert!(find(&file("nonsense", 0), None).unwrap_err().contains("not JSON"));
+        assert!(find(&[255; 40], None).unwrap_err().contains("at most 32"));
+        assert!(
+            find(&file("nonsense", 0), None)
+                .unwrap_err()
+                .contains("not a JSON")
+        );
         assert!(
             find(&file(&"[".repeat(10_000), 0), None)
                 .unwrap_err()
-                .contains("not JSON")
+                .contains("not a JSON")
         );
         assert!(
             find(&file("{}", 0), None)
                 .unwrap_err()
                 .contains("one f32 matrix, found 0")
         );
-        assert!(tensor(r#""dtype":"F32""#).contains("missing field"));
+        assert!(tensor(r#""dtype":"F32""#).contains("expected a shape"));
         assert!(tensor(r#""dtype":"F16","shape":[1,2],"data_offsets":[0,4]"#).contains("found F16"));
         assert!(tensor(r#""dtype":"F32","shape":[2],"data_offsets":[0,8]"#).contains("two dimensions"));
         for offsets in [
@@ -188,10 +201,13 @@ mod tests {
             let error = tensor(&format!(
                 r#""dtype":"F32","shape":[1,2],"data_offsets":{offsets}"#
             ));
-            assert!(error.contains("expected 1 x 2 values"), "{error}");
+            assert!(
+                error.contains("data_offsets") || error.contains("needs 8 bytes"),
+                "{error}"
+            );
         }
         let huge = r#""dtype":"F32","shape":[4611686018427387904,8],"data_offsets":[0,0]"#;
-        assert!(tensor(huge).contains("inside 8 bytes"));
+        assert!(tensor(huge).contains("needs too many bytes"));
         let good = file(r#"{"t":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}"#, 8);
         let mut seed = Seed(9);
         for _ in 0..20_000 {

@@ -2,58 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use half::{bf16, f16};
 use kokeshi_core::Embeddings;
+pub(crate) use kokeshi_core::safetensors::header::Dtype;
+use kokeshi_core::safetensors::header::{self, Entry};
 use memmap2::Mmap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::directory::{self, INDEX, SINGLE};
 use crate::error::{Error, Result};
-
-/// The longest header that is believed: ten times that of a 10,000-tensor model.
-const HEADER_LIMIT: u64 = 25 << 20;
-
-/// How the values of a tensor are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dtype {
-    F64,
-    F32,
-    F16,
-    Bf16,
-    I64,
-    I32,
-    I8,
-    U8,
-}
-
-impl Dtype {
-    fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "F64" => Self::F64,
-            "F32" => Self::F32,
-            "F16" => Self::F16,
-            "BF16" => Self::Bf16,
-            "I64" => Self::I64,
-            "I32" => Self::I32,
-            "I8" => Self::I8,
-            "U8" => Self::U8,
-            _ => return None,
-        })
-    }
-
-    fn bytes(self) -> usize {
-        match self {
-            Self::F64 | Self::I64 => 8,
-            Self::F32 | Self::I32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-            Self::I8 | Self::U8 => 1,
-        }
-    }
-}
 
 /// One tensor of a file, not yet converted.
 pub(crate) struct Tensor<'a> {
@@ -85,16 +44,7 @@ impl Tensor<'_> {
 
     /// The values as f32, whatever float type they are stored in; integers are converted too.
     pub(crate) fn to_f32(&self) -> Result<Vec<f32>> {
-        let values: Vec<f32> = match self.dtype {
-            Dtype::F32 => self.map(f32::from_le_bytes),
-            Dtype::F16 => self.map(|bytes| f16::from_le_bytes(bytes).to_f32()),
-            Dtype::Bf16 => self.map(|bytes| bf16::from_le_bytes(bytes).to_f32()),
-            Dtype::F64 => self.map(|bytes| f64::from_le_bytes(bytes) as f32),
-            Dtype::I8 => self.map(|[byte]: [u8; 1]| f32::from(byte as i8)),
-            Dtype::U8 => self.map(|[byte]: [u8; 1]| f32::from(byte)),
-            Dtype::I32 => self.map(|bytes| i32::from_le_bytes(bytes) as f32),
-            Dtype::I64 => self.map(|bytes| i64::from_le_bytes(bytes) as f32),
-        };
+        let values = self.dtype.to_f32(self.bytes);
         match values.iter().position(|value| !value.is_finite()) {
             Some(at) => Err(self.wrong(format!("value {at} is {}, expected finite numbers", values[at]))),
             None => Ok(values),
@@ -103,35 +53,15 @@ impl Tensor<'_> {
 
     /// The values as signed integers.
     pub(crate) fn to_i64(&self) -> Result<Vec<i64>> {
-        Ok(match self.dtype {
-            Dtype::I64 => self.map(i64::from_le_bytes),
-            Dtype::I32 => self.map(|bytes| i64::from(i32::from_le_bytes(bytes))),
-            Dtype::I8 => self.map(|[byte]: [u8; 1]| i64::from(byte as i8)),
-            Dtype::U8 => self.map(|[byte]: [u8; 1]| i64::from(byte)),
-            other => return Err(self.wrong(format!("expected integers, found {other:?}"))),
-        })
+        self.dtype
+            .to_i64(self.bytes)
+            .ok_or_else(|| self.wrong(format!("expected integers, found {:?}", self.dtype)))
     }
 
     /// An error about this tensor.
     pub(crate) fn wrong(&self, problem: impl std::fmt::Display) -> Error {
         Error::model(self.path, format!("tensor {}: {problem}", self.name))
     }
-
-    fn map<const N: usize, T>(&self, convert: impl Fn([u8; N]) -> T) -> Vec<T> {
-        self.bytes
-            .as_chunks::<N>()
-            .0
-            .iter()
-            .map(|bytes| convert(*bytes))
-            .collect()
-    }
-}
-
-struct Entry {
-    shard: usize,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Range<usize>,
 }
 
 struct Shard {
@@ -142,7 +72,8 @@ struct Shard {
 /// The tensors of a model.
 pub(crate) struct Weights {
     shards: Vec<Shard>,
-    entries: BTreeMap<String, Entry>,
+    /// Every tensor with the number of its shard.
+    entries: BTreeMap<String, (usize, Entry)>,
 }
 
 impl Weights {
@@ -221,8 +152,9 @@ impl Weights {
         }
         // SAFETY: Kokeshi never changes weights in place; a file that somebody else truncates meanwhile is outside our contract.
         let map = unsafe { Mmap::map(&file) }.map_err(kokeshi_core::Error::io(path))?;
-        for (name, entry) in parse(&map, self.shards.len()).map_err(|problem| Error::model(path, problem))? {
-            self.entries.insert(name, entry);
+        for entry in header::parse(&map).map_err(|problem| Error::model(path, problem))? {
+            self.entries
+                .insert(entry.name.clone(), (self.shards.len(), entry));
         }
         self.shards.push(Shard {
             path: path.into(),
@@ -248,10 +180,10 @@ impl Weights {
 
     /// The tensor called `name`, if there is one.
     pub(crate) fn tensor<'a>(&'a self, name: &str) -> Option<Tensor<'a>> {
-        let (name, entry) = self.entries.get_key_value(name)?;
-        let shard = self.shards.get(entry.shard)?;
+        let (shard, entry) = self.entries.get(name)?;
+        let shard = self.shards.get(*shard)?;
         Some(Tensor {
-            name,
+            name: &entry.name,
             path: &shard.path,
             dtype: entry.dtype,
             shape: &entry.shape,
@@ -284,72 +216,4 @@ impl Weights {
     pub(crate) fn path(&self) -> &Path {
         self.shards.first().map_or(Path::new(""), |shard| &shard.path)
     }
-}
-
-/// The entries of a safetensors file's header: name, type, shape, and bytes counted from the start of the file.
-fn parse(bytes: &[u8], shard: usize) -> Result<Vec<(String, Entry)>, String> {
-    let (length, rest) = bytes
-        .split_first_chunk::<8>()
-        .ok_or("truncated: no header length")?;
-    let length = u64::from_le_bytes(*length);
-    if length > HEADER_LIMIT || length > rest.len() as u64 {
-        return Err(format!(
-            "the header says it is {length} bytes long, expected at most {} (the file's length) and at most {HEADER_LIMIT}",
-            rest.len()
-        ));
-    }
-    let (header, data) = rest.split_at(length as usize);
-    let start = 8 + header.len();
-    let header: Map<String, Value> = serde_json::from_slice(header)
-        .map_err(|error| format!("the header is not a JSON object: {error}"))?;
-    let mut entries = Vec::with_capacity(header.len());
-    for (name, value) in header {
-        if name == "__metadata__" {
-            continue;
-        }
-        let wrong = |problem: String| format!("tensor {name}: {problem}");
-        let numbers = |field: &str| -> Option<Vec<usize>> {
-            let list = value.get(field)?.as_array()?;
-            list.iter()
-                .map(|number| usize::try_from(number.as_u64()?).ok())
-                .collect()
-        };
-        let kind = value.get("dtype").and_then(Value::as_str).unwrap_or("no dtype");
-        let dtype = Dtype::parse(kind).ok_or_else(|| {
-            wrong(format!(
-                "expected dtype F64, F32, F16, BF16, I64, I32, I8 or U8, found {kind}"
-            ))
-        })?;
-        let shape = numbers("shape").ok_or_else(|| wrong("expected a shape of whole numbers".into()))?;
-        let offsets = numbers("data_offsets").unwrap_or_default();
-        let [begin, end] = offsets[..] else {
-            return Err(wrong("expected data_offsets [begin, end]".into()));
-        };
-        if begin > end || end > data.len() {
-            return Err(wrong(format!(
-                "truncated or damaged: data_offsets {begin}..{end} lie outside the {} bytes of data",
-                data.len()
-            )));
-        }
-        let needed = shape
-            .iter()
-            .try_fold(dtype.bytes(), |bytes, side| bytes.checked_mul(*side));
-        if needed != Some(end - begin) {
-            return Err(wrong(format!(
-                "shape {shape:?} of {kind} needs {} bytes, found {}",
-                needed.map_or("too many".into(), |needed| needed.to_string()),
-                end - begin
-            )));
-        }
-        entries.push((
-            name,
-            Entry {
-                shard,
-                dtype,
-                shape,
-                bytes: start + begin..start + end,
-            },
-        ));
-    }
-    Ok(entries)
 }
