@@ -7,8 +7,9 @@ Writes crates/make/encode/tests/fixtures/families: texts.jsonl, and for each cas
 (case.json) and the vectors for them (expected-N.npy). versions.json says which libraries made them. Everything comes from seeds: running
 it again with the same libraries gives the same files up to rounding of the vectors.
 
-nomic-bert has no class in this release of transformers: that case needs KOKESHI_NOMIC_REFERENCE, a folder with the modelling file of the
-nomic-ai/contrastors repository (Apache-2.0; src/contrastors/models/huggingface), and is left as it is without.
+nomic-bert has no class in this release of transformers: that case needs KOKESHI_NOMIC_REFERENCE, a folder with a package nomicref that holds
+modeling_hf_nomic_bert.py and configuration_hf_nomic_bert.py of the nomic-ai/contrastors repository (src/contrastors/models/huggingface, commit
+613ddfd), and einops; without it the case is left as it is.
 """
 
 import json
@@ -213,11 +214,45 @@ def gpt2():
     return transformers.GPT2Model(config), made, DECODER, 128, [pooling("weightedmean_tokens")]
 
 
+def nomic_bert():
+    from nomicref.configuration_hf_nomic_bert import NomicBertConfig
+    from nomicref.modeling_hf_nomic_bert import NomicBertModel
+
+    made = wordpiece()
+    config = NomicBertConfig(vocab_size=made.get_vocab_size(), pad_vocab_size_multiple=16, n_positions=256, n_embd=32, n_layer=2, n_head=4, n_inner=48, activation_function="swiglu",
+        rotary_emb_fraction=1.0, rotary_emb_base=1000, qkv_proj_bias=False, mlp_fc1_bias=False, mlp_fc2_bias=False, causal=False, pad_token_id=0, layer_norm_epsilon=1e-12,
+        embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0, rotary_scaling_factor=2.0, max_trained_positions=96)
+    model = NomicBertModel(config, add_pooling_layer=False)
+    return model, made, BERT, 192, [pooling("mean_tokens")]
+
+
+def nomic_vectors(folder):
+    """Each text by itself: the reference's dynamic base depends on the longest text that it has seen."""
+    from nomicref.configuration_hf_nomic_bert import NomicBertConfig
+    from nomicref.modeling_hf_nomic_bert import NomicBertModel
+    from safetensors.torch import load_file
+
+    config = NomicBertConfig(**json.loads((folder / "config.json").read_text()))
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(192)
+    vectors = []
+    for text in TEXTS:
+        model = NomicBertModel(config, add_pooling_layer=False).eval()
+        model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+        ids = torch.tensor([tokenizer.encode(text).ids])
+        with torch.no_grad():
+            vectors.append(model(ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0].mean(0).numpy())
+    return np.stack(vectors)
+
+
 CASES = {
     "mpnet": (mpnet, [{}, {"layers": 1}]), "xlm-roberta": (xlm_roberta, [{}]), "modernbert": (modernbert, [{}, {"layers": 2}]), "modernbert-old": (old_modernbert, [{}]),
     "qwen3": (qwen3, [{}, {"layers": 1, "dims": 8, "normalize": True}]), "qwen2": (qwen2, [{}]), "qwen2-sliding": (qwen2_sliding, [{}]), "qwen2-bidirectional": (qwen2_bidirectional, [{}]),
-    "llama": (llama, [{}]), "llama-yarn": (llama_yarn, [{}]), "mistral": (mistral, [{}]), "gpt2": (gpt2, [{}, {"layers": 1}]),
+    "llama": (llama, [{}]), "llama-yarn": (llama_yarn, [{}]), "mistral": (mistral, [{}]), "gpt2": (gpt2, [{}, {"layers": 1}]), "nomic-bert": (nomic_bert, [{}]),
 }
+REFERENCE = os.environ.get("KOKESHI_NOMIC_REFERENCE")
+if REFERENCE:
+    sys.path.insert(0, REFERENCE)
 
 
 def blocks(model):
@@ -228,6 +263,8 @@ def blocks(model):
 
 
 def expected(folder, request):
+    if folder.name == "nomic-bert":
+        return nomic_vectors(folder)
     model = SentenceTransformer(str(folder), device="cpu", trust_remote_code=True, model_kwargs={"torch_dtype": "float32"})
     if "layers" in request:
         kept = blocks(model[0].auto_model)
@@ -236,6 +273,119 @@ def expected(folder, request):
         config = model[0].auto_model.config
         config.num_hidden_layers = request["layers"]
     return model.encode(TEXTS, batch_size=8, normalize_embeddings=bool(request.get("normalize")), truncate_dim=request.get("dims"))
+
+
+# ---- rerankers and sparse models ----
+
+QUERIES = ["how small can a vector be?", " ".join(random.Random(99).choices(WORDS, k=60))]
+
+
+def bert(model_class, **more):
+    made = wordpiece()
+    config = transformers.BertConfig(**SMALL, vocab_size=made.get_vocab_size(), max_position_embeddings=100, **more)
+    return model_class(config), made, BERT, 100, []
+
+
+def classifier_bert():
+    return bert(transformers.BertForSequenceClassification, num_labels=1)
+
+
+def classifier_bert_two():
+    return *bert(transformers.BertForSequenceClassification, num_labels=2), {"sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}}
+
+
+def classifier_xlm_roberta():
+    model, made, *rest = xlm_roberta()
+    model.config.num_labels = 1
+    model, *rest = transformers.XLMRobertaForSequenceClassification(model.config), *rest[:-1], []
+    return model, made, *rest, {"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"}
+
+
+def classifier_modernbert():
+    model, *rest = modernbert(classifier_pooling="mean", num_labels=1)
+    return transformers.ModernBertForSequenceClassification(model.config), *rest[:-1], []
+
+
+def yes_no():
+    made = byte_level()
+    made.train_from_iterator(TEXTS + ["".join(PROMPT)] * 3, trainers.BpeTrainer(
+        vocab_size=420, special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    made.add_tokens(["yes", "no", "<think>", "</think>"])
+    config = transformers.Qwen3Config(**DECODERS | {"max_position_embeddings": 320}, vocab_size=made.get_vocab_size(), head_dim=16, tie_word_embeddings=True)
+    return transformers.Qwen3ForCausalLM(config), made, DECODER, 320, []
+
+
+PROMPT = ["".join(line) for line in (
+    ('<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n',),
+    ("<Instruct>: Given a web search query, retrieve relevant passages that answer the query\n<Query>: {query}\n<Document>: {text}",),
+    ("<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",),
+)]
+
+
+def rerank_scores(folder, limit):
+    """What the model cards of cross-encoders and of Qwen3-Reranker do, pair by pair."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    config = transformers.AutoConfig.from_pretrained(folder)
+    causal = config.architectures[0].endswith("ForCausalLM")
+    model = (transformers.AutoModelForCausalLM if causal else transformers.AutoModelForSequenceClassification).from_pretrained(folder).eval()
+    encode = lambda text: tokenizer.encode(text, add_special_tokens=False).ids
+    scores = []
+    for query in QUERIES:
+        for text in TEXTS:
+            if causal:
+                start, end = encode(PROMPT[0]), encode(PROMPT[2])
+                ids = start + encode(PROMPT[1].format(query=query, text=text))[: limit - len(start) - len(end)] + end
+                with torch.no_grad():
+                    logits = model(torch.tensor([ids])).logits[0, -1]
+                pair = torch.stack([logits[tokenizer.token_to_id("no")], logits[tokenizer.token_to_id("yes")]])
+                scores.append(torch.softmax(pair, 0)[1].item())
+                continue
+            tokenizer.enable_truncation(limit, strategy="longest_first")
+            encoded = tokenizer.encode(query, text)
+            inputs = {"input_ids": torch.tensor([encoded.ids]), "attention_mask": torch.ones(1, len(encoded.ids), dtype=torch.long)}
+            if config.model_type == "bert":
+                inputs["token_type_ids"] = torch.tensor([encoded.type_ids])
+            with torch.no_grad():
+                logits = model(**inputs).logits[0]
+            raw = getattr(config, "sbert_ce_default_activation_function", None)
+            scores.append((torch.softmax(logits, 0)[1] if len(logits) == 2 else logits[0] if raw else torch.sigmoid(logits[0])).item())
+    return np.array(scores, dtype="<f4").reshape(len(QUERIES), len(TEXTS))
+
+
+def splade_bert():
+    return bert(transformers.BertForMaskedLM)
+
+
+def splade_distilbert():
+    made = wordpiece()
+    config = transformers.DistilBertConfig(dim=32, n_layers=2, n_heads=4, hidden_dim=48, vocab_size=made.get_vocab_size(), max_position_embeddings=100)
+    return transformers.DistilBertForMaskedLM(config), made, BERT, 100, []
+
+
+def sparse_vectors(folder, limit):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(limit)
+    model = transformers.AutoModelForMaskedLM.from_pretrained(folder).eval()
+    with torch.no_grad():
+        logits = [model(torch.tensor([tokenizer.encode(text).ids])).logits[0] for text in TEXTS]
+    return np.stack([torch.log1p(torch.relu(logit)).amax(0).numpy() for logit in logits]).astype("<f4")
+
+
+OTHERS = {
+    "rerank-bert": (classifier_bert, rerank_scores), "rerank-bert-two-labels": (classifier_bert_two, rerank_scores), "rerank-xlm-roberta": (classifier_xlm_roberta, rerank_scores),
+    "rerank-modernbert": (classifier_modernbert, rerank_scores), "rerank-yes-no": (yes_no, rerank_scores), "sparse-bert": (splade_bert, sparse_vectors), "sparse-distilbert": (splade_distilbert, sparse_vectors),
+}
+
+
+def make_other(name):
+    build, reference = OTHERS[name]
+    torch.manual_seed(1)
+    model, tokenizer, names, limit, modules, *more = build()
+    folder = save(name, random_weights(model, sum(map(ord, name))), tokenizer, names, limit, modules, *more)
+    (folder / "modules.json").unlink()
+    limit = {"rerank-xlm-roberta": 60, "rerank-modernbert": 90}.get(name, limit)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": limit})
+    np.save(folder / "expected.npy", reference(folder, limit))
 
 
 def make(name):
@@ -252,9 +402,15 @@ def main():
     torch.set_num_threads(1)
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "texts.jsonl").write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in TEXTS), encoding="utf-8")
-    for name in sys.argv[1:] or CASES:
-        print(name)
-        make(name)
+    (OUT / "queries.json").write_text(json.dumps(QUERIES) + "\n", encoding="utf-8")
+    for name in sys.argv[1:] or [*CASES, *OTHERS]:
+        if name in OTHERS:
+            print(name)
+            make_other(name)
+            continue
+        if name != "nomic-bert" or REFERENCE:
+            print(name)
+            make(name)
     made_with = {module.__name__: module.__version__ for module in (sentence_transformers, transformers, tokenizers, torch, np, safetensors)}
     write_json(OUT / "versions.json", made_with)
 

@@ -13,7 +13,9 @@ mod options;
 mod pooling;
 mod position;
 mod prompts;
+mod rerank;
 mod safetensors;
+mod sparse;
 mod static_model;
 mod transformer;
 
@@ -21,3 +23,5 @@ pub use compact::write_compact;
 pub use error::{Error, Result};
 pub use model::Model;
 pub use options::{LoadOptions, Options, Position, Precision, Task};
+pub use rerank::Reranker;
+pub use sparse::SparseModel;

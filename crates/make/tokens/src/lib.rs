@@ -2,10 +2,12 @@
 
 mod error;
 mod general;
+mod pair;
 mod tokenizer;
 mod vocabulary;
 mod wordpiece;
 
 pub use error::{Error, Result};
+pub use pair::PairTemplate;
 pub use tokenizer::{Encoding, Tokenizer};
 pub use wordpiece::WordPieceOptions;

@@ -21,6 +21,8 @@ mod nomic_bert;
 mod roberta;
 mod sizes;
 
+pub(crate) use sizes::{activation, epsilon};
+
 use crate::directory::Fields;
 use crate::encoder::plan::Plan;
 use crate::error::Result;

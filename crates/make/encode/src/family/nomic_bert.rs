@@ -37,6 +37,7 @@ fn plan(config: &Fields) -> Result<Plan> {
             ("use_rms_norm", false),
             ("rotary_emb_interleaved", false),
             ("parallel_block", false),
+            ("norm_mlp", false),
         ],
         "the layout of nomic-embed-text is supported",
     )?;
@@ -77,7 +78,8 @@ fn plan(config: &Fields) -> Result<Plan> {
             },
             norm: norm("norm2"),
             network: NetworkPlan {
-                inner: sizes.inner,
+                // The reference makes gated ones a multiple of 256 wide.
+                inner: gate.map_or(sizes.inner, |_| sizes.inner.next_multiple_of(256)),
                 activation,
                 up: match gate {
                     // The second of the two goes through the activation.

@@ -76,7 +76,7 @@ pub(super) fn head_dims(config: &Fields, names: &Fieldnames, sizes: &Sizes) -> R
 }
 
 /// A norm's epsilon.
-pub(super) fn epsilon(config: &Fields, field: &str, fallback: f64) -> Result<f32> {
+pub(crate) fn epsilon(config: &Fields, field: &str, fallback: f64) -> Result<f32> {
     let value = config.number(field)?.unwrap_or(fallback) as f32;
     if value.is_finite() && value >= 0.0 {
         return Ok(value);
@@ -107,7 +107,7 @@ pub(super) fn padding(config: &Fields, positions: usize) -> Result<usize> {
 }
 
 /// An activation by its name in transformers.
-pub(super) fn activation(config: &Fields, field: &str, fallback: &str) -> Result<Activation> {
+pub(crate) fn activation(config: &Fields, field: &str, fallback: &str) -> Result<Activation> {
     Ok(match config.text(field)?.unwrap_or(fallback) {
         "gelu" | "gelu_python" => Activation::Gelu,
         "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" | "gelu_python_tanh" => {
