@@ -30,6 +30,8 @@ pub(crate) struct Transformer {
     encoder: Encoder,
     pooling: Pooling,
     max_tokens: usize,
+    /// How many tokens a piece of a longer text has, without special ones (PCW).
+    piece: Option<usize>,
     lower_case: bool,
 }
 
@@ -73,7 +75,18 @@ impl Transformer {
         }
         let pieces = options.position == Some(Position::Pcw) && limit > encoder.longest();
         let longest = if pieces { usize::MAX } else { encoder.longest() };
+        let special = tokenizer.special_count();
+        if pieces && encoder.longest() <= special {
+            return Err(config.wrong(
+                "max_seq_length",
+                format!(
+                    "expected more than the {special} special tokens, found {}",
+                    encoder.longest()
+                ),
+            ));
+        }
         Ok(Self {
+            piece: pieces.then(|| encoder.longest() - special),
             max_tokens: limit.min(longest),
             lower_case: config.flag("do_lower_case")?.unwrap_or(false),
             tokenizer,
@@ -145,16 +158,55 @@ impl Transformer {
         scratch: &mut Scratch,
         out: &mut Buffer,
     ) {
+        let dims = self.dims();
+        out.resize(texts.len() * dims);
+        let fits = |ids: &[u32]| self.piece.is_none() || ids.len() <= self.encoder.longest();
+        if texts.iter().all(|ids| fits(ids)) {
+            return self.pool(texts, layers, skip, scratch, out);
+        }
+        let mut pooled = Vec::new();
+        for (ids, out) in texts.iter().zip(out.chunks_exact_mut(dims)) {
+            let pieces = self.pieces(ids);
+            pooled.resize(dims, 0.0);
+            out.fill(0.0);
+            for (at, piece) in pieces.iter().enumerate() {
+                let skip = if at == 0 { skip } else { 0 };
+                self.pool(&[piece], layers, skip, scratch, &mut pooled);
+                out.iter_mut().zip(&pooled).for_each(|(sum, value)| *sum += value);
+            }
+            out.iter_mut().for_each(|value| *value /= pieces.len() as f32);
+        }
+    }
+
+    /// Pools texts that are not longer than the encoder reads.
+    fn pool(&self, texts: &[&[u32]], layers: usize, skip: usize, scratch: &mut Scratch, out: &mut [f32]) {
         let (hidden, dims) = (self.encoder.hidden(), self.dims());
         let texts: Vec<Text<'_>> = texts.iter().map(|ids| Text::single(ids)).collect();
         self.encoder.run(&texts, layers, scratch, |_, _| {});
-        out.resize(texts.len() * dims);
         let mut start = 0;
         for (text, out) in texts.iter().zip(out.chunks_exact_mut(dims)) {
             let tokens = &scratch.hidden[start * hidden..][..text.ids.len() * hidden];
             self.pooling.apply(tokens, hidden, skip, out);
             start += text.ids.len();
         }
+    }
+
+    /// A text in pieces that the encoder reads, each with the special tokens; the last one ends with the text and may repeat what the one
+    /// before it has (LongEmbed's PCW, arXiv 2404.12096).
+    fn pieces(&self, ids: &[u32]) -> Vec<Vec<u32>> {
+        let Some(size) = self.piece.filter(|_| ids.len() > self.encoder.longest()) else {
+            return vec![ids.to_vec()];
+        };
+        let (before, after) = self.tokenizer.special_sides();
+        let (start, rest) = ids.split_at(before);
+        let (text, end) = rest.split_at(rest.len() - after);
+        (0..text.len())
+            .step_by(size)
+            .map(|from| {
+                let from = from.min(text.len() - size);
+                [start, &text[from..from + size], end].concat()
+            })
+            .collect()
     }
 
     /// Byte ranges of the tokens of `text` without special ones.

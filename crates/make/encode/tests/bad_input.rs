@@ -6,7 +6,7 @@ use std::path::Path;
 
 use common::{fixture, small_model};
 use kokeshi_core::{Seed, Size};
-use kokeshi_encode::{Model, Options};
+use kokeshi_encode::{Model, Options, Reranker, SparseModel};
 
 fn load(folder: &Path) -> Result<Model, String> {
     Model::load(folder.to_str().unwrap()).map_err(|error| error.to_string())
@@ -218,6 +218,165 @@ fn the_tokenizer_of_another_model_is_refused() {
         "mean",
         other,
         &["tokenizer.json", "belongs to another model", "5000"],
+    );
+}
+
+#[test]
+fn every_family_names_the_field_or_tensor_that_is_wrong() {
+    let rows: &[(&str, &str, &str, &[&str])] = &[
+        (
+            "qwen3",
+            "\"num_key_value_heads\": 2",
+            "\"num_key_value_heads\": 3",
+            &["num_key_value_heads", "divisor"],
+        ),
+        (
+            "qwen3",
+            "\"head_dim\": 16",
+            "\"head_dim\": 15",
+            &["rope_parameters", "even"],
+        ),
+        (
+            "qwen3",
+            "\"head_dim\": 16",
+            "\"head_dim\": 8",
+            &["q_norm.weight", "expected shape"],
+        ),
+        (
+            "qwen3",
+            "\"head_dim\": 16",
+            "\"head_dim\": 1000000000000",
+            &["head_dim", "1000000000000"],
+        ),
+        (
+            "qwen3",
+            "\"rope_theta\": 1000000.0",
+            "\"rope_theta\": -1",
+            &["rope_parameters.rope_theta", "above 0"],
+        ),
+        (
+            "qwen3",
+            "\"rope_type\": \"default\"",
+            "\"rope_type\": \"x\"",
+            &["rope_parameters.rope_type", "found x"],
+        ),
+        (
+            "qwen3",
+            "\"rms_norm_eps\": 1e-06",
+            "\"rms_norm_eps\": -1",
+            &["rms_norm_eps", "small number"],
+        ),
+        (
+            "qwen3",
+            "\"max_position_embeddings\": 256",
+            "\"max_position_embeddings\": 1e300",
+            &["max_position_embeddings"],
+        ),
+        (
+            "qwen2-sliding",
+            "\"sliding_window\": 20",
+            "\"sliding_window\": 0",
+            &["sliding_window", "found 0"],
+        ),
+        (
+            "qwen2-sliding",
+            "\"full_attention\"",
+            "\"half_attention\"",
+            &["layer_types", "sliding_attention"],
+        ),
+        (
+            "llama",
+            "\"factor\": 8.0",
+            "\"factor\": 0",
+            &["rope_parameters.factor", "above 0"],
+        ),
+        (
+            "modernbert",
+            "\"num_hidden_layers\": 4",
+            "\"num_hidden_layers\": 5",
+            &["layer_types", "expected 5 times"],
+        ),
+        (
+            "modernbert",
+            "\"intermediate_size\": 48",
+            "\"intermediate_size\": 49",
+            &["mlp.Wi.weight", "[98, 32]"],
+        ),
+        (
+            "modernbert-old",
+            "\"global_attn_every_n_layers\": 2",
+            "\"global_attn_every_n_layers\": 0",
+            &["global_attn_every_n_layers"],
+        ),
+        (
+            "mpnet",
+            "\"relative_attention_num_buckets\": 32",
+            "\"relative_attention_num_buckets\": 8",
+            &["relative_attention_num_buckets"],
+        ),
+        (
+            "nomic-bert",
+            "\"prenorm\": false",
+            "\"prenorm\": true",
+            &["prenorm", "expected false"],
+        ),
+        (
+            "nomic-bert",
+            "\"rotary_emb_base\": 1000",
+            "\"rotary_emb_base\": 0",
+            &["rotary_emb_base", "above 0"],
+        ),
+        ("gpt2", "\"n_head\": 4", "\"n_head\": 5", &["n_head", "divisor"]),
+        (
+            "gpt2",
+            "\"model_type\": \"gpt2\"",
+            "\"model_type\": \"gpt9\"",
+            &["gpt9 is not supported", "qwen3"],
+        ),
+    ];
+    for (family, from, to, parts) in rows {
+        let folder = tempfile::tempdir().unwrap();
+        common::lay_over(&fixture("families").join(family), folder.path());
+        let path = folder.path().join("config.json");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{family} has no {from}");
+        std::fs::write(&path, text.replace(from, to)).unwrap();
+        let message = load(folder.path()).map(|_| ()).expect_err(to);
+        for part in *parts {
+            assert!(message.contains(part), "{family}: {message:?} lacks {part:?}");
+        }
+        assert!(
+            !message.contains('\n') && message.contains(".json") | message.contains(".safetensors"),
+            "{message:?}"
+        );
+    }
+}
+
+#[test]
+fn rerankers_and_sparse_models_are_refused_where_their_heads_are_missing() {
+    let folder = |name: &str| fixture("families").join(name).to_str().unwrap().to_string();
+    let rerank = |name: &str| Reranker::load(&folder(name)).map(|_| ()).unwrap_err().to_string();
+    assert!(
+        rerank("mpnet").contains("tensor classifier.out_proj.weight: expected shape [1, 32]"),
+        "{}",
+        rerank("mpnet")
+    );
+    assert!(
+        rerank("gpt2").contains("no classifier is known for gpt2"),
+        "{}",
+        rerank("gpt2")
+    );
+    let sparse = |name: &str| {
+        SparseModel::load(&folder(name))
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(sparse("mpnet").contains("lm_head.bias"), "{}", sparse("mpnet"));
+    assert!(
+        sparse("qwen3").contains("no masked-language-model head is known for qwen3"),
+        "{}",
+        sparse("qwen3")
     );
 }
 

@@ -208,6 +208,11 @@ impl Tokenizer {
         self.before.len() + self.after.len()
     }
 
+    /// How many of them stand before the text, and how many behind it.
+    pub fn special_sides(&self) -> (usize, usize) {
+        (self.before.len(), self.after.len())
+    }
+
     /// How many ids there are: one more than the largest.
     pub fn vocabulary(&self) -> usize {
         self.vocabulary.len()
