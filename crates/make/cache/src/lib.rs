@@ -7,6 +7,10 @@
 //! | [`policy`] | [`KvPolicy`]: the trait that every policy implements |
 //! | [`slab`] | what a key-value head keeps: keys before their rotation, values, positions |
 //! | [`full`] | [`Full`]: everything |
+//! | [`lambda`] | [`Lambda`]: the first tokens and a window, with a ceiling on distances (LM-Infinite) |
+//! | [`scissorhands`] | [`Scissorhands`]: a budget, by what recent queries looked at |
+//! | [`a2ats`], [`codebook`] | [`A2ats`]: everything is kept, few tokens are looked at, chosen by query-aware codes of keys |
+//! | [`random`] | [`RandomEviction`]: the control |
 //! | [`config`], [`decoder`] | [`Decoder`]: Llama, Qwen2 and Qwen3 from `config.json` and `model.safetensors` |
 //! | [`rotary`] | [`Rotary`]: positions, as trained or stretched |
 //! | [`forward`] | [`Plan`]: a whole text at once, with positions and mask of one's choice |
@@ -34,23 +38,33 @@
 //! }
 //! ```
 
+pub mod a2ats;
+pub mod codebook;
 pub mod config;
 pub mod decoder;
 mod error;
 pub mod forward;
 pub mod full;
+pub mod lambda;
 pub mod policy;
+pub mod random;
 pub mod rotary;
+pub mod scissorhands;
 pub mod session;
 pub mod slab;
 mod weights;
 
+pub use a2ats::{A2ats, A2atsConfig};
+pub use codebook::{Codebook, Codebooks};
 pub use config::Config;
 pub use decoder::Decoder;
 pub use error::{Error, Result};
 pub use forward::{Distance, Plan, Projected};
 pub use full::Full;
+pub use lambda::{Lambda, LambdaConfig};
 pub use policy::{KvPolicy, Phase, Query, Selection};
+pub use random::RandomEviction;
 pub use rotary::Rotary;
+pub use scissorhands::{Scissorhands, ScissorhandsConfig, Threshold};
 pub use session::Session;
 pub use slab::{Shape, Slab, Slabs};
