@@ -23,6 +23,7 @@ impl LoadOptions {
     pub(crate) fn fingerprint(&self) -> u64 {
         match self {
             Self {
+                precision: Precision::F32,
                 position: None,
                 temperature: None,
                 ..

@@ -62,10 +62,10 @@ fn main() {
             scale: 0.17,
         };
         let work = 4.0 * (len * len * 384) as f64;
-        found.push((
-            format!("attention, {len} tokens"),
-            best(work, || attention(level, input, &mut scratch, &mut out)),
-        ));
+        for (precision, kind) in [(Precision::F32, "f32"), (Precision::Int8, "int8")] {
+            let run = || attention(level, precision, input, &mut scratch, &mut out);
+            found.push((format!("{kind} attention, {len} tokens"), best(work, run)));
+        }
     }
     let (mut x, weight) = (values(384 * 384, 13), vec![1.0; 384]);
     let norm = best((384 * 384) as f64, || {

@@ -6,7 +6,9 @@
     reason = "index loops over fixed-size arrays become registers; iterators over two of them at once do not always"
 )]
 
+use crate::attention_int8::{self, Int8Scratch};
 use crate::buffer::Buffer;
+use crate::linear::Precision;
 use crate::simd::{Level, Simd, at_level};
 
 /// The queries, keys and values of one sequence.
@@ -41,13 +43,21 @@ pub struct Scratch {
     values: Buffer,
     /// Scores of a block of queries: `[rows][padded len]`.
     scores: Buffer,
+    int8: Int8Scratch,
 }
 
-/// Writes `softmax(scale * Q K^T) V` to `out` (`[len, heads * head_dims]`).
+/// Writes `softmax(scale * Q K^T) V` to `out` (`[len, heads * head_dims]`). At int8 both products are of bytes, unless a head is wider than
+/// 256 dimensions.
 ///
 /// # Panics
 /// If the lengths don't fit.
-pub fn attention(level: Level, input: Attention<'_>, scratch: &mut Scratch, out: &mut [f32]) {
+pub fn attention(
+    level: Level,
+    precision: Precision,
+    input: Attention<'_>,
+    scratch: &mut Scratch,
+    out: &mut [f32],
+) {
     let width = input.heads * input.head_dims;
     assert_eq!(out.len(), input.len * width, "output is [len, heads * head_dims]");
     if out.is_empty() {
@@ -56,6 +66,9 @@ pub fn attention(level: Level, input: Attention<'_>, scratch: &mut Scratch, out:
     let needed = (input.len - 1) * input.stride + width;
     for slice in [input.queries, input.keys, input.values] {
         assert!(slice.len() >= needed, "input is [len, stride]");
+    }
+    if precision == Precision::Int8 && input.head_dims <= attention_int8::WIDEST {
+        return attention_int8::run(level, input, &mut scratch.int8, out);
     }
     // SAFETY: levels come from `Level::available`; the lengths are checked above.
     unsafe { at_level!(level, all_heads(input: Attention<'_>, scratch: &mut Scratch, out: &mut [f32])) }

@@ -19,6 +19,7 @@
 
 pub mod activation;
 pub mod attention;
+mod attention_int8;
 pub mod buffer;
 pub mod gate;
 pub mod linear;

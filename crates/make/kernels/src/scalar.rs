@@ -257,3 +257,51 @@ pub fn masked_attention(input: Masked<'_>, out: &mut [f32]) {
         }
     }
 }
+
+/// The twin of [`crate::attention()`] at int8.
+pub fn attention_int8(input: Attention<'_>, out: &mut [f32]) {
+    let width = input.heads * input.head_dims;
+    let largest = |values: &[f32]| values.iter().fold(1e-30_f32, |most, value| most.max(value.abs()));
+    for head in 0..input.heads {
+        let first = head * input.head_dims;
+        let part = |slice: &'_ [f32], token: usize| -> Vec<f32> {
+            slice[token * input.stride + first..][..input.head_dims].to_vec()
+        };
+        let quantized = |values: &[f32]| -> (f32, Vec<i32>) {
+            let scale = largest(values) / 127.0;
+            let codes = values
+                .iter()
+                .map(|value| (value / scale).round_ties_even() as i32);
+            (scale, codes.collect())
+        };
+        let keys: Vec<_> = (0..input.len)
+            .map(|token| quantized(&part(input.keys, token)))
+            .collect();
+        let values: Vec<Vec<f32>> = (0..input.len).map(|token| part(input.values, token)).collect();
+        let columns: Vec<_> = (0..input.head_dims)
+            .map(|dim| quantized(&values.iter().map(|value| value[dim]).collect::<Vec<f32>>()))
+            .collect();
+        for query in 0..input.len {
+            let (scale, codes) = quantized(&part(input.queries, query));
+            let score = |(key_scale, key): &(f32, Vec<i32>)| {
+                let sum: i32 = codes.iter().zip(key).map(|(a, b)| a * b).sum();
+                f64::from(sum as f32 * key_scale * scale * input.scale)
+            };
+            let scores: Vec<f64> = keys.iter().map(score).collect();
+            let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let weights = scores
+                .iter()
+                .map(|score| (255.0 * (score - most).exp()).round_ties_even() as i32);
+            let weights: Vec<i32> = weights.collect();
+            let total: i32 = weights.iter().sum();
+            for (dim, (scale, codes)) in columns.iter().enumerate() {
+                let sum: i32 = weights
+                    .iter()
+                    .zip(codes)
+                    .map(|(weight, code)| weight * code)
+                    .sum();
+                out[query * width + first + dim] = sum as f32 * scale / total as f32;
+            }
+        }
+    }
+}

@@ -205,10 +205,14 @@ fn attention_gives_what_its_twin_gives_at_every_length_and_head() {
                 scale: 1.0 / (head_dims as f32).sqrt(),
             };
             let (mut found, mut expected) = (vec![7.0; len * width], vec![0.0; len * width]);
-            attention(level, input, &mut scratch, &mut found);
+            attention(level, Precision::F32, input, &mut scratch, &mut found);
             scalar::attention(input, &mut expected);
             let what = format!("{level:?} {len} tokens, {heads} heads of {head_dims}");
             assert_close(&found, &expected, 2e-6, &what);
+            scalar::attention_int8(input, &mut expected);
+            attention(level, Precision::Int8, input, &mut scratch, &mut found);
+            // A weight may be rounded to the next byte.
+            assert_close(&found, &expected, 1.2e-2, &format!("{what}, int8"));
         }
     }
 }
@@ -230,7 +234,7 @@ fn attention_survives_scores_that_would_overflow_an_exponential() {
             scale: 1.0,
         };
         let (mut found, mut expected) = (vec![0.0; 320], vec![0.0; 320]);
-        attention(level, input, &mut Scratch::default(), &mut found);
+        attention(level, Precision::F32, input, &mut Scratch::default(), &mut found);
         scalar::attention(input, &mut expected);
         assert_close(&found, &expected, 1e-5, &format!("{level:?}"));
     }

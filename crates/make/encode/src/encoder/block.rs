@@ -170,7 +170,13 @@ impl Block {
             let out = &mut scratch.context[start * width..][..len * width];
             let bias = positions.bias();
             if self.heads == self.key_heads && self.mask.is_all(len) && bias.is_none() && far.is_none() {
-                attention(self.level, input, &mut scratch.attention, out);
+                attention(
+                    self.level,
+                    self.output.precision(),
+                    input,
+                    &mut scratch.attention,
+                    out,
+                );
             } else {
                 let masked = Masked {
                     attention: input,

@@ -32,6 +32,10 @@ pub(crate) trait Dot: Copy {
 
     /// `W` sums that are `-zero` times the `W` values at `from`: what is too much in sums of codes whose zero is `zero`.
     unsafe fn start(zero: i32, from: *const i32) -> Self::Sums;
+    /// Writes `W` sums.
+    unsafe fn store(to: *mut i32, sums: Self::Sums);
+    /// `W` zeros.
+    unsafe fn none() -> Self::Sums;
     unsafe fn weights(from: *const i8) -> Self::Weights;
     unsafe fn codes(from: *const u8) -> Self::Codes;
     unsafe fn dot(sums: Self::Sums, codes: Self::Codes, weights: Self::Weights) -> Self::Sums;
@@ -54,6 +58,14 @@ impl Dot for Vnni512 {
     #[inline(always)]
     unsafe fn start(zero: i32, from: *const i32) -> __m512i {
         unsafe { _mm512_mullo_epi32(_mm512_set1_epi32(-zero), _mm512_loadu_si512(from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut i32, sums: __m512i) {
+        unsafe { _mm512_storeu_si512(to.cast(), sums) }
+    }
+    #[inline(always)]
+    unsafe fn none() -> __m512i {
+        unsafe { _mm512_setzero_si512() }
     }
     #[inline(always)]
     unsafe fn weights(from: *const i8) -> __m512i {
@@ -91,6 +103,14 @@ impl Dot for AvxVnni {
         unsafe { _mm256_mullo_epi32(_mm256_set1_epi32(-zero), _mm256_loadu_si256(from.cast())) }
     }
     #[inline(always)]
+    unsafe fn store(to: *mut i32, sums: __m256i) {
+        unsafe { _mm256_storeu_si256(to.cast(), sums) }
+    }
+    #[inline(always)]
+    unsafe fn none() -> __m256i {
+        unsafe { _mm256_setzero_si256() }
+    }
+    #[inline(always)]
     unsafe fn weights(from: *const i8) -> __m256i {
         unsafe { _mm256_loadu_si256(from.cast()) }
     }
@@ -124,6 +144,14 @@ impl Dot for Wide512 {
     #[inline(always)]
     unsafe fn start(zero: i32, from: *const i32) -> __m512i {
         unsafe { Vnni512::start(zero, from) }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut i32, sums: __m512i) {
+        unsafe { _mm512_storeu_si512(to.cast(), sums) }
+    }
+    #[inline(always)]
+    unsafe fn none() -> __m512i {
+        unsafe { _mm512_setzero_si512() }
     }
     #[inline(always)]
     unsafe fn weights(from: *const i8) -> __m512i {
@@ -161,6 +189,14 @@ impl Dot for Wide256 {
         unsafe { AvxVnni::start(zero, from) }
     }
     #[inline(always)]
+    unsafe fn store(to: *mut i32, sums: __m256i) {
+        unsafe { _mm256_storeu_si256(to.cast(), sums) }
+    }
+    #[inline(always)]
+    unsafe fn none() -> __m256i {
+        unsafe { _mm256_setzero_si256() }
+    }
+    #[inline(always)]
     unsafe fn weights(from: *const i8) -> __m256i {
         unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())) }
     }
@@ -192,6 +228,14 @@ impl Dot for Portable {
                 .read_unaligned()
                 .map(|value| -zero * value)
         }
+    }
+    #[inline(always)]
+    unsafe fn store(to: *mut i32, sums: [i32; 8]) {
+        unsafe { to.cast::<[i32; 8]>().write_unaligned(sums) }
+    }
+    #[inline(always)]
+    unsafe fn none() -> [i32; 8] {
+        [0; 8]
     }
     #[inline(always)]
     unsafe fn weights(from: *const i8) -> [[i8; 4]; 8] {
