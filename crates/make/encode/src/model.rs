@@ -155,11 +155,16 @@ impl Model {
                 heads.push(head);
             }
         }
+        let computed = match &input {
+            Input::Transformer(_) => options.fingerprint(),
+            // It only adds up rows of a table.
+            Input::Static(_) => 0,
+        };
         Ok(Self {
             inner: Arc::new(Inner {
                 id: id.into(),
                 folder: Some(root.into()),
-                fingerprint: directory::fingerprint(root, &modules)? ^ options.fingerprint(),
+                fingerprint: directory::fingerprint(root, &modules)? ^ computed,
                 input,
                 heads,
                 dims,
