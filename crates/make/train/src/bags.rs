@@ -49,7 +49,12 @@ pub(crate) fn bags(
         seed.shuffle(&mut round);
         order.extend(round.into_iter().take(count - order.len()));
     }
-    let near = neighbours(&words, vectors, width);
+    // The first round is enough: a later one only comes after a whole one.
+    let leads = &order[..count.min(words.len())];
+    let mut near = vec![Vec::new(); words.len()];
+    for (lead, found) in leads.iter().zip(neighbours(&words, leads, vectors, width)) {
+        near[*lead] = found;
+    }
     let bag = |lead: usize| {
         let length = WORDS.0 + seed.below(WORDS.1 - WORDS.0);
         let mut close = near[lead].clone();
@@ -73,22 +78,22 @@ pub(crate) fn bags(
     order.into_iter().map(bag).collect()
 }
 
-/// The ids of the nearest of `words` by cosine for each of them, itself not among them, in no order.
-fn neighbours(words: &[u32], vectors: &[f32], width: usize) -> Vec<Vec<u32>> {
+/// The ids of the nearest of `words` by cosine for those at `leads`, themselves not among them, by id.
+fn neighbours(words: &[u32], leads: &[usize], vectors: &[f32], width: usize) -> Vec<Vec<u32>> {
     let mut units: Vec<f32> = Vec::with_capacity(words.len() * width);
     for id in words {
         units.extend_from_slice(&vectors[*id as usize * width..][..width]);
     }
     units.par_chunks_exact_mut(width).for_each(distance::normalize);
-    let block = |(block, rows): (usize, &[f32])| {
-        let mut scores: Vec<Vec<(f32, u32)>> = vec![Vec::with_capacity(words.len()); rows.len() / width];
-        for (at, other) in units.chunks_exact(width).enumerate() {
-            for (row, scores) in rows.chunks_exact(width).zip(&mut scores) {
-                scores.push((distance::dot(row, other), words[at]));
+    let block = |leads: &[usize]| {
+        let mut scores: Vec<Vec<(f32, u32)>> = vec![Vec::with_capacity(words.len()); leads.len()];
+        for (other, id) in units.chunks_exact(width).zip(words) {
+            for (lead, scores) in leads.iter().zip(&mut scores) {
+                scores.push((distance::dot(&units[lead * width..][..width], other), *id));
             }
         }
-        let nearest = move |(at, mut scores): (usize, Vec<(f32, u32)>)| {
-            scores.swap_remove(block * BLOCK + at);
+        let nearest = |(lead, mut scores): (&usize, Vec<(f32, u32)>)| {
+            scores.swap_remove(*lead);
             if scores.len() > NEIGHBOURS {
                 scores.select_nth_unstable_by(NEIGHBOURS, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
                 scores.truncate(NEIGHBOURS);
@@ -97,13 +102,9 @@ fn neighbours(words: &[u32], vectors: &[f32], width: usize) -> Vec<Vec<u32>> {
             ids.sort_unstable();
             ids
         };
-        scores.into_iter().enumerate().map(nearest).collect::<Vec<_>>()
+        leads.iter().zip(scores).map(nearest).collect::<Vec<_>>()
     };
-    units
-        .par_chunks(BLOCK * width)
-        .enumerate()
-        .flat_map_iter(block)
-        .collect()
+    leads.par_chunks(BLOCK).flat_map_iter(block).collect()
 }
 
 #[cfg(test)]
@@ -170,7 +171,8 @@ mod tests {
     fn neighbours_are_the_nearest_words_without_the_word_itself() {
         let (tokens, vectors) = vocabulary();
         let words: Vec<u32> = (2..tokens.len() as u32).collect();
-        for (id, near) in words.iter().zip(neighbours(&words, &vectors, 8)) {
+        let leads: Vec<usize> = (0..words.len()).collect();
+        for (id, near) in words.iter().zip(neighbours(&words, &leads, &vectors, 8)) {
             assert_eq!(near.len(), NEIGHBOURS);
             assert!(
                 near.iter().all(|other| other != id && other % 2 == id % 2),
