@@ -11,9 +11,11 @@
 //! println!("{works} of {} work", papers.len());
 //! ```
 
+mod byte_decoder;
 mod catalogue;
 mod check;
 mod paper;
+mod papers;
 mod record;
 mod reproduction;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::{
     check::{Check, Claim},
     paper::paper,
+    papers::{a2ats, lm_infinite, scissorhands},
     record::Record,
 };
 
@@ -67,7 +68,11 @@ pub trait Reproduction: Sync {
 
 /// Every reproduction there is.
 pub fn reproductions() -> &'static [&'static dyn Reproduction] {
-    &[]
+    &[
+        &a2ats::A2ats,
+        &lm_infinite::LmInfinite,
+        &scissorhands::Scissorhands,
+    ]
 }
 
 /// Runs the reproduction of the paper `id`.

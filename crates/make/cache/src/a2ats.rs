@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use kokeshi_core::{TopK, distance};
+use kokeshi_core::{Seed, TopK, distance};
 
 use crate::codebook::{Codebook, Codebooks};
 use crate::decoder::Decoder;
@@ -13,7 +13,6 @@ use crate::forward::Plan;
 use crate::policy::{KvPolicy, Phase, Query, Selection};
 use crate::rotary::Rotary;
 use crate::slab::{Shape, Slab, Slabs};
-use kokeshi_core::Seed;
 
 /// The settings of [`A2ats`].
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -15,6 +15,7 @@
 //! | [`rotary`] | [`Rotary`]: positions, as trained or stretched |
 //! | [`forward`] | [`Plan`]: a whole text at once, with positions and mask of one's choice |
 //! | [`session`] | [`Session`]: token by token over a policy |
+//! | [`measure`] | losses, generated text, errors of estimated scores |
 //!
 //! Reading a text over a cache gives what reading it at once gives:
 //!
@@ -46,6 +47,7 @@ mod error;
 pub mod forward;
 pub mod full;
 pub mod lambda;
+pub mod measure;
 pub mod policy;
 pub mod random;
 pub mod rotary;
