@@ -6,7 +6,7 @@ use std::path::Path;
 use kokeshi_kernels::Buffer;
 use kokeshi_tokens::{Encoding, Tokenizer};
 
-use crate::directory::{Fields, read_optional};
+use crate::directory::read_optional;
 use crate::encoder::{Encoder, Scratch, Text};
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
@@ -43,7 +43,7 @@ impl Transformer {
         let tokenizer = Tokenizer::open(&path).map_err(|error| Error::model(folder, error.to_string()))?;
         encoder.check_tokenizer(&path, tokenizer.vocabulary())?;
         let pooling = match pooling {
-            Some(folder) => Pooling::load(&Fields::read(&folder.join("config.json"))?, encoder.hidden())?,
+            Some(folder) => Pooling::load(folder, encoder.hidden(), encoder.layers())?,
             None => Pooling::default(),
         };
         let config = CONFIGS
@@ -182,11 +182,36 @@ impl Transformer {
     fn pool(&self, texts: &[&[u32]], layers: usize, skip: usize, scratch: &mut Scratch, out: &mut [f32]) {
         let (hidden, dims) = (self.encoder.hidden(), self.dims());
         let texts: Vec<Text<'_>> = texts.iter().map(|ids| Text::single(ids)).collect();
-        self.encoder.run(&texts, layers, scratch, |_, _| {});
+        let layered = self
+            .pooling
+            .trained
+            .as_ref()
+            .filter(|trained| trained.wants_layers());
+        // One vector of each text and layer: `[texts, layers, hidden]`.
+        let mut states = vec![0.0; layered.map_or(0, |_| texts.len() * layers * hidden)];
+        self.encoder.run(&texts, layers, scratch, |layer, state| {
+            if layered.is_none() || layer == 0 {
+                return;
+            }
+            let mut start = 0;
+            for (at, text) in texts.iter().enumerate() {
+                let tokens = &state[start * hidden..][..text.ids.len() * hidden];
+                let place = (at * layers + layer - 1) * hidden;
+                self.pooling
+                    .apply(tokens, hidden, skip, &mut states[place..][..hidden]);
+                start += text.ids.len();
+            }
+        });
         let mut start = 0;
-        for (text, out) in texts.iter().zip(out.chunks_exact_mut(dims)) {
+        for (at, (text, out)) in texts.iter().zip(out.chunks_exact_mut(dims)).enumerate() {
             let tokens = &scratch.hidden[start * hidden..][..text.ids.len() * hidden];
-            self.pooling.apply(tokens, hidden, skip, out);
+            match &self.pooling.trained {
+                None => self.pooling.apply(tokens, hidden, skip, out),
+                Some(trained) if trained.wants_layers() => {
+                    trained.apply(&states[at * layers * hidden..][..layers * hidden], out);
+                }
+                Some(trained) => trained.apply(&tokens[skip.min(text.ids.len()) * hidden..], out),
+            }
             start += text.ids.len();
         }
     }

@@ -165,6 +165,11 @@ fn missing_and_misshapen_parts_are_named() {
     );
     refused(
         "mean",
+        swap("1_Pooling/config.json", "\"mean\"", "\"latent_attention\""),
+        &["1_Pooling", "safetensors"],
+    );
+    refused(
+        "mean",
         swap("1_Pooling/config.json", "32", "33"),
         &["embedding_dimension", "expected 32", "found 33"],
     );

@@ -27,6 +27,14 @@ impl General {
         made
     }
 
+    /// Reads a `tokenizer.json`, and tries the tokenizer, so that one whose parts don't fit together shows it here.
+    pub(crate) fn parse(bytes: &[u8]) -> tokenizers::Result<Tokenizer> {
+        let inner = Tokenizer::from_bytes(bytes)?;
+        // What it refuses is for the caller to say.
+        let _ = inner.encode("a B 1, \u{e9} \u{10FFFD}", true);
+        Ok(inner)
+    }
+
     /// Encodes `text` without special tokens, at most `room` tokens, and appends to `out`.
     pub(crate) fn encode(&self, text: &str, room: usize, out: &mut Encoding) {
         let end = out.ids.len().saturating_add(room);

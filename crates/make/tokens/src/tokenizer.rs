@@ -144,8 +144,13 @@ impl Tokenizer {
             });
         }
         let fail = |problem: String| Error::file(name, problem);
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|error| fail(format!("not a tokenizer.json: {error}")))?;
+        check_parts(bytes).map_err(|error| fail(format!("not a tokenizer.json: {error}")))?;
+        // The crate panics at some contents that don't fit together (a damaged character map, say).
+        let parsed = std::panic::catch_unwind(|| General::parse(bytes));
+        let Ok(parsed) = parsed else {
+            return Err(fail("not a tokenizer.json: its parts don't fit together".into()));
+        };
+        let mut inner = parsed.map_err(|error| fail(format!("not a tokenizer.json: {error}")))?;
         inner
             .with_truncation(None)
             .map_err(|error| fail(error.to_string()))?;
@@ -227,6 +232,35 @@ impl Tokenizer {
     pub fn token(&self, id: u32) -> Option<&str> {
         self.vocabulary.token(id)
     }
+}
+
+/// Whether the parts round the vocabulary are JSON: the crate panics at a decoder that is not, instead of saying so.
+fn check_parts(bytes: &[u8]) -> serde_json::Result<()> {
+    use serde_json::Value;
+
+    #[derive(serde::Deserialize)]
+    struct Parts {
+        #[serde(default)]
+        normalizer: Value,
+        #[serde(default)]
+        pre_tokenizer: Value,
+        #[serde(default)]
+        post_processor: Value,
+        #[serde(default)]
+        decoder: Value,
+    }
+    let parts: Parts = serde_json::from_slice(bytes)?;
+    for part in [
+        parts.normalizer,
+        parts.pre_tokenizer,
+        parts.post_processor,
+        parts.decoder,
+    ] {
+        if !part.is_null() && !part.is_object() {
+            return Err(serde::de::Error::custom("expected objects beside the vocabulary"));
+        }
+    }
+    Ok(())
 }
 
 /// The special tokens that are added before and after a text.

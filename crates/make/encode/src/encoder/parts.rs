@@ -121,6 +121,17 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
+    /// A LayerNorm that only normalises.
+    #[cfg(test)]
+    pub(crate) fn plain(level: Level, dims: usize, epsilon: f32) -> Self {
+        Self {
+            level,
+            weight: vec![1.0; dims],
+            bias: vec![0.0; dims],
+            epsilon,
+        }
+    }
+
     /// Normalises every row of `x`.
     pub(crate) fn apply(&self, x: &mut [f32]) {
         if self.bias.is_empty() {

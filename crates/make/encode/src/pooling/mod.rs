@@ -1,9 +1,15 @@
-//! Pooling: the vectors of a text's tokens become one, or several end to end.
+//! Pooling: the vectors of a text's tokens become one, or several end to end. [`cross`] holds the poolings with weights of their own.
+
+pub(crate) mod cross;
+
+use std::path::Path;
 
 use serde_json::Value;
 
 use crate::directory::Fields;
 use crate::error::Result;
+use crate::safetensors::Weights;
+use cross::Trained;
 
 /// A way to pool, by its name in `1_Pooling/config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +57,10 @@ impl Mode {
 }
 
 /// The pooling module.
-#[derive(Debug, Clone)]
 pub(crate) struct Pooling {
     modes: Vec<Mode>,
+    /// What takes the place of the modes; with layers, the first mode pools each of them.
+    pub(crate) trained: Option<Trained>,
     /// Whether the tokens of the prompt count.
     pub(crate) include_prompt: bool,
 }
@@ -63,14 +70,17 @@ impl Default for Pooling {
     fn default() -> Self {
         Self {
             modes: vec![Mode::Mean],
+            trained: None,
             include_prompt: true,
         }
     }
 }
 
 impl Pooling {
-    /// Reads a pooling module's `config.json`; `hidden` is the width of a token's vector.
-    pub(crate) fn load(config: &Fields, hidden: usize) -> Result<Self> {
+    /// Reads the pooling module in `folder`; `hidden` is the width of a token's vector. Besides sentence-transformers' modes it may be
+    /// `latent_attention`, or `multi_layer` with a `layer_pooling` of mean or lasttoken.
+    pub(crate) fn load(folder: &Path, hidden: usize, layers: usize) -> Result<Self> {
+        let config = &Fields::read(&folder.join("config.json"))?;
         for field in ["embedding_dimension", "word_embedding_dimension"] {
             if let Some(found) = config.count(field)?.filter(|width| *width != hidden) {
                 return Err(config.wrong(
@@ -78,6 +88,34 @@ impl Pooling {
                     format!("expected {hidden} as the transformer has, found {found}"),
                 ));
             }
+        }
+        let trained = match config.get("pooling_mode").and_then(Value::as_str) {
+            Some("latent_attention") => Some(None),
+            Some("multi_layer") => Some(Some(layers)),
+            _ => None,
+        };
+        let include_prompt = config.flag("include_prompt")?.unwrap_or(true);
+        if let Some(layers) = trained {
+            let mode = match config.text("layer_pooling")?.unwrap_or("mean") {
+                "mean" => Mode::Mean,
+                "lasttoken" => Mode::LastToken,
+                other => {
+                    return Err(config.wrong(
+                        "layer_pooling",
+                        format!("expected mean or lasttoken, found {other}"),
+                    ));
+                }
+            };
+            return Ok(Self {
+                modes: vec![mode],
+                trained: Some(Trained::load(
+                    config,
+                    &Weights::open_folder(folder)?,
+                    hidden,
+                    layers,
+                )?),
+                include_prompt,
+            });
         }
         let modes = match config.get("pooling_mode") {
             Some(declared) => {
@@ -106,7 +144,8 @@ impl Pooling {
         };
         Ok(Self {
             modes,
-            include_prompt: config.flag("include_prompt")?.unwrap_or(true),
+            trained: None,
+            include_prompt,
         })
     }
 
