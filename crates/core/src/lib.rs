@@ -13,6 +13,7 @@
 //! | [`seed`] | [`Seed`]: every random choice starts from one |
 //! | [`progress`] | [`Progress`]: how long work reports what it has done |
 //! | [`mod@file`] | checksummed, atomically written files |
+//! | [`eigen`] | eigenvalues and eigenvectors of symmetric matrices |
 //! | [`npy`] | NumPy arrays in and out, rows appended, memory-mapped |
 //! | [`safetensors`] | matrices of a safetensors file, and the checked header behind every reader of one |
 //! | [`vecs`] | `.fvecs` and `.bvecs`, in which benchmark data sets come |
@@ -70,6 +71,7 @@ compile_error!("Kokeshi maps little-endian files into memory and needs a little-
 
 pub mod bitmap;
 pub mod distance;
+pub mod eigen;
 pub mod embeddings;
 pub mod error;
 pub mod file;

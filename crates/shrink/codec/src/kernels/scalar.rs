@@ -1,0 +1,45 @@
+//! The definition of every loop, in plain Rust: what runs where nothing better does, and what the others are tested against.
+
+use super::{BLOCK, Kernels, Layout, read_section, section_bytes};
+
+pub(super) const KERNELS: Kernels = Kernels {
+    name: "scalar",
+    scans: [scan::<1>, scan::<2>, scan::<4>, scan::<8>],
+    lookup,
+};
+
+fn scan<const BITS: u32>(
+    query: &[i8],
+    codes: &[u8],
+    layout: Layout,
+    ids: Option<&[u32]>,
+    weight: i32,
+    out: &mut [i32],
+) {
+    for (at, out) in out.iter_mut().enumerate() {
+        let row = ids.map_or(at, |ids| ids[at] as usize);
+        let code = &codes[row * layout.stride + layout.offset..][..section_bytes(query.len(), BITS)];
+        let products = query
+            .iter()
+            .enumerate()
+            .map(|(at, &value)| i32::from(value) * i32::from(read_section(code, query.len(), BITS, at)));
+        *out += weight * products.sum::<i32>();
+    }
+}
+
+fn lookup(tables: &[u8], pairs: usize, packed: &[u8], out: &mut [u16]) {
+    for (block, out) in packed
+        .chunks_exact((BLOCK * pairs).max(1))
+        .zip(out.as_chunks_mut::<BLOCK>().0)
+    {
+        for (row, out) in out.iter_mut().enumerate() {
+            *out = (0..pairs)
+                .map(|pair| {
+                    let byte = usize::from(block[pair * BLOCK + row]);
+                    let (even, odd) = (32 * pair, 32 * (pairs + pair));
+                    u16::from(tables[even + (byte & 15)]) + u16::from(tables[odd + (byte >> 4)])
+                })
+                .sum();
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Vectors in fewer bytes, and scores straight from them.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | [`codec`] | the contract: [`Codec`], [`Query`], [`Transform`] |
+//! | [`spec`] | factory strings: [`Spec`] |
+//! | [`chain`] | a trained chain: [`Chain`] |
+//! | `identity`, `prefix`, `pca`, `rotate`, `scalar`, `rabitq`, `sign`, `pq`, `opq` | one method each |
+//! | [`mod@file`] | trained chains and codes in files |
+//! | [`mod@funnel`] | search in steps |
+//! | `kernels` | the inner loops, each with a scalar twin |
+//!
+//! A thousand vectors at 26 bytes each instead of 512, searched, and the best re-ordered by the vectors themselves:
+//!
+//! ```
+//! use kokeshi_codec::{Codec, Spec, Stage, funnel};
+//! use kokeshi_core::{Embeddings, Metric, Seed};
+//!
+//! fn main() -> kokeshi_core::Result<()> {
+//!     let mut seed = Seed(1);
+//!     let values = (0..1000 * 128).map(|_| seed.normal() as f32).collect();
+//!     let vectors = Embeddings::from_vec(values, 128)?;
+//!
+//!     let short = "rabitq:1".parse::<Spec>()?.train(&vectors, Metric::Cosine, Seed(42))?;
+//!     let codes = short.encode_all(&vectors)?;
+//!     assert_eq!(codes.len(), 1000 * 26);
+//!
+//!     let exact = "f32".parse::<Spec>()?.train(&vectors, Metric::Cosine, Seed(42))?;
+//!     let full = exact.encode_all(&vectors)?;
+//!     let stages = [
+//!         Stage { chain: &short, codes: &codes, keep: 100 },
+//!         Stage { chain: &exact, codes: &full, keep: 10 },
+//!     ];
+//!     let hits = funnel(&stages, vectors.row(7), None)?;
+//!     assert_eq!(hits[0].id, 7);
+//!     Ok(())
+//! }
+//! ```
+
+pub mod blob;
+pub mod chain;
+pub mod codec;
+pub mod file;
+pub mod funnel;
+mod identity;
+mod ints;
+mod kernels;
+mod kmeans;
+mod opq;
+mod pca;
+mod polar;
+mod pq;
+mod prefix;
+mod product;
+mod rabitq;
+mod rotate;
+mod scalar;
+mod sign;
+pub mod spec;
+
+pub use chain::Chain;
+pub use codec::{Codec, Query, Transform};
+pub use file::{Codes, CodesWriter};
+pub use funnel::{Stage, funnel, within_error};
+pub use identity::{Float16, Float32};
+pub use opq::Opq;
+pub use pca::{Moments, Pca};
+pub use pq::Pq;
+pub use prefix::Prefix;
+pub use rabitq::RaBitQ;
+pub use rotate::Rotation;
+pub use scalar::Scalar;
+pub use sign::Sign;
+pub use spec::{Spec, Step};

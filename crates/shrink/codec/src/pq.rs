@@ -1,0 +1,323 @@
+//! `pq:M` and `pq:Mx4`: product quantisation (Jegou, Douze and Schmid, 2011). A vector is cut into M parts, each coded by the nearest of 256
+//! (or 16) centroids; a query's products with all centroids are tables, and a score is a sum of M look-ups.
+//!
+//! With 16 centroids a table fits a register, and packed codes are scanned 32 at a time ("fast scan", Andre, Kermarrec and Le Scouarnec,
+//! 2015).
+
+use kokeshi_core::{Embeddings, Error, Metric, Result, Seed, distance};
+use rayon::prelude::*;
+
+use crate::blob::{BlobReader, BlobWriter};
+use crate::codec::{Codec, Query};
+use crate::kernels::{self, BLOCK, Tables, kernels};
+use crate::kmeans::{self, Centroids};
+
+/// Rounds of k-means, as FAISS does.
+const ROUNDS: usize = 25;
+/// Rows to train on for each centroid: FAISS asks for 39 at least; from 64 on recall on MiniLM vectors stays within a thousandth.
+const ROWS_PER_CENTROID: usize = 64;
+
+/// Codebooks of parts.
+#[derive(Debug, Clone)]
+pub struct Pq {
+    dims: usize,
+    parts: usize,
+    bits: u32,
+    metric: Metric,
+    /// Values a part; the last part is filled up with zeros.
+    width: usize,
+    /// `[parts, 2^bits, width]`
+    centroids: Vec<f32>,
+}
+
+impl Pq {
+    /// Learns codebooks by k-means from at most 64 rows a centroid.
+    ///
+    /// # Errors
+    /// [`Error::Parse`] if there are more parts than dimensions, or fewer rows than centroids.
+    pub fn train(sample: &Embeddings, parts: usize, bits: u32, metric: Metric, seed: Seed) -> Result<Self> {
+        let mut codec = Self::new(sample, parts, bits, metric, "pq", seed)?;
+        let rows = sample.rows().min(ROWS_PER_CENTROID << bits);
+        codec.improve(&chosen(sample, rows, seed), ROUNDS);
+        Ok(codec)
+    }
+
+    /// Codebooks of random rows.
+    pub(crate) fn new(
+        sample: &Embeddings,
+        parts: usize,
+        bits: u32,
+        metric: Metric,
+        name: &str,
+        seed: Seed,
+    ) -> Result<Self> {
+        let wrong = |expected: String, found: String| Error::Parse {
+            what: format!("the step {name}"),
+            expected,
+            found,
+        };
+        let dims = sample.dims();
+        let count = 1 << bits;
+        if parts > dims {
+            let expected = format!("at most {dims} parts, one a dimension");
+            return Err(wrong(expected, parts.to_string()));
+        }
+        if sample.rows() < count {
+            let expected = format!("at least {count} rows to train on");
+            return Err(wrong(expected, format!("{} rows", sample.rows())));
+        }
+        let width = dims.div_ceil(parts);
+        let mut codec = Self {
+            dims,
+            parts,
+            bits,
+            metric,
+            width,
+            centroids: Vec::new(),
+        };
+        let rows = chosen(sample, sample.rows().min(ROWS_PER_CENTROID << bits), seed);
+        codec.centroids = (0..parts)
+            .into_par_iter()
+            .flat_map_iter(|part| {
+                let points = codec.part(&rows, part);
+                kmeans::start(&points, width, count, &mut Seed(seed.0).fork(part as u64))
+            })
+            .collect();
+        Ok(codec)
+    }
+
+    pub(crate) fn read(
+        parts: usize,
+        bits: u32,
+        dims: usize,
+        metric: Metric,
+        blob: &mut BlobReader<'_>,
+    ) -> Result<Self> {
+        if parts > dims {
+            return Err(blob.wrong(format!("expected at most {dims} parts, found {parts}")));
+        }
+        let width = dims.div_ceil(parts);
+        Ok(Self {
+            dims,
+            parts,
+            bits,
+            metric,
+            width,
+            centroids: blob.f32s("centroids", (parts * width) << bits)?,
+        })
+    }
+
+    /// More rounds of k-means on `rows` (`[n, dims]`).
+    pub(crate) fn improve(&mut self, rows: &[f32], rounds: usize) {
+        let mut centroids = std::mem::take(&mut self.centroids);
+        let size = self.width << self.bits;
+        centroids
+            .par_chunks_exact_mut(size)
+            .enumerate()
+            .for_each(|(part, centroids)| {
+                kmeans::lloyd(&self.part(rows, part), self.width, centroids, rounds);
+            });
+        self.centroids = centroids;
+    }
+
+    /// Part `part` of `rows`, filled up: `[n, width]`.
+    fn part(&self, rows: &[f32], part: usize) -> Vec<f32> {
+        let (from, until) = self.range(part);
+        let mut points = vec![0.0; rows.len() / self.dims * self.width];
+        for (row, point) in rows
+            .chunks_exact(self.dims)
+            .zip(points.chunks_exact_mut(self.width))
+        {
+            point[..until - from].copy_from_slice(&row[from..until]);
+        }
+        points
+    }
+
+    /// The dimensions of a part.
+    fn range(&self, part: usize) -> (usize, usize) {
+        let from = (part * self.width).min(self.dims);
+        (from, (from + self.width).min(self.dims))
+    }
+
+    /// The centroid numbers of one code.
+    fn numbers(&self, code: &[u8]) -> impl Iterator<Item = usize> {
+        (0..self.parts).map(|part| match self.bits {
+            8 => usize::from(code[part]),
+            _ => usize::from((code[part / 2] >> (part % 2 * 4)) & 15),
+        })
+    }
+
+    fn tables(&self, query: &[f32]) -> Vec<f32> {
+        let mut filled = vec![0.0; self.width];
+        let mut tables = Vec::with_capacity(self.parts << self.bits);
+        for (part, book) in self.centroids.chunks_exact(self.width << self.bits).enumerate() {
+            let (from, until) = self.range(part);
+            filled.fill(0.0);
+            filled[..until - from].copy_from_slice(&query[from..until]);
+            for centre in book.chunks_exact(self.width) {
+                tables.push(match self.metric {
+                    Metric::L2 => -distance::l2_squared(&filled, centre),
+                    _ => distance::dot(&filled, centre),
+                });
+            }
+        }
+        tables
+    }
+}
+
+/// `count` rows of a sample at random, all of them if there are no more.
+pub(crate) fn chosen(sample: &Embeddings, count: usize, seed: Seed) -> Vec<f32> {
+    if count >= sample.rows() {
+        return sample.as_slice().to_vec();
+    }
+    let mut order: Vec<usize> = (0..sample.rows()).collect();
+    Seed(seed.0 ^ 0x5eed).shuffle(&mut order);
+    order.truncate(count);
+    order.sort_unstable();
+    order
+        .into_iter()
+        .flat_map(|row| sample.row(row))
+        .copied()
+        .collect()
+}
+
+impl Codec for Pq {
+    fn spec(&self) -> String {
+        crate::Step::Pq(self.parts, self.bits).to_string()
+    }
+
+    fn dims(&self) -> usize {
+        self.dims
+    }
+
+    fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    fn code_bytes(&self) -> usize {
+        (self.parts * self.bits as usize).div_ceil(8)
+    }
+
+    fn encode(&self, rows: &[f32], codes: &mut [u8]) {
+        let books = self.centroids.chunks_exact(self.width << self.bits);
+        let books: Vec<Centroids> = books.map(|book| Centroids::new(book, self.width)).collect();
+        rows.par_chunks_exact(self.dims)
+            .zip(codes.par_chunks_exact_mut(self.code_bytes()))
+            .with_min_len(64)
+            .for_each(|(row, code)| {
+                code.fill(0);
+                let mut filled = vec![0.0; self.width];
+                for (part, book) in books.iter().enumerate() {
+                    let (from, until) = self.range(part);
+                    filled[until - from..].fill(0.0);
+                    filled[..until - from].copy_from_slice(&row[from..until]);
+                    let number = book.nearest(&filled) as u8;
+                    match self.bits {
+                        8 => code[part] = number,
+                        _ => code[part / 2] |= number << (part % 2 * 4),
+                    }
+                }
+            });
+    }
+
+    fn decode(&self, codes: &[u8], rows: &mut [f32]) {
+        for (code, row) in codes
+            .chunks_exact(self.code_bytes())
+            .zip(rows.chunks_exact_mut(self.dims))
+        {
+            for (part, number) in self.numbers(code).enumerate() {
+                let (from, until) = self.range(part);
+                let centre = &self.centroids[((part << self.bits) + number) * self.width..];
+                row[from..until].copy_from_slice(&centre[..until - from]);
+            }
+        }
+    }
+
+    fn prepare<'a>(&'a self, query: &[f32]) -> Box<dyn Query + 'a> {
+        let tables = self.tables(query);
+        Box::new(Prepared {
+            stride: self.code_bytes(),
+            bytes: self.code_bytes(),
+            packed: (self.bits == 4).then(|| Tables::quantize(&tables)),
+            tables,
+            bits: self.bits,
+        })
+    }
+
+    /// Four bits a part: blocks of nibbles.
+    fn pack(&self, codes: &[u8]) -> Option<Vec<u8>> {
+        let stride = self.code_bytes();
+        (self.bits == 4).then(|| {
+            kernels::pack(codes.len() / stride, self.parts, |row, part| {
+                codes[row * stride + part / 2] >> (part % 2 * 4) & 15
+            })
+        })
+    }
+
+    fn write(&self, blob: &mut BlobWriter) {
+        blob.f32s(&self.centroids);
+    }
+}
+
+struct Prepared {
+    /// `[parts, 2^bits]`
+    tables: Vec<f32>,
+    /// For four bits: the same in bytes, a scale and an offset.
+    packed: Option<(Tables, f32, f32)>,
+    bits: u32,
+    stride: usize,
+    bytes: usize,
+}
+
+impl Prepared {
+    fn score(&self, code: &[u8]) -> f32 {
+        // Four chains of additions, since one would wait for each look-up.
+        let mut sums = [0.0; 4];
+        if self.bits == 8 {
+            for (at, (table, &number)) in self.tables.as_chunks::<256>().0.iter().zip(code).enumerate() {
+                sums[at % 4] += table[usize::from(number)];
+            }
+        } else {
+            let (pairs, last) = self.tables.as_chunks::<32>();
+            for (at, (table, &byte)) in pairs.iter().zip(code).enumerate() {
+                sums[at % 2] += table[usize::from(byte & 15)];
+                sums[2 + at % 2] += table[16 + usize::from(byte >> 4)];
+            }
+            if let (Some(&byte), false) = (code.last(), last.is_empty()) {
+                sums[0] += last[usize::from(byte & 15)];
+            }
+        }
+        sums[0] + sums[1] + (sums[2] + sums[3])
+    }
+}
+
+impl Query for Prepared {
+    fn score_rows(&self, codes: &[u8], out: &mut [f32]) {
+        for (out, code) in out.iter_mut().zip(codes.chunks_exact(self.bytes)) {
+            *out = self.score(code);
+        }
+    }
+
+    fn score_ids(&self, codes: &[u8], ids: &[u32], out: &mut [f32]) {
+        for (out, &id) in out.iter_mut().zip(ids) {
+            *out = self.score(&codes[id as usize * self.stride..][..self.bytes]);
+        }
+    }
+
+    fn score_packed(&self, packed: &[u8], out: &mut [f32]) -> bool {
+        let Some((tables, scale, offset)) = &self.packed else {
+            return false;
+        };
+        const AT_ONCE: usize = 8 * BLOCK;
+        let mut sums = [0; AT_ONCE];
+        for (block, out) in out.chunks_mut(AT_ONCE).enumerate() {
+            let rows = out.len().next_multiple_of(BLOCK);
+            let from = block * AT_ONCE * self.bytes;
+            kernels().lookup(tables, &packed[from..from + rows * self.bytes], &mut sums[..rows]);
+            for (score, sum) in out.iter_mut().zip(&sums) {
+                *score = scale * f32::from(*sum) + offset;
+            }
+        }
+        true
+    }
+}
