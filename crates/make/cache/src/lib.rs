@@ -13,6 +13,7 @@
 //! | [`random`] | [`RandomEviction`]: the control |
 //! | [`config`], [`decoder`] | [`Decoder`]: Llama, Qwen2 and Qwen3 from `config.json` and `model.safetensors` |
 //! | [`rotary`] | [`Rotary`]: positions, as trained or stretched |
+//! | [`clex`] | [`Clex`]: rotary frequencies for every length, from a differential equation |
 //! | [`forward`] | [`Plan`]: a whole text at once, with positions and mask of one's choice |
 //! | [`session`] | [`Session`]: token by token over a policy |
 //! | [`measure`] | losses, generated text, errors of estimated scores |
@@ -40,6 +41,7 @@
 //! ```
 
 pub mod a2ats;
+pub mod clex;
 pub mod codebook;
 pub mod config;
 pub mod decoder;
@@ -57,6 +59,7 @@ pub mod slab;
 mod weights;
 
 pub use a2ats::{A2ats, A2atsConfig};
+pub use clex::Clex;
 pub use codebook::{Codebook, Codebooks};
 pub use config::Config;
 pub use decoder::Decoder;
