@@ -125,6 +125,27 @@ pub struct ModelArgs {
     /// The size to run it at: layers x dims, such as 3x128, or only dims, such as 64.
     #[arg(long, value_name = "SIZE")]
     pub size: Option<Size>,
+    /// What it multiplies as: f32, or int8, about three times as fast with slightly other vectors (the model's id then ends in @int8).
+    #[arg(long, value_enum, value_name = "PRECISION")]
+    pub precision: Option<Precision>,
+}
+
+/// What a model multiplies as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Precision {
+    /// The vectors of other libraries, within rounding.
+    F32,
+    /// Weights and activations as bytes.
+    Int8,
+}
+
+impl From<Precision> for kokeshi_encode::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Int8 => Self::Int8,
+        }
+    }
 }
 
 /// How files are read.
@@ -333,6 +354,9 @@ pub struct Serve {
     /// The model behind /v1/embeddings beside the collections' own; the compiled-in one if not given.
     #[arg(long, value_name = "DIR|ID", env = "KOKESHI_MODEL")]
     pub model: Option<String>,
+    /// What that model multiplies as.
+    #[arg(long, value_enum, value_name = "PRECISION")]
+    pub precision: Option<Precision>,
 }
 
 /// `kokeshi embed`.

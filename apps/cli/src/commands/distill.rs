@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use kokeshi_encode::Model;
 use kokeshi_sources::{Source, SourceOptions};
 use kokeshi_train::{DistillConfig, Text, distill};
 
@@ -18,7 +17,7 @@ use crate::stop::{Result, Stop};
 pub fn run(args: &Distill, output: &Output) -> Result<()> {
     catch_interrupts();
     let started = Instant::now();
-    let teacher = Model::load(&args.teacher).map_err(Stop::usage)?;
+    let teacher = super::model::load(Some(&args.teacher), None)?;
     let mut config = DistillConfig {
         dims: args.dims,
         prefixes: args.prefixes.clone(),

@@ -29,10 +29,7 @@ pub fn run(args: &Embed, output: &Output) -> Result<()> {
     } else {
         VectorFormat::of(&args.to).map_err(Stop::usage)?
     };
-    let model = match &args.model.model {
-        None => Model::compiled_in(),
-        Some(id) => Model::load(id).map_err(Stop::usage)?,
-    };
+    let model = super::model::load(args.model.model.as_deref(), args.model.precision)?;
     let options = Options {
         task: match args.task {
             None => kokeshi_encode::Task::Plain,

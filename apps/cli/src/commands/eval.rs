@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kokeshi_collection::{Collection, CreateOptions, Mode, PassageOptions, SearchRequest};
 use kokeshi_core::{Progress, Size};
-use kokeshi_encode::{Model, Options};
+use kokeshi_encode::Options;
 use kokeshi_eval::{
     Beir, Evaluation, Measure, Missing, Qrels, Report, Row, Run, bootstrap_mean_difference, evaluate,
     paired_randomisation, pearson, read_run, read_sts, spearman, write_run,
@@ -57,10 +57,7 @@ fn similarity(args: &Eval, output: &Output) -> Result<()> {
             .ok_or_else(|| Stop::usage(format!("{}: no {}.tsv or .csv", args.data.display(), args.split)))?,
     };
     let pairs = read_sts(&file).map_err(Stop::usage)?;
-    let model = match &args.model.model {
-        None => Model::compiled_in(),
-        Some(id) => Model::load(id).map_err(Stop::usage)?,
-    };
+    let model = super::model::load(args.model.model.as_deref(), args.model.precision)?;
     let options = Options {
         size: args.model.size.unwrap_or(Size::FULL),
         normalize: Some(true),

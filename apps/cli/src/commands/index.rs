@@ -117,19 +117,21 @@ pub fn source_options(read: &ReadArgs) -> SourceOptions {
 /// Bad usage if there is no such model or it has no such size.
 pub fn load_model(args: &ModelArgs, output: &Output) -> Result<(Arc<dyn Embedder>, Size)> {
     let size = args.size.unwrap_or(Size::FULL);
-    let id = args.model.as_deref().unwrap_or(ModelEmbedder::COMPILED_IN);
     if args.model.is_none() {
         output
             .note("using the small compiled-in model; for better results name a larger one: --model DIR|ID");
     }
     // A directory is kept as an absolute path, so that the collection opens from anywhere.
-    let absolute = Path::new(id)
-        .is_dir()
-        .then(|| std::path::absolute(id).ok())
-        .flatten();
-    let id = absolute.as_ref().map_or(id.into(), |path| path.to_string_lossy());
+    let absolute = args.model.as_deref().map(|id| {
+        let path = Path::new(id)
+            .is_dir()
+            .then(|| std::path::absolute(id).ok())
+            .flatten();
+        path.map_or(id.into(), |path| path.to_string_lossy().into_owned())
+    });
+    let model = super::model::load(absolute.as_deref(), args.precision)?;
     Ok((
-        Arc::new(ModelEmbedder::load(&id, size).map_err(Stop::usage)?),
+        Arc::new(ModelEmbedder::new(model, size).map_err(Stop::usage)?),
         size,
     ))
 }
@@ -138,7 +140,7 @@ fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<
     if Collection::exists(&args.to) {
         let collection = Collection::open(&args.to, OpenOptions::default()).map_err(Stop::usage)?;
         let embedder = collection.embedder();
-        if args.model.model.is_some() || args.model.size.is_some() {
+        if args.model.model.is_some() || args.model.size.is_some() || args.model.precision.is_some() {
             let (asked, _) = load_model(&args.model, output)?;
             if asked.fingerprint() != embedder.fingerprint() || asked.dims() != embedder.dims() {
                 return Err(Stop::usage(format!(
@@ -149,7 +151,7 @@ fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<
                     asked.id(),
                     asked.dims()
                 ))
-                .hint("leave --model and --size out, or change the collection with `kokeshi reindex`"));
+                .hint("leave --model, --size and --precision out, or change the collection with `kokeshi reindex`"));
             }
         }
         if args.passage_tokens.is_some() || args.passage_overlap.is_some() {

@@ -8,6 +8,7 @@ mod eval;
 mod index;
 mod info;
 mod maintain;
+mod model;
 mod papers;
 mod search;
 mod serve;

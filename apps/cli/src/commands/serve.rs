@@ -1,6 +1,5 @@
 //! `kokeshi serve`.
 
-use kokeshi_encode::Model;
 use kokeshi_server::{ServerConfig, serve};
 
 use crate::args::Serve;
@@ -25,10 +24,7 @@ pub fn run(args: Serve, output: &Output) -> Result<()> {
         return Err(Stop::usage(format!("two collections are called {:?}", pair[0]))
             .hint("a collection is served under its directory's name: rename one"));
     }
-    let models = match &args.model {
-        None => vec![Model::compiled_in()],
-        Some(id) => vec![Model::load(id).map_err(Stop::usage)?],
-    };
+    let models = vec![super::model::load(args.model.as_deref(), args.precision)?];
     let usual = ServerConfig::default();
     let config = ServerConfig {
         address: args.listen,

@@ -14,7 +14,7 @@ use crate::encoder::Scratch;
 use crate::error::{Error, Result};
 use crate::heads::{self, Head};
 use crate::hub;
-use crate::options::{LoadOptions, Options};
+use crate::options::{LoadOptions, Options, Precision};
 use crate::prompts::{self, Prompts};
 use crate::static_model::StaticModel;
 use crate::transformer::Transformer;
@@ -26,6 +26,9 @@ const CHUNK_TOKENS: usize = 384;
 const LEAST_CHUNK_TOKENS: usize = 64;
 /// Texts of a static model in a chunk.
 const CHUNK_TEXTS: usize = 256;
+
+/// What the id of a model that was loaded at int8 ends in.
+const INT8: &str = "@int8";
 
 /// A loaded model. Cheap to clone, shared between threads.
 #[derive(Clone)]
@@ -93,12 +96,22 @@ impl Model {
         Self::load_with(path_or_id, &LoadOptions::default())
     }
 
-    /// The same with a choice of how it computes, how much of a text it reads, and how.
+    /// The same with a choice of how it computes, how much of a text it reads, and how. A name that ends in `@int8` is loaded at int8
+    /// whatever the options say: that is how [`Model::id`] writes the precision, so that an id that was kept loads the same model again.
     ///
     /// # Errors
     /// [`Error::Model`] that names the file and what is wrong with it, or does not go together with the options.
     pub fn load_with(path_or_id: &str, options: &LoadOptions) -> Result<Self> {
-        Self::open(path_or_id, &hub::find(path_or_id)?, options)
+        match path_or_id.strip_suffix(INT8) {
+            Some(name) if !Path::new(path_or_id).is_dir() => {
+                let options = LoadOptions {
+                    precision: Precision::Int8,
+                    ..options.clone()
+                };
+                Self::open(name, &hub::find(name)?, &options)
+            }
+            _ => Self::open(path_or_id, &hub::find(path_or_id)?, options),
+        }
     }
 
     /// The small static model that is part of the program.
@@ -155,14 +168,15 @@ impl Model {
                 heads.push(head);
             }
         }
-        let computed = match &input {
-            Input::Transformer(_) => options.fingerprint(),
+        let (id, computed) = match (&input, options.precision) {
+            (Input::Transformer(_), Precision::F32) => (id.to_string(), options.fingerprint()),
+            (Input::Transformer(_), Precision::Int8) => (format!("{id}{INT8}"), options.fingerprint()),
             // It only adds up rows of a table.
-            Input::Static(_) => 0,
+            (Input::Static(_), _) => (id.to_string(), 0),
         };
         Ok(Self {
             inner: Arc::new(Inner {
-                id: id.into(),
+                id,
                 folder: Some(root.into()),
                 fingerprint: directory::fingerprint(root, &modules)? ^ computed,
                 input,
@@ -175,7 +189,7 @@ impl Model {
         })
     }
 
-    /// What it was loaded from, or `kokeshi-static`.
+    /// What it was loaded from, `@int8` added if it computes at int8; or `kokeshi-static`.
     pub fn id(&self) -> &str {
         &self.inner.id
     }

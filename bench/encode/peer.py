@@ -1,0 +1,107 @@
+"""One peer of the encoder benchmark: answers requests on standard input, as examples/encode_worker.rs does for Kokeshi.
+
+usage: peer.py PEER THREADS WORK   (PEER: onnxruntime-f32, onnxruntime-int8, openvino-f32, openvino-bf16, openvino-int8, torch, sentence-transformers)
+"""
+import json
+import os
+import pathlib
+import resource
+import sys
+import time
+
+started = time.perf_counter()
+peer, threads, work = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3])
+os.environ.update(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads), RAYON_NUM_THREADS=str(threads), HF_HUB_OFFLINE="1")
+os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
+import numpy
+from tokenizers import Tokenizer
+
+tokenizer = Tokenizer.from_file(str(work / "model/tokenizer.json"))
+tokenizer.enable_truncation(512)
+tokenizer.no_padding()
+
+
+def batches(ids, size=32):
+    """Padded batches of texts of similar length, with the texts' numbers."""
+    order = sorted(range(len(ids)), key=lambda at: -len(ids[at]))
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        tokens = numpy.zeros((len(rows), len(ids[rows[0]])), dtype=numpy.int64)
+        mask = numpy.zeros_like(tokens)
+        for row, at in enumerate(rows):
+            tokens[row, : len(ids[at])] = ids[at]
+            mask[row, : len(ids[at])] = 1
+        yield rows, tokens, mask
+
+
+def load():
+    if peer.startswith("onnxruntime"):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        file = work / f"{peer.rsplit('-')[-1]}.onnx"
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        return lambda tokens, mask: session.run(None, {"input_ids": tokens, "attention_mask": mask})[0]
+    if peer.startswith("openvino"):
+        import openvino
+
+        kind = peer.rsplit("-")[-1]
+        file = work / ("int8.xml" if kind == "int8" else "f32.onnx")
+        settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
+        settings["INFERENCE_PRECISION_HINT"] = "bf16" if kind == "bf16" else "f32"
+        request = openvino.Core().compile_model(str(file), "CPU", settings).create_infer_request()
+        return lambda tokens, mask: request.infer({"input_ids": tokens, "attention_mask": mask})[0].copy()
+    import torch
+
+    torch.set_num_threads(threads)
+    from transformers import AutoModel
+
+    model = AutoModel.from_pretrained(work / "model").eval()
+
+    def run(tokens, mask):
+        with torch.inference_mode():
+            mask = torch.from_numpy(mask)
+            hidden = model(torch.from_numpy(tokens), mask).last_hidden_state
+            weight = mask[:, :, None].to(hidden.dtype)
+            return torch.nn.functional.normalize((hidden * weight).sum(1) / weight.sum(1)).numpy()
+
+    return run
+
+
+if peer == "sentence-transformers":
+    import torch
+
+    torch.set_num_threads(threads)
+    from sentence_transformers import SentenceTransformer
+
+    whole = SentenceTransformer(str(work / "model"), device="cpu")
+    encode = lambda texts, ids: whole.encode(texts, batch_size=32)
+else:
+    model = load()
+
+    def encode(texts, ids):
+        if ids is None:
+            ids = [found.ids for found in tokenizer.encode_batch_fast(texts)]
+        out = numpy.empty((len(ids), 384), dtype=numpy.float32)
+        for rows, tokens, mask in batches(ids):
+            out[rows] = model(tokens, mask)
+        return out
+
+
+loaded = time.perf_counter() - started
+encode(["the first text"], None)
+memory = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"loaded": loaded, "first": time.perf_counter() - started, "memory": memory()}), flush=True)
+sets = json.loads((work / "data.json").read_text())
+for line in sys.stdin:
+    request = json.loads(line)
+    texts, ids = sets[request["set"]]["texts"], sets[request["set"]]["ids"]
+    if "one" in request:
+        texts, ids = [texts[request["one"]]], [ids[request["one"]]]
+    wall, cpu = time.perf_counter(), time.process_time()
+    vectors = encode(texts, ids if request.get("ids") else None)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    if "vectors" in request:
+        numpy.asarray(vectors, dtype="<f4").tofile(request["vectors"])
+    print(json.dumps({"cpu": cpu, "wall": wall, "memory": memory()}), flush=True)
