@@ -164,6 +164,21 @@ macro_rules! scans {
     )*};
 }
 
+/// For each of the rows `ids` of `rows` the sum of those values of `query` at which the row has a bit: what an inner product of the
+/// query with a vector of signs needs. A row begins every `stride` words and has a bit for each value, 64 to a word, lowest first.
+///
+/// # Panics
+/// If the query is not a multiple of 64 long, a row is outside `rows`, or `out` is not as long as `ids`.
+pub fn bit_sums_gather(query: &[i8], rows: &[u64], stride: usize, ids: &[u32], out: &mut [i32]) {
+    let words = query.len() / 64;
+    assert_eq!(words * 64, query.len(), "the query is padded to whole words");
+    assert_eq!(ids.len(), out.len(), "there is one sum for each id");
+    let last = ids.iter().max().map_or(0, |id| *id as usize * stride + words);
+    assert!(last <= rows.len(), "rows are inside the matrix");
+    // SAFETY: `kernels` gives only what this machine can run; the rows were checked.
+    unsafe { (kernels().bit_sums_gather)(query, rows, stride, ids, out) }
+}
+
 scans! {
     "The inner product" dot_rows dot_gather f32.dot_rows dot_gather f32;
     "The squared Euclidean distance" l2_squared_rows l2_squared_gather f32.l2_squared_rows l2_squared_gather f32;

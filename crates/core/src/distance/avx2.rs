@@ -106,6 +106,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     dot_i8,
     l2_squared_i8,
     hamming,
+    bit_sums_gather,
 };
 
 #[target_feature(enable = "avx2")]
@@ -178,4 +179,41 @@ fn hamming(a: &[u8], b: &[u8]) -> u32 {
         sum += (u64::from_le_bytes(*a) ^ u64::from_le_bytes(*b)).count_ones();
     }
     sum + super::scalar::hamming(a_rest, b_rest)
+}
+
+/// How many rows ahead of the one being summed are called for.
+const AHEAD: usize = 6;
+
+/// 32 bits at a time become 32 masks of a byte; the bytes they leave, shifted to be without sign, are added up by `sad`.
+#[target_feature(enable = "avx2,popcnt")]
+unsafe fn bit_sums_gather(query: &[i8], rows: &[u64], stride: usize, ids: &[u32], out: &mut [i32]) {
+    let words = query.len() / 64;
+    let flip = _mm256_set1_epi8(i8::MIN);
+    let each = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+    let (low, high) = (0x0000_0000_0000_0000, 0x0101_0101_0101_0101);
+    let spread = _mm256_setr_epi64x(low, high, 2 * high, 3 * high);
+    // SAFETY: the caller promises that all rows are inside `rows`; prefetches may point anywhere.
+    unsafe {
+        let row = |id: u32| rows.as_ptr().wrapping_add(id as usize * stride);
+        for (at, (id, out)) in ids.iter().zip(out).enumerate() {
+            if let Some(later) = ids.get(at + AHEAD) {
+                _mm_prefetch::<_MM_HINT_T0>(row(*later).cast());
+            }
+            let (mut sums, mut ones) = (_mm256_setzero_si256(), 0);
+            for word in 0..words {
+                let bits = *row(*id).add(word);
+                ones += bits.count_ones();
+                for half in 0..2 {
+                    let here = _mm256_set1_epi32((bits >> (32 * half)) as i32);
+                    let own = _mm256_and_si256(_mm256_shuffle_epi8(here, spread), each);
+                    let mask = _mm256_cmpeq_epi8(own, each);
+                    let values = _mm256_loadu_si256(query.as_ptr().add(64 * word + 32 * half).cast());
+                    let picked = _mm256_and_si256(_mm256_xor_si256(values, flip), mask);
+                    sums = _mm256_add_epi64(sums, _mm256_sad_epu8(picked, _mm256_setzero_si256()));
+                }
+            }
+            // Sums of bytes are far below 2^31, so that the upper halves of the four sums are zero.
+            *out = sum_i32(sums) - 128 * ones as i32;
+        }
+    }
 }

@@ -166,3 +166,46 @@ pub(super) fn hamming(a: &[u8], b: &[u8]) -> u32 {
     }
     _mm512_reduce_add_epi64(sum) as u32
 }
+
+/// How many rows ahead of the one being summed are called for.
+const AHEAD: usize = 6;
+
+/// A word of a row is the mask with which 64 values of the query are read; VNNI adds them up.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) unsafe fn bit_sums_gather(
+    query: &[i8],
+    rows: &[u64],
+    stride: usize,
+    ids: &[u32],
+    out: &mut [i32],
+) {
+    let words = query.len() / 64;
+    let ones = _mm512_set1_epi8(1);
+    // SAFETY: the caller promises that all rows are inside `rows`; prefetches may point anywhere.
+    unsafe {
+        let row = |id: u32| rows.as_ptr().wrapping_add(id as usize * stride);
+        for id in ids.iter().take(AHEAD) {
+            _mm_prefetch::<_MM_HINT_T0>(row(*id).cast());
+        }
+        for (at, (id, out)) in ids.iter().zip(out).enumerate() {
+            if let Some(later) = ids.get(at + AHEAD) {
+                _mm_prefetch::<_MM_HINT_T0>(row(*later).cast());
+            }
+            let row = row(*id);
+            let mut sums = [_mm512_setzero_si512(); 2];
+            let mut word = 0;
+            while word + 2 <= words {
+                for (at, sum) in (word..).zip(&mut sums) {
+                    let values = _mm512_maskz_loadu_epi8(*row.add(at), query.as_ptr().add(64 * at));
+                    *sum = _mm512_dpbusd_epi32(*sum, ones, values);
+                }
+                word += 2;
+            }
+            if word < words {
+                let values = _mm512_maskz_loadu_epi8(*row.add(word), query.as_ptr().add(64 * word));
+                sums[0] = _mm512_dpbusd_epi32(sums[0], ones, values);
+            }
+            *out = _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1]));
+        }
+    }
+}

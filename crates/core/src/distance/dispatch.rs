@@ -20,12 +20,16 @@ pub(super) struct Kernels {
     pub dot_i8: unsafe fn(&[i8], &[i8]) -> i32,
     pub l2_squared_i8: unsafe fn(&[i8], &[i8]) -> i32,
     pub hamming: unsafe fn(&[u8], &[u8]) -> u32,
+    pub bit_sums_gather: BitSums,
 }
 
 /// One query against a matrix: `(query, matrix, out)`.
 type Rows<Q, R> = unsafe fn(&[Q], &[R], &mut [f32]);
 /// One query against chosen rows: `(query, matrix, ids, out)`.
 type Gather<Q, R> = unsafe fn(&[Q], &[R], &[u32], &mut [f32]);
+
+/// One query against chosen rows of bits: `(query, rows, stride, ids, out)`.
+type BitSums = unsafe fn(&[i8], &[u64], usize, &[u32], &mut [i32]);
 
 /// The kernels for queries of `Q` and rows of `R`.
 #[derive(Clone, Copy)]
@@ -69,6 +73,7 @@ pub(super) fn all() -> Vec<Kernels> {
             if is_x86_feature_detected!("avx512vnni") {
                 kernels.dot_i8 = avx512::dot_i8;
                 kernels.l2_squared_i8 = avx512::l2_squared_i8;
+                kernels.bit_sums_gather = avx512::bit_sums_gather;
             }
             if is_x86_feature_detected!("avx512vpopcntdq") {
                 kernels.hamming = avx512::hamming;

@@ -118,6 +118,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     dot_i8,
     l2_squared_i8,
     hamming,
+    bit_sums_gather: crate::distance::scalar::bit_sums_gather,
 };
 
 #[target_feature(enable = "neon")]

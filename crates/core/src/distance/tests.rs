@@ -284,3 +284,29 @@ fn a_gathered_row_outside_the_matrix_panics() {
 fn a_matrix_of_another_shape_panics() {
     dot_rows(&[1.0; 4], &[0.0; 9], &mut [0.0; 2]);
 }
+
+#[test]
+fn sums_of_chosen_values_are_those_of_a_plain_loop() {
+    let mut seed = Seed(5);
+    for words in [0, 1, 2, 3, 6, 7, 16, 33] {
+        let stride = words + seed.below(3);
+        let rows: Vec<u64> = (0..9 * stride).map(|_| seed.next_u64()).collect();
+        let query: Vec<i8> = match words {
+            // The largest values there are.
+            3 => vec![i8::MIN; 192],
+            _ => (0..64 * words).map(|_| seed.next_u64() as i8).collect(),
+        };
+        let ids = [8, 0, 3, 3, 7, 1, 2, 6];
+        let plain = ids.map(|id| {
+            let bits = |at: usize| rows[id as usize * stride + at / 64] >> (at % 64) & 1;
+            let chosen = query.iter().enumerate().filter(|(at, _)| bits(*at) == 1);
+            chosen.map(|(_, value)| i32::from(*value)).sum::<i32>()
+        });
+        for table in all() {
+            let mut out = [0; 8];
+            // SAFETY: `all` gives only tables that this machine can run; the ids are below 9.
+            unsafe { (table.bit_sums_gather)(&query, &rows, stride, &ids, &mut out) };
+            assert_eq!(out, plain, "{}, {words} words", table.name);
+        }
+    }
+}

@@ -2,17 +2,17 @@
 
 use kokeshi_core::{Bitmap, Metric, TopK};
 
-use crate::cost::{WALK_PER_SCAN, walk_cost};
 use crate::flat::{count, scan};
-use crate::graph::{Graph, LEAST_LIST, Scratch, Steps, ToQuery, matching, nearest};
+use crate::graph::{Graph, LEAST_LIST, Steps};
 use crate::query::Query;
 use crate::{Cost, Effort, Found, Index, Plan, Result, Vectors};
 
 /// A [`Graph`] with the [`Vectors`] it was built over, and any rows that were appended since.
 ///
-/// A search first finds out how many rows pass the filter. If comparing them all is cheaper than the walk through the graph is
-/// likely to be, that is done. Otherwise the walk goes through all nodes and keeps those in the filter; should it cost more than
-/// comparing all matches or end with too few hits, the matches are compared after all. Rows past the graph's are compared always.
+/// A search first finds out how many rows pass the filter, and takes the cheapest of three ways to the best of them: comparing all
+/// matches, comparing the codes of all matches and then the best of those, or a walk through the graph that goes through all nodes and
+/// keeps those in the filter. Should the walk cost more than it was expected to or end with too few hits, the matches are compared after
+/// all. Rows past the graph's are compared always.
 #[derive(Debug, Clone)]
 pub struct GraphIndex {
     graph: Graph,
@@ -43,47 +43,6 @@ impl GraphIndex {
     pub fn metric(&self) -> Metric {
         self.graph.metric()
     }
-
-    /// Walks the graph and offers what it finds to `best`; false if the walk did not come to its end.
-    fn walk(
-        &self,
-        query: &Query,
-        length: usize,
-        filter: Option<(&Bitmap, usize)>,
-        best: &mut TopK,
-    ) -> (Steps, bool) {
-        let Some(graph) = self.graph.walk() else {
-            return (Steps::default(), false);
-        };
-        let target = ToQuery {
-            query,
-            vectors: &self.vectors,
-        };
-        Scratch::with(self.graph.nodes(), |scratch| match filter {
-            None => {
-                let steps = nearest(scratch, graph, &target, length, false);
-                for (near, _) in &scratch.list {
-                    offer(best, near.id, -near.distance);
-                }
-                (steps, true)
-            }
-            Some((filter, matches)) => {
-                let budget = (matches as f64 / WALK_PER_SCAN) as usize;
-                let (steps, ended) = matching(scratch, graph, &target, filter, length, budget);
-                for near in scratch.matches.drain() {
-                    offer(best, near.id, -near.distance);
-                }
-                (steps, ended)
-            }
-        })
-    }
-}
-
-/// A score that is not finite is never a hit.
-fn offer(best: &mut TopK, id: u32, score: f32) {
-    if score.is_finite() {
-        best.push(id, score);
-    }
 }
 
 impl Index for GraphIndex {
@@ -111,21 +70,15 @@ impl Index for GraphIndex {
             Effort::Exact => None,
         };
         if let Some(length) = length.filter(|_| k > 0) {
-            let selectivity = matches as f64 / covered.max(1) as f64;
-            let (length, nodes) = plan(length.min(covered), k, selectivity);
-            if walk_cost(nodes) < matches as f64 {
-                let gate = filter.map(|filter| (filter, matches));
-                let (steps, ended) = self.walk(&query, length, gate, &mut best);
-                cost.distances = steps.distances;
-                cost.visited = steps.expanded;
-                if ended && best.len() >= k.min(matches) {
-                    cost.plan = if filter.is_some() {
-                        Plan::GraphFiltered
-                    } else {
-                        Plan::Graph
-                    };
-                }
-            }
+            self.approach(
+                &query,
+                k,
+                length.min(covered),
+                matches,
+                filter,
+                &mut best,
+                &mut cost,
+            );
         }
         // The rows that the graph does not know, or all.
         let from = if cost.plan == Plan::Scan {
@@ -140,6 +93,64 @@ impl Index for GraphIndex {
             cost,
         })
     }
+}
+
+impl GraphIndex {
+    /// Finds the best of the rows that the graph covers in the cheapest way that is not a scan of the rows, and says which in
+    /// `cost.plan`; leaves [`Plan::Scan`] there if that would be cheaper, or nothing else found enough.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one step of `search`, named for the reader"
+    )]
+    fn approach(
+        &self,
+        query: &Query,
+        k: usize,
+        length: usize,
+        matches: usize,
+        filter: Option<&Bitmap>,
+        best: &mut TopK,
+        cost: &mut Cost,
+    ) {
+        let look = self.graph.look(&self.vectors);
+        let costs = look.costs();
+        let selectivity = matches as f64 / self.graph.nodes().max(1) as f64;
+        let (walked, nodes) = plan(length, k, selectivity);
+        let by_rows = matches as f64;
+        // A scan misses nothing on the way, so that half as many candidates find as much (measured by `examples/recall.rs`).
+        let scanned = (length / 2).max(list_for(k));
+        let by_codes = match filter {
+            Some(_) if look.codes.is_some() => costs.scan(matches, scanned),
+            _ => f64::INFINITY,
+        };
+        let cheapest = by_rows.min(by_codes);
+        if costs.walk(nodes, walked, filter.is_some()) < cheapest {
+            let gate = filter.map(|filter| (filter, costs.budget(cheapest)));
+            let (steps, ended) = look.walk(query, walked, gate, best);
+            add(cost, steps);
+            if ended && best.len() >= k.min(matches) {
+                cost.plan = if filter.is_some() {
+                    Plan::GraphFiltered
+                } else {
+                    Plan::Graph
+                };
+                return;
+            }
+            *best = TopK::new(k);
+        }
+        if by_codes < by_rows
+            && let Some(filter) = filter
+            && let Some(steps) = look.scan(query, scanned, filter, best)
+        {
+            add(cost, steps);
+            cost.plan = Plan::Codes;
+        }
+    }
+}
+
+fn add(cost: &mut Cost, steps: Steps) {
+    cost.distances += steps.distances + steps.rescored;
+    cost.visited += steps.expanded;
 }
 
 /// The shortest list for `k` hits: one not much longer than k loses the last of them.

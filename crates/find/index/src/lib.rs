@@ -5,6 +5,7 @@
 //! | [`vectors`] | [`Vectors`]: several mapped matrices seen as one |
 //! | [`flat`] | [`FlatIndex`]: compares everything, exact |
 //! | [`graph`] | [`Graph`]: a Vamana graph, built in parallel, extended, saved, mapped |
+//! | `graph::codes` | one bit a value, with which searches find candidates before they compare rows |
 //! | [`graph_index`] | [`GraphIndex`]: graph and vectors together, with the planner for filters |
 //!
 //! ```
@@ -78,6 +79,8 @@ pub enum Plan {
     /// Every vector that passes the filter was compared.
     #[default]
     Scan,
+    /// The codes of all vectors that pass the filter were compared, and then the best of the vectors themselves.
+    Codes,
     /// Graph traversal, no filter.
     Graph,
     /// Graph traversal through all nodes, results gated by the filter.

@@ -11,27 +11,28 @@ pub(crate) const NONE: u32 = u32::MAX;
 #[derive(Clone)]
 pub(crate) enum Adjacency {
     Owned(Vec<u32>),
-    /// The u32 values from byte `start` to the end, aligned to 4 by [`Adjacency::mapped`].
+    /// The u32 values in `length` bytes from byte `start`, aligned to 4 by [`Adjacency::mapped`].
     Mapped {
         file: Arc<Mapped>,
         start: usize,
+        length: usize,
     },
 }
 
 impl Adjacency {
-    /// A view of the values from byte `start` to the end; `None` if they can't be read in place.
-    pub fn mapped(file: Arc<Mapped>, start: usize) -> Option<Self> {
-        let rest = file.get(start..)?;
-        let aligned = rest.as_ptr().cast::<u32>().is_aligned() && rest.len().is_multiple_of(4);
-        (aligned && cfg!(target_endian = "little")).then_some(Self::Mapped { file, start })
+    /// A view of the values in `length` bytes from byte `start`; `None` if they can't be read in place.
+    pub fn mapped(file: Arc<Mapped>, start: usize, length: usize) -> Option<Self> {
+        let bytes = file.get(start..)?.get(..length)?;
+        let aligned = bytes.as_ptr().cast::<u32>().is_aligned() && length.is_multiple_of(4);
+        (aligned && cfg!(target_endian = "little")).then_some(Self::Mapped { file, start, length })
     }
 
     /// All places, node after node.
     pub fn places(&self) -> &[u32] {
         match self {
             Self::Owned(places) => places,
-            Self::Mapped { file, start } => {
-                let bytes = &file[*start..];
+            Self::Mapped { file, start, length } => {
+                let bytes = &file[*start..][..*length];
                 // SAFETY: `mapped` checked alignment and length; every bit pattern is a u32; the map lives as long as self.
                 unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast::<u32>(), bytes.len() / 4) }
             }

@@ -11,6 +11,8 @@ use rayon::prelude::*;
 
 use super::adjacency::{NONE, used};
 use super::calibrate::{self, Measured};
+use super::codes::Codes;
+use super::find::Look;
 use super::scratch::{Near, Scratch};
 use super::search::{ToRow, Walk, nearest};
 use super::space::Space;
@@ -33,6 +35,7 @@ pub(crate) struct Builder<'a> {
     pub entry: u32,
     pub linked: usize,
     pub metric: Metric,
+    pub codes: Option<Codes>,
     pub measured: Measured,
 }
 
@@ -77,7 +80,13 @@ impl Builder<'_> {
         let mut linked = Bitmap::from_sorted(rows, (0..rows as u32).filter(|&id| self.space.usable(id)));
         sample.iter().for_each(|&id| linked.remove(id));
         self.narrow();
-        self.measured = calibrate::measure(self.space.vectors, self.metric, self.walk(), &linked, sample);
+        let look = Look {
+            walk: Some(self.walk()),
+            codes: self.codes.as_ref(),
+            vectors: self.space.vectors,
+            nodes: rows,
+        };
+        self.measured = calibrate::measure(look, self.metric, &linked, sample);
         self.widen();
     }
 
@@ -229,7 +238,7 @@ impl Builder<'_> {
                     space: &self.space,
                 };
                 nearest(scratch, self.walk(), &target, self.config.list, false);
-                scratch.list.first().map_or(self.entry, |(near, _)| near.id)
+                scratch.list.first().map_or(self.entry, |entry| entry.near().id)
             });
             let from = ends.get(&wanted).copied().unwrap_or(wanted);
             if let Some(place) = self.free_place(from) {
@@ -286,8 +295,16 @@ impl Builder<'_> {
 impl Graph {
     /// Hands the graph's parts to a builder, and takes the result only if it came to its end.
     pub(crate) fn grow(&mut self, vectors: &Vectors, progress: &dyn Progress) -> Result<()> {
+        let space = Space::new(vectors, self.metric);
+        let codes = Codes::suit(self.dims).then(|| {
+            let new = || Codes::new(self.metric, space.mean.clone());
+            let mut codes = self.codes.clone().unwrap_or_else(new);
+            codes.extend(vectors);
+            codes
+        });
         let mut builder = Builder {
-            space: Space::new(vectors, self.metric),
+            space,
+            codes,
             config: self.config,
             places: self.adjacency.places().to_vec(),
             width: self.config.degree,
@@ -301,6 +318,7 @@ impl Graph {
         self.entry = builder.entry;
         self.linked = builder.linked;
         self.measured = builder.measured;
+        self.codes = builder.codes;
         self.nodes = vectors.rows();
         Ok(())
     }

@@ -7,10 +7,9 @@
 use kokeshi_core::{Bitmap, Metric, TopK};
 use rayon::prelude::*;
 
-use super::scratch::Scratch;
-use super::search::{ToQuery, Walk, nearest};
+use super::find::Look;
 use crate::Vectors;
-use crate::cost::walk_cost;
+use crate::cost::PLAIN;
 use crate::flat::scan_here;
 use crate::query::Query;
 
@@ -22,7 +21,7 @@ const MOST_LIST: usize = 4096;
 /// From one list to the next that is tried.
 const STEP: f64 = std::f64::consts::SQRT_2;
 /// The share of the true `K` best that the sample must find: 0.95 is promised, the rest is for the sample's error (0.8 % or so).
-const RECALL: f64 = 0.97;
+const RECALL: f64 = 0.98;
 const K: usize = 10;
 /// Rows asked for. Their exact search costs about 2 % of building the graph.
 const SAMPLE: usize = 128;
@@ -51,7 +50,7 @@ impl Measured {
     /// How many of `new` rows that bring the total to `rows` should be kept for a measurement: none unless a walk could be worth its
     /// while and there are half as many rows again as the last time, so that measuring stays a small share of building.
     pub fn sample(self, new: usize, rows: usize) -> usize {
-        let due = walk_cost(LEAST_LIST as f64) < rows as f64 && rows * 2 >= self.rows * 3;
+        let due = PLAIN.walk(LEAST_LIST as f64, LEAST_LIST, false) < rows as f64 && rows * 2 >= self.rows * 3;
         if due && new >= LEAST_SAMPLE {
             SAMPLE.min(new / 2)
         } else {
@@ -68,13 +67,8 @@ struct Case {
 }
 
 /// Measures with the rows `sample`, which are no part of `graph`; `linked` are.
-pub(super) fn measure(
-    vectors: &Vectors,
-    metric: Metric,
-    graph: Walk,
-    linked: &Bitmap,
-    sample: &[u32],
-) -> Measured {
+pub(super) fn measure(look: Look<'_>, metric: Metric, linked: &Bitmap, sample: &[u32]) -> Measured {
+    let vectors = look.vectors;
     let cases: Vec<Case> = sample
         .par_chunks(GROUP)
         .flat_map_iter(|ids| exact(vectors, metric, linked, ids))
@@ -82,10 +76,10 @@ pub(super) fn measure(
     let wanted = RECALL * cases.iter().map(|case| case.count).sum::<usize>() as f64;
     let rows = vectors.rows();
     let mut length = LEAST_LIST as f64;
-    while length <= MOST_LIST as f64 && walk_cost(length) < rows as f64 {
+    while length <= MOST_LIST as f64 && look.costs().walk(length, length as usize, false) < rows as f64 {
         let found: usize = cases
             .par_iter()
-            .map(|case| found(vectors, graph, case, length as usize))
+            .map(|case| found(look, case, length as usize))
             .sum();
         if found as f64 >= wanted {
             let list = Some(length as usize);
@@ -121,17 +115,9 @@ fn exact(vectors: &Vectors, metric: Metric, linked: &Bitmap, ids: &[u32]) -> Vec
 }
 
 /// How many of the true best rows, or copies of them, a walk finds.
-fn found(vectors: &Vectors, graph: Walk, case: &Case, length: usize) -> usize {
-    Scratch::with(vectors.rows(), |scratch| {
-        let target = ToQuery {
-            query: &case.query,
-            vectors,
-        };
-        nearest(scratch, graph, &target, length, false);
-        let good = scratch
-            .list
-            .iter()
-            .filter(|(near, _)| -near.distance >= case.worst);
-        good.take(case.count).count()
-    })
+fn found(look: Look<'_>, case: &Case, length: usize) -> usize {
+    let mut best = TopK::new(case.count);
+    look.walk(&case.query, length, None, &mut best);
+    let hits = best.into_sorted();
+    hits.iter().filter(|hit| hit.score >= case.worst).count()
 }

@@ -1,4 +1,5 @@
-//! A graph on disk: one of core's checksummed containers with 64 bytes of fields, then the adjacency, ready to be mapped.
+//! A graph on disk: one of core's checksummed containers with 64 bytes of fields, then the adjacency and, if there are any, the codes: all
+//! begin at multiples of 64 bytes, ready to be mapped.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,14 +8,17 @@ use std::sync::Arc;
 use kokeshi_core::file::{Mapped, Writer};
 use kokeshi_core::{Error, Metric, Seed};
 
+use super::codes::Codes;
 use super::{Adjacency, Graph, GraphConfig, LEAST_LIST, Measured, NONE};
 use crate::Result;
 
 const MAGIC: &[u8; 8] = b"KKGRAPH\0";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// metric, dims, degree, list, alpha (f32), nodes, entry, linked: 4 bytes each; seed: 8 bytes; default list ([`NONE`] if scanning is
-/// as good) and the rows it was measured on: 4 bytes each; zeros up to here.
+/// as good) and the rows it was measured on: 4 bytes each; whether there are codes, 1 or 0: 4 bytes; zeros up to here.
 const FIELDS: usize = 64;
+/// Rows that are wider have no codes: what a file claims must not overflow.
+const MOST_DIMS: usize = 1 << 24;
 
 impl Graph {
     /// Writes the graph to `path`, whole or not at all.
@@ -46,12 +50,28 @@ impl Graph {
         let list = self.measured.list.map_or(NONE, |list| list as u32);
         fields.extend_from_slice(&list.to_le_bytes());
         fields.extend_from_slice(&(self.measured.rows as u32).to_le_bytes());
+        fields.extend_from_slice(&u32::from(self.codes.is_some()).to_le_bytes());
         fields.resize(FIELDS, 0);
         let mut writer = Writer::create(path, MAGIC, VERSION)?;
         writer.write_all(&fields).map_err(Error::io(path))?;
         for places in self.adjacency.places().chunks(4096) {
             let bytes: Vec<u8> = places.iter().flat_map(|place| place.to_le_bytes()).collect();
             writer.write_all(&bytes).map_err(Error::io(path))?;
+        }
+        let places = self.adjacency.places().len() * 4;
+        pad(&mut writer, places).map_err(Error::io(path))?;
+        if let Some(codes) = &self.codes {
+            let centre: Vec<u8> = codes
+                .centre()
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
+            writer.write_all(&centre).map_err(Error::io(path))?;
+            pad(&mut writer, centre.len()).map_err(Error::io(path))?;
+            for words in codes.records().chunks(4096) {
+                let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+                writer.write_all(&bytes).map_err(Error::io(path))?;
+            }
         }
         writer.finish()?;
         Ok(())
@@ -65,6 +85,11 @@ impl Graph {
         let file = Mapped::open(path, MAGIC, VERSION)?;
         parse(file).map_err(|problem| Error::file(path, problem).into())
     }
+}
+
+/// Zeros after `written` bytes, up to a multiple of 64.
+fn pad(writer: &mut Writer, written: usize) -> std::io::Result<()> {
+    writer.write_all(&[0; 64][..written.next_multiple_of(64) - written])
 }
 
 fn parse(file: Mapped) -> Result<Graph, String> {
@@ -108,7 +133,25 @@ fn parse(file: Mapped) -> Result<Graph, String> {
             measured.rows
         ));
     }
-    let expected = nodes as u64 * config.degree as u64 * 4 + FIELDS as u64;
+    let coded = match word(48) {
+        0 => false,
+        1 if Codes::suit(dims) && dims <= MOST_DIMS => true,
+        other => return Err(format!("expected 1 or 0 for codes of {dims} dims, found {other}")),
+    };
+    let places = nodes as u64 * config.degree as u64 * 4;
+    let codes_at = FIELDS as u64 + places.next_multiple_of(64);
+    let records_at = codes_at
+        + if coded {
+            (dims as u64 * 4).next_multiple_of(64)
+        } else {
+            0
+        };
+    let expected = records_at
+        + if coded {
+            Codes::record_bytes(nodes, dims)
+        } else {
+            0
+        };
     if file.len() as u64 != expected {
         return Err(format!(
             "expected {expected} bytes for {nodes} nodes of degree {}, found {}",
@@ -116,8 +159,17 @@ fn parse(file: Mapped) -> Result<Graph, String> {
             file.len()
         ));
     }
-    let adjacency = Adjacency::mapped(Arc::new(file), FIELDS)
-        .ok_or("the adjacency can't be read in place on a big-endian machine")?;
+    let file = Arc::new(file);
+    let in_place = "the graph can't be read in place on a big-endian machine";
+    let adjacency = Adjacency::mapped(file.clone(), FIELDS, places as usize).ok_or(in_place)?;
+    let codes = if coded {
+        let values = file[codes_at as usize..][..dims * 4].as_chunks::<4>().0;
+        let centre: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let codes = Codes::mapped(metric, centre, nodes, file, records_at as usize);
+        Some(codes.ok_or(in_place)?)
+    } else {
+        None
+    };
     // Checked once here, so that a search may trust every id.
     let outside = |&&id: &&u32| id != NONE && id as usize >= nodes;
     if let Some(id) = adjacency.places().iter().find(outside) {
@@ -125,6 +177,7 @@ fn parse(file: Mapped) -> Result<Graph, String> {
     }
     Ok(Graph {
         adjacency,
+        codes,
         nodes,
         linked,
         dims,

@@ -3,7 +3,9 @@
 mod adjacency;
 mod build;
 mod calibrate;
+mod codes;
 mod file;
+mod find;
 mod scratch;
 mod search;
 mod space;
@@ -13,8 +15,9 @@ use kokeshi_core::{Error as CoreError, Metric, Progress, Seed};
 pub(crate) use adjacency::{Adjacency, NONE};
 pub(crate) use calibrate::LEAST_LIST;
 use calibrate::Measured;
-pub(crate) use scratch::Scratch;
-pub(crate) use search::{Steps, ToQuery, Walk, matching, nearest};
+use codes::Codes;
+pub(crate) use find::{Look, Steps};
+use search::Walk;
 
 use crate::{Result, Vectors};
 
@@ -65,6 +68,21 @@ impl GraphConfig {
     }
 }
 
+/// Candidate lists number nodes with 31 bits.
+const MOST_ROWS: usize = 1 << 31;
+
+fn check_rows(vectors: &Vectors) -> Result<()> {
+    if vectors.rows() > MOST_ROWS {
+        return Err(CoreError::Parse {
+            what: "vectors for a graph".into(),
+            expected: format!("at most {MOST_ROWS} rows"),
+            found: vectors.rows().to_string(),
+        }
+        .into());
+    }
+    Ok(())
+}
+
 /// A proximity graph over the first rows of some [`Vectors`], which it does not hold: row i of the vectors is node i.
 ///
 /// The same rows, in the same steps of [`Graph::build`] and [`Graph::extend`], with the same configuration give the same graph,
@@ -73,6 +91,8 @@ impl GraphConfig {
 #[derive(Clone)]
 pub struct Graph {
     adjacency: Adjacency,
+    /// What walks compare; none if rows are so narrow that they compare the rows themselves.
+    codes: Option<Codes>,
     /// Rows covered, usable or not.
     nodes: usize,
     /// Rows linked into the graph.
@@ -107,8 +127,10 @@ impl Graph {
         progress: &dyn Progress,
     ) -> Result<Self> {
         config.check()?;
+        check_rows(vectors)?;
         let mut graph = Self {
             adjacency: Adjacency::Owned(Vec::new()),
+            codes: None,
             nodes: 0,
             linked: 0,
             dims: vectors.dims(),
@@ -157,7 +179,7 @@ impl Graph {
     /// The length of the candidate list that [`crate::Effort::Default`] stands for; `None` if comparing everything is as good.
     ///
     /// Measured while building: rows about to be linked in ask for their 10 nearest among those already there, and the shortest list
-    /// that finds 97 % of them on the way is taken, but at least 64. That is done again whenever an extension has brought half as many
+    /// that finds 98 % of them on the way is taken, but at least 64. That is done again whenever an extension has brought half as many
     /// rows again. Before there are enough rows for a walk to be cheaper than a scan it is 64.
     pub fn default_list(&self) -> Option<usize> {
         self.measured.list
@@ -187,15 +209,21 @@ impl Graph {
             }
             .into());
         }
-        Ok(())
+        check_rows(vectors)
     }
 
-    /// What a walk needs; `None` if nothing is linked.
-    pub(crate) fn walk(&self) -> Option<Walk<'_>> {
-        (self.entry != NONE).then_some(Walk {
+    /// What searches look with.
+    pub(crate) fn look<'a>(&'a self, vectors: &'a Vectors) -> Look<'a> {
+        let walk = (self.entry != NONE).then_some(Walk {
             places: self.adjacency.places(),
             degree: self.config.degree,
             entry: self.entry,
-        })
+        });
+        Look {
+            walk,
+            codes: self.codes.as_ref(),
+            vectors,
+            nodes: self.nodes,
+        }
     }
 }

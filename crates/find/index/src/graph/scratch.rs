@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::adjacency::NONE;
+
 /// A row and its distance to what is searched for; orders by distance, then row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Near {
@@ -27,22 +29,65 @@ impl PartialOrd for Near {
     }
 }
 
+/// A node of the candidate list: its distance, its number and whether it was expanded, in one word that orders by distance, then number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Entry(u64);
+
+impl Entry {
+    /// After all others.
+    pub const LAST: Self = Self(u64::MAX);
+
+    /// A node that was not expanded yet. Its number has 31 bits: a graph is not larger.
+    #[inline]
+    pub fn new(near: Near) -> Self {
+        let bits = near.distance.to_bits();
+        // Negative numbers in reverse, before the positive ones.
+        let ordered = bits ^ (((bits as i32 >> 31) as u32) | 0x8000_0000);
+        Self(u64::from(ordered) << 32 | u64::from(near.id) << 1)
+    }
+
+    /// The node.
+    #[inline]
+    pub fn near(self) -> Near {
+        let ordered = (self.0 >> 32) as u32;
+        let bits = ordered ^ (((!ordered as i32 >> 31) as u32) | 0x8000_0000);
+        Near {
+            distance: f32::from_bits(bits),
+            id: (self.0 >> 1) as u32 & 0x7fff_ffff,
+        }
+    }
+
+    /// Whether it was expanded.
+    #[inline]
+    pub fn expanded(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    /// From now on it was expanded.
+    #[inline]
+    pub fn expand(&mut self) {
+        self.0 |= 1;
+    }
+}
+
 /// One thread's working memory.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    /// The nearest nodes met so far, nearest first; the flag says whether the node was expanded.
-    pub list: Vec<(Near, bool)>,
+    /// The nearest nodes met so far, nearest first.
+    pub list: Vec<Entry>,
     /// Expanded nodes in the order of expansion (only kept while building).
     pub expanded: Vec<Near>,
     /// Nodes still to expand, nearest first, and the best matches, worst first: for filtered search.
     pub open: BinaryHeap<Reverse<Near>>,
     pub matches: BinaryHeap<Near>,
+    /// What was found, to be compared again.
+    pub candidates: Vec<Near>,
     /// New neighbours of the node being expanded, and their distances.
     pub fresh: Vec<u32>,
     pub distances: Vec<f32>,
     seen: Vec<u64>,
-    /// Which words of `seen` may be non-zero.
-    touched: Vec<u32>,
+    /// The nodes whose bits in `seen` may be set.
+    visited: Vec<u32>,
 }
 
 thread_local! {
@@ -61,8 +106,8 @@ impl Scratch {
     }
 
     fn begin(&mut self, nodes: usize) {
-        for word in self.touched.drain(..) {
-            self.seen[word as usize] = 0;
+        for id in self.visited.drain(..) {
+            self.seen[id as usize / 64] = 0;
         }
         if self.seen.len() < nodes.div_ceil(64) {
             self.seen.resize(nodes.div_ceil(64), 0);
@@ -71,6 +116,7 @@ impl Scratch {
         self.expanded.clear();
         self.open.clear();
         self.matches.clear();
+        self.candidates.clear();
         self.fresh.clear();
     }
 
@@ -82,11 +128,28 @@ impl Scratch {
         if *seen & bit != 0 {
             return false;
         }
-        if *seen == 0 {
-            self.touched.push(word as u32);
-        }
         *seen |= bit;
+        self.visited.push(id);
         true
+    }
+
+    /// Leaves in `fresh` those of `ids`, up to the first [`NONE`], that were not met before, and marks them.
+    #[inline]
+    pub fn visit(&mut self, ids: &[u32]) {
+        self.fresh.resize(ids.len(), 0);
+        let mut count = 0;
+        for &id in ids {
+            if id == NONE {
+                break;
+            }
+            let (word, bit) = (id as usize / 64, 1u64 << (id % 64));
+            let seen = &mut self.seen[word];
+            self.fresh[count] = id;
+            count += usize::from(*seen & bit == 0);
+            *seen |= bit;
+        }
+        self.fresh.truncate(count);
+        self.visited.extend_from_slice(&self.fresh);
     }
 }
 

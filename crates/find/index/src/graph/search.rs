@@ -9,11 +9,12 @@ use std::cmp::Reverse;
 
 use kokeshi_core::Bitmap;
 
-use super::adjacency::used;
-use super::scratch::{Near, Scratch};
+use super::find::Steps;
+use super::scratch::{Entry, Near, Scratch};
 use super::space::Space;
 use crate::Vectors;
 use crate::query::Query;
+use crate::vectors::prefetch;
 
 /// What is searched for.
 pub(crate) trait Target {
@@ -48,13 +49,6 @@ impl Target for ToRow<'_> {
     }
 }
 
-/// What a walk cost.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Steps {
-    pub distances: usize,
-    pub expanded: usize,
-}
-
 /// What a walk needs of a graph.
 #[derive(Clone, Copy)]
 pub(crate) struct Walk<'a> {
@@ -64,9 +58,11 @@ pub(crate) struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn neighbours(&self, id: u32) -> &[u32] {
+    /// The places of a node's neighbours; the used ones come first.
+    #[inline]
+    fn places(&self, id: u32) -> &[u32] {
         let start = id as usize * self.degree;
-        used(&self.places[start..start + self.degree])
+        &self.places[start..start + self.degree]
     }
 }
 
@@ -81,40 +77,52 @@ pub(crate) fn nearest(
 ) -> Steps {
     let mut steps = Steps {
         distances: 1,
-        expanded: 0,
+        ..Steps::default()
     };
     let first = enter(scratch, graph, target);
-    scratch.list.push((first, false));
+    scratch.list.push(Entry::new(first));
     let mut at = 0;
-    while at < scratch.list.len() {
-        let (near, expanded) = &mut scratch.list[at];
-        if *expanded {
+    while let Some(entry) = scratch.list.get_mut(at) {
+        if entry.expanded() {
             at += 1;
             continue;
         }
-        *expanded = true;
-        let near = *near;
+        let near = entry.near();
+        entry.expand();
+        // Its neighbours are likely to be wanted next.
+        if let Some(next) = scratch.list.get(at + 1) {
+            prefetch(graph.places(next.near().id));
+        }
         if record {
             scratch.expanded.push(near);
         }
         steps.expanded += 1;
         steps.distances += expand(scratch, graph, near.id, target);
         let mut next = at + 1;
-        for index in 0..scratch.fresh.len() {
-            let near = Near {
-                distance: scratch.distances[index],
-                id: scratch.fresh[index],
-            };
-            let full = scratch.list.len() >= length;
-            if full && scratch.list.last().is_some_and(|(last, _)| near >= *last) {
+        let Scratch {
+            list,
+            fresh,
+            distances,
+            ..
+        } = &mut *scratch;
+        let mut last = match list.last() {
+            Some(last) if list.len() >= length => *last,
+            _ => Entry::LAST,
+        };
+        for (&id, &distance) in fresh.iter().zip(distances.iter()) {
+            let new = Entry::new(Near { distance, id });
+            if new >= last {
                 continue;
             }
-            let place = scratch.list.partition_point(|(other, _)| *other < near);
-            if full {
-                scratch.list.pop();
+            let place = list.partition_point(|other| *other < new);
+            if list.len() >= length {
+                list.pop();
             }
-            scratch.list.insert(place, (near, false));
+            list.insert(place, new);
             next = next.min(place);
+            if list.len() >= length {
+                last = list.last().copied().unwrap_or(Entry::LAST);
+            }
         }
         at = next;
     }
@@ -133,7 +141,7 @@ pub(crate) fn matching(
 ) -> (Steps, bool) {
     let mut steps = Steps {
         distances: 1,
-        expanded: 0,
+        ..Steps::default()
     };
     let first = enter(scratch, graph, target);
     scratch.open.push(Reverse(first));
@@ -178,12 +186,7 @@ pub(crate) fn matching(
 /// Leaves the neighbours of `node` that were not met before in `scratch.fresh` with their distances; returns how many.
 #[inline]
 fn expand(scratch: &mut Scratch, graph: Walk, node: u32, target: &impl Target) -> usize {
-    scratch.fresh.clear();
-    for &id in graph.neighbours(node) {
-        if scratch.first_visit(id) {
-            scratch.fresh.push(id);
-        }
-    }
+    scratch.visit(graph.places(node));
     scratch.distances.resize(scratch.fresh.len(), 0.0);
     target.distances(&scratch.fresh, &mut scratch.distances);
     scratch.fresh.len()

@@ -25,7 +25,7 @@ const AHEAD: usize = 4;
 pub(super) struct Space<'a> {
     pub vectors: &'a Vectors,
     /// The mean of the usable rows.
-    mean: Vec<f32>,
+    pub mean: Vec<f32>,
     /// `[rows, dims]`, or nothing if rows are compared as they are.
     codes: Vec<i8>,
     sides: Vec<Side>,

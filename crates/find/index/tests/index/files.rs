@@ -12,12 +12,14 @@ fn an_opened_graph_gives_the_same_hits_and_can_be_extended() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("graph.bin");
     for metric in [Metric::Cosine, Metric::Dot, Metric::L2] {
-        let data = Clustered::new(2000, 16, 10, 20, 1);
+        // Rows so narrow have no codes, the others have.
+        let dims = if metric == Metric::Dot { 16 } else { 128 };
+        let data = Clustered::new(2000, dims, 10, 20, 1);
         let index = build(&data.rows, metric);
         index.graph().save(&path).unwrap();
         let mut opened = Graph::open(&path).unwrap();
         assert_eq!(opened.config(), index.graph().config());
-        assert_eq!((opened.metric(), opened.dims()), (metric, 16));
+        assert_eq!((opened.metric(), opened.dims()), (metric, dims));
         assert_eq!(opened.default_list(), index.graph().default_list());
         let again = GraphIndex::new(opened.clone(), index.vectors().clone()).unwrap();
         for query in data.queries.iter() {
@@ -29,7 +31,7 @@ fn an_opened_graph_gives_the_same_hits_and_can_be_extended() {
         }
         let mut vectors = index.vectors().clone();
         vectors
-            .push_segment(Clustered::new(100, 16, 10, 1, 2).rows)
+            .push_segment(Clustered::new(100, dims, 10, 1, 2).rows)
             .unwrap();
         opened.extend(&vectors, &Silent).unwrap();
         // Over the file that it was mapped from.
@@ -52,7 +54,7 @@ fn an_empty_graph_can_be_saved_and_opened() {
 fn a_damaged_file_is_an_error_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("graph-7.bin");
-    let data = Clustered::new(60, 8, 3, 1, 3);
+    let data = Clustered::new(60, 130, 3, 1, 3);
     build(&data.rows, Metric::Cosine).graph().save(&path).unwrap();
     let good = std::fs::read(&path).unwrap();
     let refused = |bytes: &[u8]| {
@@ -78,24 +80,26 @@ fn a_damaged_file_is_an_error_that_names_it() {
 fn a_hostile_file_with_a_right_checksum_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hostile.bin");
-    // metric, dims, degree, list, alpha, nodes, entry, linked, seed (two words), default list, rows it was measured on.
-    let write = |fields: [u32; 12], places: &[u32]| {
-        let mut writer = Writer::create(&path, b"KKGRAPH\0", 1).unwrap();
+    // metric, dims, degree, list, alpha, nodes, entry, linked, seed (two words), default list, rows it was measured on,
+    // whether there are codes.
+    let write = |fields: [u32; 13], places: &[u32]| {
+        let mut writer = Writer::create(&path, b"KKGRAPH\0", 2).unwrap();
         let mut bytes: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
         bytes.resize(64, 0);
         bytes.extend(places.iter().flat_map(|place| place.to_le_bytes()));
+        bytes.resize(bytes.len().next_multiple_of(64), 0);
         writer.write_all(&bytes).unwrap();
         writer.finish().unwrap();
         Graph::open(&path)
     };
     let (none, alpha) = (u32::MAX, 1.2f32.to_bits());
-    let good = [0, 2, 4, 10, alpha, 2, 0, 2, 1, 0, 64, 2];
+    let good = [0, 2, 4, 10, alpha, 2, 0, 2, 1, 0, 64, 2, 0];
     let places = [1, none, none, none, 0, none, none, none];
     assert!(write(good, &places).is_ok());
     for (field, value) in [
         (0, 3),
         (2, 0),
-        (2, 8),
+        (2, 40),
         (2, u32::MAX),
         (3, 0),
         (4, f32::NAN.to_bits()),
@@ -107,6 +111,9 @@ fn a_hostile_file_with_a_right_checksum_is_refused() {
         (7, 0),
         (10, 65),
         (11, 3),
+        // Rows of two values have no codes.
+        (12, 1),
+        (12, 2),
     ] {
         let mut fields = good;
         fields[field] = value;
@@ -118,5 +125,11 @@ fn a_hostile_file_with_a_right_checksum_is_refused() {
         error.to_string().contains("neighbour 2 is not one of 2 nodes"),
         "{error}"
     );
-    assert!(write(good, &places[..7]).is_err());
+    assert!(write(good, &[0; 17]).is_err());
+    // Codes of rows so wide would be longer than the file, and than memory.
+    let mut fields = good;
+    (fields[1], fields[12]) = (u32::MAX, 1);
+    assert!(write(fields, &places).is_err());
+    (fields[1], fields[12]) = (1 << 24, 1);
+    assert!(write(fields, &places).is_err());
 }
