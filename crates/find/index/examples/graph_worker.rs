@@ -1,0 +1,89 @@
+//! The Kokeshi side of bench/vectors: builds a graph over VECTORS.npy, says what it took, and then runs all of QUERIES.npy for each line of
+//! standard input, on one thread: `LIST OUT [FILTER]` (a candidate list of LIST, 0 for the default effort; ids as little-endian u32, ten a
+//! query, to the file OUT; one byte a row in the file FILTER, not 0 for rows that may be found). Answers with processor seconds.
+
+use std::error::Error;
+use std::io::{BufRead, Write};
+use std::path::Path;
+
+use kokeshi_core::{Bitmap, Metric, Silent, npy};
+use kokeshi_index::{Effort, Graph, GraphConfig, GraphIndex, Index, Vectors};
+
+const K: usize = 10;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [vectors, queries] = &arguments[..] else {
+        return Err("usage: graph_worker VECTORS.npy QUERIES.npy".into());
+    };
+    let vectors = Vectors::from(npy::open(Path::new(vectors))?);
+    let queries = npy::open(Path::new(queries))?;
+    let started = seconds("self/stat", 11)?;
+    let graph = Graph::build(&vectors, Metric::Cosine, GraphConfig::default(), &Silent)?;
+    let built = seconds("self/stat", 11)? - started;
+    let file = std::env::temp_dir().join(format!("kokeshi-bench-{}.bin", std::process::id()));
+    graph.save(&file)?;
+    let bytes = std::fs::metadata(&file)?.len();
+    let index = GraphIndex::new(Graph::open(&file)?, vectors)?;
+    std::fs::remove_file(&file)?;
+    let mut out = std::io::stdout();
+    writeln!(out, "{built} {bytes}")?;
+    out.flush()?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [list, to, filter @ ..] = &words[..] else {
+            return Err(format!("expected LIST OUT [FILTER], found {line:?}").into());
+        };
+        let effort = match list.parse()? {
+            0 => Effort::Default,
+            list => Effort::List(list),
+        };
+        let filter = match filter {
+            [] => None,
+            [name, ..] => {
+                let bytes = std::fs::read(name)?;
+                let rows = bytes.iter().enumerate().filter(|(_, byte)| **byte != 0);
+                Some(Bitmap::from_sorted(bytes.len(), rows.map(|(row, _)| row as u32)))
+            }
+        };
+        let mut ids = Vec::with_capacity(queries.rows() * K * 4);
+        let (started, mut passes) = (thread_seconds()?, 0);
+        // The system counts in milliseconds.
+        let took = loop {
+            ids.clear();
+            for query in queries.iter() {
+                let hits = index.search(query, K, effort, filter.as_ref())?.hits;
+                let found = hits.iter().map(|hit| hit.id).chain(std::iter::repeat(u32::MAX));
+                ids.extend(found.take(K).flat_map(u32::to_le_bytes));
+            }
+            passes += 1;
+            let took = thread_seconds()? - started;
+            if took >= 0.05 {
+                break took / f64::from(passes);
+            }
+        };
+        std::fs::write(to, ids)?;
+        writeln!(out, "{took}")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// Seconds this thread has run.
+fn thread_seconds() -> Result<f64, Box<dyn Error>> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(text.split(' ').next().unwrap_or_default().parse::<f64>()? / 1e9)
+}
+
+/// Seconds that this process has run in all: two fields of /proc/NAME, counted behind the program's name.
+fn seconds(name: &str, field: usize) -> Result<f64, Box<dyn Error>> {
+    let text = std::fs::read_to_string(Path::new("/proc").join(name))?;
+    let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: f64 = fields
+        .skip(field)
+        .take(2)
+        .filter_map(|value| value.parse::<f64>().ok())
+        .sum();
+    Ok(ticks / 100.0)
+}
