@@ -19,6 +19,8 @@ use crate::directory::{self, SINGLE, is_inside, is_plain_name};
 const LIST_LIMIT: u64 = 64 << 20;
 /// How long the hub may take to accept a connection, and to begin an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a file is asked for when the hub hangs up before it answers.
+const TRIES: usize = 3;
 
 /// Where to download from.
 pub(crate) struct Hub {
@@ -170,11 +172,21 @@ impl Job<'_> {
     }
 
     fn get(&self, url: &str) -> Result<Response<Body>, String> {
-        let mut request = self.agent.get(url);
-        if let Some(token) = &self.hub.token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        let call = || {
+            let mut request = self.agent.get(url);
+            if let Some(token) = &self.hub.token {
+                request = request.header("authorization", format!("Bearer {token}"));
+            }
+            request.call()
+        };
+        let mut answer = call();
+        for _ in 1..TRIES {
+            match answer {
+                Err(ureq::Error::Io(error)) if hung_up(&error) => answer = call(),
+                _ => break,
+            }
         }
-        let answer = request.call().map_err(|error| format!("{url}: {error}"))?;
+        let answer = answer.map_err(|error| format!("{url}: {error}"))?;
         match answer.status().as_u16() {
             200 => Ok(answer),
             // The hub says 401 of models that don't exist too, so that private names can't be guessed.
@@ -185,6 +197,15 @@ impl Job<'_> {
             _ => Err(format!("{url}: {}", answer.status())),
         }
     }
+}
+
+/// Whether the other side closed the connection, which is worth another try.
+fn hung_up(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+    )
 }
 
 /// Makes a file under another name beside `path`, then gives it its name: nobody sees half a file.
