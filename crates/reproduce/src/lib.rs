@@ -14,6 +14,7 @@
 mod byte_decoder;
 mod catalogue;
 mod check;
+mod clusters;
 mod paper;
 mod papers;
 mod record;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     check::{Check, Claim},
     paper::paper,
-    papers::{a2ats, lm_infinite, scissorhands},
+    papers::{a2ats, lm_infinite, pca_rag, scissorhands},
     record::Record,
 };
 
@@ -71,6 +71,7 @@ pub fn reproductions() -> &'static [&'static dyn Reproduction] {
     &[
         &a2ats::A2ats,
         &lm_infinite::LmInfinite,
+        &pca_rag::PcaRag,
         &scissorhands::Scissorhands,
     ]
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod a2ats;
 pub(crate) mod lm_infinite;
+pub(crate) mod pca_rag;
 pub(crate) mod scissorhands;

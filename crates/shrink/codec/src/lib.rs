@@ -8,6 +8,7 @@
 //! | `identity`, `prefix`, `pca`, `rotate`, `scalar`, `rabitq`, `sign`, `pq`, `opq` | one method each |
 //! | [`mod@file`] | trained chains and codes in files |
 //! | [`mod@funnel`] | search in steps |
+//! | [`mod@front`] | what smaller codes lose, and which to take |
 //! | `kernels` | the inner loops, each with a scalar twin |
 //!
 //! A thousand vectors at 26 bytes each instead of 512, searched, and the best re-ordered by the vectors themselves:
@@ -41,6 +42,7 @@ pub mod blob;
 pub mod chain;
 pub mod codec;
 pub mod file;
+pub mod front;
 pub mod funnel;
 mod identity;
 mod ints;

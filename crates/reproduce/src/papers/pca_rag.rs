@@ -1,0 +1,152 @@
+//! PCA-RAG (arXiv 2504.08386): vectors projected onto their principal axes keep most neighbours, on clustered vectors of 128 dimensions.
+//!
+//! The paper's 3072 to 110 dimensions of a commercial model can't be had here; what is checked is the method and its exact properties.
+
+use kokeshi_codec::{Pca, Spec, Stage, Transform, front, funnel};
+use kokeshi_core::{Embeddings, Metric, Seed};
+
+use crate::check::{Bar, Check, Claim};
+use crate::clusters::clusters;
+use crate::reproduction::{Context, Error, Reproduction, Result};
+
+const ID: &str = "pca-rag";
+
+const ROWS: usize = 20_000;
+const QUERIES: usize = 500;
+const DIMS: usize = 128;
+const CENTRES: usize = 200;
+
+const CLAIMS: &[Claim] = &[
+    Claim {
+        name: "half the dims",
+        claim: "recall@10 of centred cosine on 64 of 128 principal axes",
+        bar: Bar::AtLeast(0.8),
+    },
+    Claim {
+        name: "above random",
+        claim: "how much a random orthogonal projection to 64 dims is below that",
+        bar: Bar::AtLeast(0.04),
+    },
+    Claim {
+        name: "above raw",
+        claim: "how much the first 64 raw dims are below that",
+        bar: Bar::AtLeast(0.15),
+    },
+    Claim {
+        name: "rescored",
+        claim: "recall@10 of 32 principal axes whose best 100 rows are compared in full",
+        bar: Bar::AtLeast(0.96),
+    },
+    Claim {
+        name: "all axes",
+        claim: "all axes keep the ten nearest by distance: the share that is kept",
+        bar: Bar::AtLeast(0.9999),
+    },
+    Claim {
+        name: "variance",
+        claim: "the variance kept by 32 axes is their eigenvalues' share: the difference",
+        bar: Bar::AtMost(1e-5),
+    },
+    Claim {
+        name: "reconstruction",
+        claim: "the mean squared error of 32 axes is the sum of the dropped eigenvalues: the difference",
+        bar: Bar::AtMost(1e-5),
+    },
+];
+
+/// The reproduction of PCA-RAG.
+pub(crate) struct PcaRag;
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Failed {
+        id: ID.into(),
+        problem: error.to_string(),
+    }
+}
+
+impl Reproduction for PcaRag {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn claims(&self) -> &'static [Claim] {
+        CLAIMS
+    }
+
+    fn run(&self, context: &Context) -> Result<Vec<Check>> {
+        let found = measure(Seed(context.seed)).map_err(failed)?;
+        Ok(CLAIMS
+            .iter()
+            .zip(found)
+            .map(|(claim, found)| claim.measured(found))
+            .collect())
+    }
+}
+
+fn measure(seed: Seed) -> kokeshi_core::Result<[f64; 7]> {
+    let (rows, queries) = clusters(ROWS, QUERIES, DIMS, CENTRES, seed)?;
+    let specs = [
+        "pca:64:centred",
+        "rotate|prefix:64",
+        "prefix:64",
+        "pca:32:centred",
+    ];
+    let specs: Vec<Spec> = specs
+        .iter()
+        .map(|spec| spec.parse())
+        .collect::<kokeshi_core::Result<_>>()?;
+    let points = front::measure(&specs, &rows, &queries, Metric::Cosine, seed, |_, _| {})?;
+    let recall = |at: usize| points.get(at).map_or(f64::NAN, |point| point.recall);
+    let rescored = points.get(3).map_or(f64::NAN, |point| point.rescored);
+    let pca = Pca::train(&rows, 32, Metric::L2, false)?;
+    let (variance, reconstruction) = exactness(&pca, &rows);
+    Ok([
+        recall(0),
+        recall(0) - recall(1),
+        recall(0) - recall(2),
+        rescored,
+        same_neighbours(&rows, &queries, seed)?,
+        variance,
+        reconstruction,
+    ])
+}
+
+/// How far the variance along the axes and the error of coming back are from what the eigenvalues say.
+fn exactness(pca: &Pca, rows: &Embeddings) -> (f64, f64) {
+    let turned = pca.apply(rows.as_slice());
+    let back = pca.invert(&turned);
+    let count = rows.rows() as f64;
+    let kept: f64 = turned.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>() / count;
+    let pairs = rows.as_slice().iter().zip(&back);
+    let lost = pairs.map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / count;
+    let total: f64 = pca.variances().iter().sum();
+    let dropped: f64 = pca.variances()[pca.width()..].iter().sum();
+    ((kept / total - pca.kept()).abs(), (lost - dropped).abs())
+}
+
+/// The share of the ten nearest rows by distance that all principal axes find.
+fn same_neighbours(rows: &Embeddings, queries: &Embeddings, seed: Seed) -> kokeshi_core::Result<f64> {
+    let train = |spec: &str| spec.parse::<Spec>()?.train(rows, Metric::L2, seed);
+    let (exact, turned) = (train("f32")?, train(&format!("pca:{DIMS}"))?);
+    let (full, codes) = (exact.encode_all(rows)?, turned.encode_all(rows)?);
+    let mut kept = 0;
+    for query in queries.iter() {
+        let search = |chain, codes| {
+            funnel(
+                &[Stage {
+                    chain,
+                    codes,
+                    keep: 10,
+                }],
+                query,
+                None,
+            )
+        };
+        let (wanted, found) = (search(&exact, &full)?, search(&turned, &codes)?);
+        kept += wanted
+            .iter()
+            .filter(|hit| found.iter().any(|other| other.id == hit.id))
+            .count();
+    }
+    Ok(kept as f64 / (10 * queries.rows()) as f64)
+}
