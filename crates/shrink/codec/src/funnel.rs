@@ -90,8 +90,8 @@ fn push(best: &mut TopK, first: usize, scores: &[f32]) {
 }
 
 /// The `k` best rows by `exact`, and how many rows were compared exactly. A row is left out when its estimate by `coarse` plus `errors`
-/// of its standard errors is below the k-th best exact score: with 1.9 of them one row in 20 that is better than its estimate is missed
-/// at most, with 2.6 one in 100. Codes that don't know their error count as exact.
+/// of its standard errors is below the k-th best exact score: were errors normal, 1.9 of them would miss one row in 35
+/// at most and 2.6 one in 200. Codes that don't know their error count as exact.
 ///
 /// # Errors
 /// A query of another width than the chains', or one that is not finite.

@@ -8,7 +8,7 @@ use crate::codec::{Codec, Query};
 use crate::pq::{Pq, chosen};
 use crate::{polar, product};
 
-/// Alternations: FAISS does 50, DiskANN 20; after 20 the error of MiniLM vectors falls by less than a thousandth a round.
+/// Alternations, as many as DiskANN does; FAISS does 50.
 const ROUNDS: usize = 20;
 /// Rounds of k-means in the first alternation, in every other one, and at the end.
 const FIRST: usize = 8;

@@ -14,7 +14,7 @@ use crate::kmeans::{self, Centroids};
 
 /// Rounds of k-means, as FAISS does.
 const ROUNDS: usize = 25;
-/// Rows to train on for each centroid: FAISS asks for 39 at least; from 64 on recall on MiniLM vectors stays within a thousandth.
+/// Rows to train on for each centroid, at most; FAISS asks for 39 at least.
 const ROWS_PER_CENTROID: usize = 64;
 
 /// Codebooks of parts.
