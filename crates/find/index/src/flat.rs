@@ -11,7 +11,7 @@ use crate::{Cost, Effort, Found, Index, Plan, Result, Vectors};
 /// The least work handed to another thread, in values: comparing 4 MiB takes a few hundred microseconds, many times what the hand-over does.
 const VALUES_PER_TASK: usize = 1 << 20;
 /// Rows compared at a time.
-const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 
 /// Exact search over [`Vectors`].
 ///
@@ -133,23 +133,30 @@ pub(crate) fn scan_here(
         }
         return range.len();
     };
+    blocks(filter, range, |ids| {
+        let scores = &mut scores[..ids.len()];
+        query.scores(vectors, ids, scores);
+        for (&id, &score) in ids.iter().zip(scores.iter()) {
+            offer(best, id, score);
+        }
+    })
+}
+
+/// Hands the rows of `range` that are in `filter` to `each`, up to [`BLOCK`] at a time; returns how many there were.
+pub(crate) fn blocks(filter: &Bitmap, range: Range<usize>, mut each: impl FnMut(&[u32])) -> usize {
     let mut ids = [0; BLOCK];
     let mut members = members(filter, range);
-    let mut compared = 0;
+    let mut all = 0;
     loop {
         let mut count = 0;
         for (place, id) in ids.iter_mut().zip(&mut members) {
             *place = id;
             count += 1;
         }
-        let (ids, scores) = (&ids[..count], &mut scores[..count]);
-        query.scores(vectors, ids, scores);
-        for (&id, &score) in ids.iter().zip(scores.iter()) {
-            offer(best, id, score);
-        }
-        compared += count;
+        each(&ids[..count]);
+        all += count;
         if count < BLOCK {
-            return compared;
+            return all;
         }
     }
 }
@@ -163,7 +170,7 @@ fn offer(best: &mut TopK, id: u32, score: f32) {
 }
 
 /// The rows of `range` that are in `filter`, in ascending order. Rows past the filter's end are not in it.
-pub(crate) fn members(filter: &Bitmap, range: Range<usize>) -> impl Iterator<Item = u32> + '_ {
+fn members(filter: &Bitmap, range: Range<usize>) -> impl Iterator<Item = u32> + '_ {
     let range = range.start..range.end.min(filter.len());
     let words = range.start / 64..range.end.div_ceil(64).max(range.start / 64);
     words.flat_map(move |at| {

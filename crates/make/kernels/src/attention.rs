@@ -169,7 +169,10 @@ unsafe fn run<S: Simd, const ROWS: usize, const VECTORS: usize>(block: Block<'_>
         }
         let mut factors = [0.0; ROWS];
         for (row, factor) in factors.iter_mut().enumerate() {
-            *factor = softmax::<S>(&block, &mut scores[row * block.padded_len..][..block.padded_len]);
+            let scores = &mut scores[row * block.padded_len..][..block.padded_len];
+            // Scores of the padding: so small that they count for nothing.
+            scores[block.len..].fill(f32::MIN / 4.0);
+            *factor = softmax::<S>(block.scale, scores);
         }
         let mut column = 0;
         while column < block.padded_dims {
@@ -225,24 +228,22 @@ unsafe fn score<S: Simd, const ROWS: usize, const VECTORS: usize>(
 
 /// Turns scores into `exp(scale * (score - largest))`; returns one over their sum.
 #[inline(always)]
-unsafe fn softmax<S: Simd>(block: &Block<'_>, scores: &mut [f32]) -> f32 {
-    // Scores of the padding: so small that they count for nothing.
-    scores[block.len..].fill(f32::MIN / 4.0);
+pub(crate) unsafe fn softmax<S: Simd>(scale: f32, scores: &mut [f32]) -> f32 {
     let at = scores.as_mut_ptr();
     // SAFETY: the row is a whole number of vectors long.
     unsafe {
-        let scale = S::splat(block.scale);
+        let factor = S::splat(scale);
         let mut most = S::splat(f32::MIN);
         let mut column = 0;
-        while column < block.padded_len {
+        while column < scores.len() {
             most = S::max(most, S::load(at.add(column)));
             column += S::W;
         }
-        let shift = S::splat(-S::largest(most) * block.scale);
+        let shift = S::splat(-S::largest(most) * scale);
         let mut sum = S::splat(0.0);
         let mut column = 0;
-        while column < block.padded_len {
-            let value = crate::activation::exp::<S>(S::fma(S::load(at.add(column)), scale, shift));
+        while column < scores.len() {
+            let value = crate::activation::exp::<S>(S::fma(S::load(at.add(column)), factor, shift));
             S::store(at.add(column), value);
             sum = S::add(sum, value);
             column += S::W;

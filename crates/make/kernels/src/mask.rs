@@ -14,7 +14,7 @@
     reason = "index loops over fixed-size arrays become registers; iterators over two of them at once do not always"
 )]
 
-use crate::attention::Attention;
+use crate::attention::{Attention, softmax};
 use crate::buffer::Buffer;
 use crate::simd::{Level, Simd, at_level};
 
@@ -604,32 +604,6 @@ unsafe fn hide<S: Simd>(block: &Block<'_>, columns: Columns, row: usize, scores:
             .min(block.len),
         columns.end,
     );
-}
-
-/// Turns scores into `exp(scale * (score - largest))`; returns one over their sum.
-#[inline(always)]
-unsafe fn softmax<S: Simd>(scale: f32, scores: &mut [f32]) -> f32 {
-    let at = scores.as_mut_ptr();
-    // SAFETY: the row is a whole number of vectors long.
-    unsafe {
-        let factor = S::splat(scale);
-        let mut most = S::splat(f32::MIN);
-        let mut column = 0;
-        while column < scores.len() {
-            most = S::max(most, S::load(at.add(column)));
-            column += S::W;
-        }
-        let shift = S::splat(-S::largest(most) * scale);
-        let mut sum = S::splat(0.0);
-        let mut column = 0;
-        while column < scores.len() {
-            let value = crate::activation::exp::<S>(S::fma(S::load(at.add(column)), factor, shift));
-            S::store(at.add(column), value);
-            sum = S::add(sum, value);
-            column += S::W;
-        }
-        1.0 / S::sum(sum)
-    }
 }
 
 /// The weighted sum of the values, dimensions from `column` on.

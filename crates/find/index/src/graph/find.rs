@@ -8,13 +8,11 @@ use super::scratch::{Near, Scratch};
 use super::search::{Target, ToQuery, Walk, matching, nearest};
 use crate::Vectors;
 use crate::cost;
-use crate::flat::members;
+use crate::flat::{BLOCK, blocks};
 use crate::query::Query;
 
 /// Candidates that are compared again together: their rows are called for ahead.
 const BATCH: usize = 16;
-/// Codes compared at a time.
-const BLOCK: usize = 64;
 
 /// What looking cost.
 #[derive(Debug, Clone, Copy, Default)]
@@ -118,26 +116,16 @@ impl Look<'_> {
         };
         let mut kept = TopK::new(length);
         let mut steps = Steps::default();
-        let mut members = members(filter, 0..self.nodes);
-        let (mut ids, mut distances) = ([0; BLOCK], [0.0; BLOCK]);
-        loop {
-            let mut count = 0;
-            for (place, id) in ids.iter_mut().zip(&mut members) {
-                *place = id;
-                count += 1;
-            }
-            let (ids, distances) = (&ids[..count], &mut distances[..count]);
+        let mut distances = [0.0; BLOCK];
+        steps.distances = blocks(filter, 0..self.nodes, |ids| {
+            let distances = &mut distances[..ids.len()];
             target.distances(ids, distances);
             for (id, distance) in ids.iter().zip(distances.iter()) {
                 if -distance >= kept.threshold() {
                     kept.push(*id, -distance);
                 }
             }
-            steps.distances += count;
-            if count < BLOCK {
-                break;
-            }
-        }
+        });
         steps.rescored = Scratch::with(0, |scratch| {
             let near = |hit: kokeshi_core::Scored| Near {
                 distance: -hit.score,
