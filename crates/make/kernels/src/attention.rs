@@ -6,7 +6,9 @@
     reason = "index loops over fixed-size arrays become registers; iterators over two of them at once do not always"
 )]
 
+use crate::activation::exp2;
 use crate::attention_int8::{self, Int8Scratch};
+use crate::attention_short;
 use crate::buffer::Buffer;
 use crate::linear::Precision;
 use crate::simd::{Level, Simd, at_level};
@@ -47,7 +49,7 @@ pub struct Scratch {
 }
 
 /// Writes `softmax(scale * Q K^T) V` to `out` (`[len, heads * head_dims]`). At int8 both products are of bytes, unless a head is wider than
-/// 256 dimensions.
+/// 256 dimensions, or a sequence so short (48 tokens) that f32 is no slower.
 ///
 /// # Panics
 /// If the lengths don't fit.
@@ -67,7 +69,7 @@ pub fn attention(
     for slice in [input.queries, input.keys, input.values] {
         assert!(slice.len() >= needed, "input is [len, stride]");
     }
-    if precision == Precision::Int8 && input.head_dims <= attention_int8::WIDEST {
+    if precision == Precision::Int8 && attention_int8::fits(&input) {
         return attention_int8::run(level, input, &mut scratch.int8, out);
     }
     // SAFETY: levels come from `Level::available`; the lengths are checked above.
@@ -78,6 +80,9 @@ pub fn attention(
 unsafe fn all_heads<S: Simd>(input: Attention<'_>, scratch: &mut Scratch, out: &mut [f32]) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
+        if input.len <= attention_short::most::<S>() {
+            return attention_short::all_heads::<S>(input, &mut scratch.keys, out);
+        }
         match S::TILE_ROWS {
             8 => tiled::<S, 8, 4, 3>(input, scratch, out),
             6 => tiled::<S, 6, 3, 2>(input, scratch, out),
@@ -94,16 +99,27 @@ unsafe fn tiled<S: Simd, const ROWS: usize, const HALF: usize, const VECTORS: us
 ) {
     let padded_len = input.len.next_multiple_of(S::W);
     let padded_dims = input.head_dims.next_multiple_of(S::W);
-    scratch.keys.resize(input.head_dims * padded_len);
+    scratch.keys.resize(padded_dims * padded_len);
     scratch.values.resize(input.len * padded_dims);
     scratch.scores.resize(ROWS * padded_len);
     for head in 0..input.heads {
         let first = head * input.head_dims;
-        for token in 0..input.len {
-            let row = &input.keys[token * input.stride + first..][..input.head_dims];
-            for (dim, value) in row.iter().enumerate() {
-                scratch.keys[dim * padded_len + token] = *value;
+        for token in (0..input.len).step_by(S::W) {
+            for dim in (0..input.head_dims).step_by(S::W) {
+                // SAFETY: rows and columns are those that are there; there is room for whole vectors.
+                unsafe {
+                    S::transpose(
+                        input.keys.as_ptr().add(token * input.stride + first + dim),
+                        input.stride,
+                        (input.len - token).min(S::W),
+                        (input.head_dims - dim).min(S::W),
+                        scratch.keys.as_mut_ptr().add(dim * padded_len + token),
+                        padded_len,
+                    );
+                }
             }
+        }
+        for token in 0..input.len {
             let row = &input.values[token * input.stride + first..][..input.head_dims];
             scratch.values[token * padded_dims..][..input.head_dims].copy_from_slice(row);
         }
@@ -232,6 +248,7 @@ pub(crate) unsafe fn softmax<S: Simd>(scale: f32, scores: &mut [f32]) -> f32 {
     let at = scores.as_mut_ptr();
     // SAFETY: the row is a whole number of vectors long.
     unsafe {
+        let scale = scale * std::f32::consts::LOG2_E;
         let factor = S::splat(scale);
         let mut most = S::splat(f32::MIN);
         let mut column = 0;
@@ -243,7 +260,7 @@ pub(crate) unsafe fn softmax<S: Simd>(scale: f32, scores: &mut [f32]) -> f32 {
         let mut sum = S::splat(0.0);
         let mut column = 0;
         while column < scores.len() {
-            let value = crate::activation::exp::<S>(S::fma(S::load(at.add(column)), factor, shift));
+            let value = exp2::<S>(S::fma(S::load(at.add(column)), factor, shift));
             S::store(at.add(column), value);
             sum = S::add(sum, value);
             column += S::W;

@@ -12,6 +12,7 @@
     reason = "index loops over fixed-size arrays become registers; iterators over two of them at once do not always"
 )]
 
+use crate::activation::polynomial;
 use crate::attention::Attention;
 use crate::buffer::Buffer;
 use crate::simd::int8::Dot;
@@ -22,7 +23,14 @@ const ZERO: f32 = 128.0;
 /// Rows of bytes are padded to this.
 const ALIGN: usize = 64;
 /// The widest head that is quantised; a wider one is computed as f32.
-pub(crate) const WIDEST: usize = 256;
+const WIDEST: usize = 256;
+/// The longest sequence that is not: quantising its few keys and values takes longer than it saves.
+const SHORT: usize = 48;
+
+/// Whether bytes are used for it.
+pub(crate) fn fits(input: &Attention<'_>) -> bool {
+    input.head_dims <= WIDEST && input.len > SHORT
+}
 
 /// Memory that is used again from call to call.
 #[derive(Clone, Default)]
@@ -382,20 +390,14 @@ unsafe fn softmax<S: Simd>(len: usize, scale: f32, scores: &mut [f32], weights: 
     }
 }
 
-/// Two to the power of `x`, relative error below 8e-5, which is less than a byte can show; below -100 it is about 1e-30.
+/// Two to the power of `x` on [0, 1], fitted as `activation::exp2` with fewer terms.
+const EXP2_ROUGH: [f32; 4] = [7.802_452e-2, 2.260_671_7e-1, 6.958_335e-1, 9.999_252e-1];
+
+/// Two to the power of `x`, relative error below 1.1e-4, which is less than a byte can show.
 #[inline(always)]
 unsafe fn exp2_rough<S: Simd>(x: S::V) -> S::V {
     // SAFETY: the caller promises what `Simd` asks.
-    unsafe {
-        let x = S::max(x, S::splat(-100.0));
-        let whole = S::round(x);
-        let rest = S::sub(x, whole);
-        // A least-squares fit of relative error on [-0.5, 0.5].
-        let series = S::fma(S::splat(0.055_171_66), rest, S::splat(0.242_611_1));
-        let series = S::fma(series, rest, S::splat(0.693_261));
-        let series = S::fma(series, rest, S::splat(0.999_928_1));
-        S::mul(series, S::exp2(whole))
-    }
+    unsafe { S::times_exp2(polynomial::<S, 4>(S::fraction(x), EXP2_ROUGH), x) }
 }
 
 /// The weighted sum of the values, dimensions from `column` on.

@@ -20,6 +20,7 @@
 pub mod activation;
 pub mod attention;
 mod attention_int8;
+mod attention_short;
 pub mod buffer;
 pub mod gate;
 pub mod linear;

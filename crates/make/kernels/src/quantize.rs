@@ -91,6 +91,7 @@ pub(crate) unsafe fn quantize_row<S: Simd>(x: &[f32], codes: *mut u8) -> (f32, i
 }
 
 /// The scale, one over it, and the zero point of a row whose values are from `-below` to `above`.
+#[inline(always)]
 pub(crate) fn steps(below: f32, above: f32) -> (f32, f32, f32) {
     let scale = ((above + below) / 255.0).max(f32::MIN_POSITIVE);
     let inverse = 1.0 / scale;

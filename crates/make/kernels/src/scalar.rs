@@ -78,7 +78,9 @@ pub fn quantize_weights(weights: &[f32], codes: &mut [i8]) -> f32 {
         .fold(0.0_f32, |most, weight| most.max(weight.abs()));
     let scale = (most / 127.0).max(f32::MIN_POSITIVE);
     for (code, weight) in codes.iter_mut().zip(weights) {
-        *code = (weight / scale).round_ties_even().clamp(-127.0, 127.0) as i8;
+        // Adding 1.5 * 2^23 and taking it away rounds to even in two additions, where `round_ties_even` is a call for each weight.
+        let whole = (weight / scale + 12_582_912.0) - 12_582_912.0;
+        *code = whole.clamp(-127.0, 127.0) as i8;
     }
     scale
 }
@@ -260,6 +262,9 @@ pub fn masked_attention(input: Masked<'_>, out: &mut [f32]) {
 
 /// The twin of [`crate::attention()`] at int8.
 pub fn attention_int8(input: Attention<'_>, out: &mut [f32]) {
+    if !crate::attention_int8::fits(&input) {
+        return attention(input, out);
+    }
     let width = input.heads * input.head_dims;
     let largest = |values: &[f32]| values.iter().fold(1e-30_f32, |most, value| most.max(value.abs()));
     for head in 0..input.heads {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use kokeshi_core::Embeddings;
 use kokeshi_kernels::{Buffer, Level, MaskScratch, QuantizedRows};
+use rayon::prelude::*;
 
 use crate::directory::Fields;
 use crate::encoder::block::Block;
@@ -115,7 +116,7 @@ impl Encoder {
         }
         let blocks = plan
             .blocks
-            .iter()
+            .par_iter()
             .map(|block| {
                 let block = Block::load(&parts, block, hidden, temperature)?;
                 // It is packed now; a large model would need twice its size in memory otherwise.

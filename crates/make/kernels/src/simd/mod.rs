@@ -92,8 +92,22 @@ pub(crate) trait Simd: Copy {
     unsafe fn round(a: Self::V) -> Self::V;
     /// Two to the power of a whole number from -126 to 127.
     unsafe fn exp2(whole: Self::V) -> Self::V;
+    /// `x - floor(x)` for `x >= -126`, and something from 0 to 1 below.
+    unsafe fn fraction(x: Self::V) -> Self::V;
+    /// `a` times two to the power of `floor(x)`, for `a` from 1 to 2 and `x < 127`; below -126 it is less than 3e-38.
+    unsafe fn times_exp2(a: Self::V, x: Self::V) -> Self::V;
     unsafe fn sum(a: Self::V) -> f32;
     unsafe fn largest(a: Self::V) -> f32;
+    /// Makes rows columns: `W` rows of which the first `rows` are there, `from_stride` apart, each of `count <= W` values; the others count as
+    /// zeros. Writes `W` rows of `W` values, `to_stride` apart.
+    unsafe fn transpose(
+        from: *const f32,
+        from_stride: usize,
+        rows: usize,
+        count: usize,
+        to: *mut f32,
+        to_stride: usize,
+    );
 }
 
 /// Calls `$name::<S>($arg...)` compiled for the instruction set `$level`, which this processor must have.

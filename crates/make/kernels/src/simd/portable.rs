@@ -106,11 +106,47 @@ impl Simd for Portable {
         })
     }
     #[inline(always)]
+    unsafe fn fraction(x: V) -> V {
+        x.map(|x| {
+            let x = x.max(-126.0);
+            x - x.floor()
+        })
+    }
+    #[inline(always)]
+    unsafe fn times_exp2(a: V, x: V) -> V {
+        // SAFETY: the trait's promises hold.
+        both(
+            a,
+            unsafe { Self::exp2(x.map(|x| x.max(-126.0).floor())) },
+            |a, power| a * power,
+        )
+    }
+    #[inline(always)]
     unsafe fn sum(a: V) -> f32 {
         ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
     }
     #[inline(always)]
     unsafe fn largest(a: V) -> f32 {
         a.iter().fold(f32::NEG_INFINITY, |most, value| most.max(*value))
+    }
+    #[inline(always)]
+    unsafe fn transpose(
+        from: *const f32,
+        from_stride: usize,
+        rows: usize,
+        count: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        // SAFETY: the caller promises the rows and room for their columns.
+        unsafe {
+            let mut loaded = [[0.0; 8]; 8];
+            for (row, loaded) in loaded.iter_mut().enumerate().take(rows) {
+                *loaded = Self::load_part(from.add(row * from_stride), count);
+            }
+            for column in 0..8 {
+                Self::store(to.add(column * to_stride), loaded.map(|row| row[column]));
+            }
+        }
     }
 }

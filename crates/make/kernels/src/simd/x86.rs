@@ -93,12 +93,69 @@ impl Simd for Avx512 {
         unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), whole) }
     }
     #[inline(always)]
+    unsafe fn fraction(x: __m512) -> __m512 {
+        unsafe { _mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x) }
+    }
+    #[inline(always)]
+    unsafe fn times_exp2(a: __m512, x: __m512) -> __m512 {
+        unsafe { _mm512_scalef_ps(a, x) }
+    }
+    #[inline(always)]
     unsafe fn sum(a: __m512) -> f32 {
         unsafe { _mm512_reduce_add_ps(a) }
     }
     #[inline(always)]
     unsafe fn largest(a: __m512) -> f32 {
         unsafe { _mm512_reduce_max_ps(a) }
+    }
+    #[inline(always)]
+    unsafe fn transpose(
+        from: *const f32,
+        from_stride: usize,
+        rows: usize,
+        count: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        unsafe {
+            let mask = lanes(count);
+            let mut a = [_mm512_setzero_ps(); 16];
+            for (row, a) in a.iter_mut().enumerate() {
+                if row < rows {
+                    *a = _mm512_maskz_loadu_ps(mask, from.add(row * from_stride));
+                }
+            }
+            // Blocks of 2 x 2, then of 4 x 4 inside each quarter of a vector.
+            let mut b = a;
+            for at in (0..16).step_by(2) {
+                b[at] = _mm512_unpacklo_ps(a[at], a[at + 1]);
+                b[at + 1] = _mm512_unpackhi_ps(a[at], a[at + 1]);
+            }
+            let pairs = |x, y| {
+                let (x, y) = (_mm512_castps_pd(x), _mm512_castps_pd(y));
+                let (low, high) = (_mm512_unpacklo_pd(x, y), _mm512_unpackhi_pd(x, y));
+                (_mm512_castpd_ps(low), _mm512_castpd_ps(high))
+            };
+            for at in (0..16).step_by(4) {
+                (a[at], a[at + 1]) = pairs(b[at], b[at + 2]);
+                (a[at + 2], a[at + 3]) = pairs(b[at + 1], b[at + 3]);
+            }
+            // Quarters between vectors that are four, then eight apart.
+            for at in 0..4 {
+                b[at] = _mm512_shuffle_f32x4::<0x88>(a[at], a[at + 4]);
+                b[at + 4] = _mm512_shuffle_f32x4::<0xdd>(a[at], a[at + 4]);
+                b[at + 8] = _mm512_shuffle_f32x4::<0x88>(a[at + 8], a[at + 12]);
+                b[at + 12] = _mm512_shuffle_f32x4::<0xdd>(a[at + 8], a[at + 12]);
+            }
+            for at in 0..8 {
+                let (low, high) = (b[at], b[at + 8]);
+                _mm512_storeu_ps(to.add(at * to_stride), _mm512_shuffle_f32x4::<0x88>(low, high));
+                _mm512_storeu_ps(
+                    to.add((at + 8) * to_stride),
+                    _mm512_shuffle_f32x4::<0xdd>(low, high),
+                );
+            }
+        }
     }
 }
 
@@ -187,6 +244,20 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn fraction(x: __m256) -> __m256 {
+        unsafe {
+            let x = _mm256_max_ps(x, _mm256_set1_ps(-126.0));
+            _mm256_sub_ps(x, _mm256_floor_ps(x))
+        }
+    }
+    #[inline(always)]
+    unsafe fn times_exp2(a: __m256, x: __m256) -> __m256 {
+        unsafe {
+            let x = _mm256_max_ps(x, _mm256_set1_ps(-126.0));
+            _mm256_mul_ps(a, Self::exp2(_mm256_floor_ps(x)))
+        }
+    }
+    #[inline(always)]
     unsafe fn sum(a: __m256) -> f32 {
         unsafe {
             let half = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
@@ -200,6 +271,43 @@ impl Simd for Avx2 {
             let half = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
             let quarter = _mm_max_ps(half, _mm_movehl_ps(half, half));
             _mm_cvtss_f32(_mm_max_ss(quarter, _mm_movehdup_ps(quarter)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn transpose(
+        from: *const f32,
+        from_stride: usize,
+        rows: usize,
+        count: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        unsafe {
+            let mut a = [_mm256_setzero_ps(); 8];
+            for (row, a) in a.iter_mut().enumerate() {
+                if row < rows {
+                    *a = Self::load_part(from.add(row * from_stride), count);
+                }
+            }
+            let mut b = a;
+            for at in (0..8).step_by(2) {
+                b[at] = _mm256_unpacklo_ps(a[at], a[at + 1]);
+                b[at + 1] = _mm256_unpackhi_ps(a[at], a[at + 1]);
+            }
+            for at in (0..8).step_by(4) {
+                a[at] = _mm256_shuffle_ps::<0x44>(b[at], b[at + 2]);
+                a[at + 1] = _mm256_shuffle_ps::<0xee>(b[at], b[at + 2]);
+                a[at + 2] = _mm256_shuffle_ps::<0x44>(b[at + 1], b[at + 3]);
+                a[at + 3] = _mm256_shuffle_ps::<0xee>(b[at + 1], b[at + 3]);
+            }
+            for at in 0..4 {
+                let (low, high) = (a[at], a[at + 4]);
+                _mm256_storeu_ps(to.add(at * to_stride), _mm256_permute2f128_ps::<0x20>(low, high));
+                _mm256_storeu_ps(
+                    to.add((at + 4) * to_stride),
+                    _mm256_permute2f128_ps::<0x31>(low, high),
+                );
+            }
         }
     }
 }
