@@ -1,6 +1,6 @@
 //! Whole texts through a decoder at once, with the positions and the mask of one's choice: what streaming over a cache is compared with.
 
-use kokeshi_kernels::{Attention, Far, Mask, MaskScratch, Masked, masked_attention};
+use kokeshi_kernels::{Attention, Far, Mask, Masked, Scratch as AttentionScratch, masked_attention};
 
 use crate::decoder::{Decoder, Scratch};
 use crate::error::Result;
@@ -85,7 +85,7 @@ impl Decoder {
         mut look: impl FnMut(usize, Projected<'_>),
     ) -> Result<Vec<f32>> {
         let mut scratch = Scratch::default();
-        let mut mask_scratch = MaskScratch::default();
+        let mut mask_scratch = AttentionScratch::default();
         let rows = tokens.len();
         self.embed(tokens, &mut scratch)?;
         for (number, layer) in self.layers.iter().enumerate() {
@@ -105,7 +105,7 @@ impl Decoder {
         Ok(std::mem::take(&mut scratch.logits))
     }
 
-    fn attend(&self, rows: usize, plan: &Plan, scratch: &mut Scratch, mask_scratch: &mut MaskScratch) {
+    fn attend(&self, rows: usize, plan: &Plan, scratch: &mut Scratch, mask_scratch: &mut AttentionScratch) {
         let shape = self.config.shape;
         let turned = |x: &[f32], heads: usize, position: &dyn Fn(usize) -> f32| {
             let mut x = x.to_vec();

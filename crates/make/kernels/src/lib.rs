@@ -14,13 +14,14 @@
 //! | [`norm`] | LayerNorm and RMSNorm |
 //! | [`rotary`] | rotary positions |
 //! | [`attention`](mod@attention) | softmax(QK^T)V of one sequence, in memory proportional to its length |
-//! | [`mask`] | the same with a mask, a bias by distance, grouped heads, and other queries and keys for tokens far apart |
+//! | [`mask`] | what it may be told: a mask, a bias by distance, other queries and keys for tokens far apart |
 //! | [`scalar`] | the twins |
 
 pub mod activation;
 pub mod attention;
 mod attention_int8;
 mod attention_short;
+mod attention_tiled;
 pub mod buffer;
 pub mod gate;
 pub mod linear;
@@ -33,11 +34,11 @@ pub mod scalar;
 pub mod simd;
 
 pub use activation::Activation;
-pub use attention::{Attention, Scratch, attention};
+pub use attention::{Attention, Masked, Scratch, attention, masked_attention};
 pub use buffer::Buffer;
 pub use gate::gate;
 pub use linear::{Epilogue, Linear, Precision};
-pub use mask::{Bias, Far, Mask, MaskScratch, Masked, masked_attention};
+pub use mask::{Bias, Far, Mask};
 pub use norm::{layer_norm, rms_norm};
 pub use quantize::QuantizedRows;
 pub use rotary::{Turn, rotate};

@@ -1,9 +1,8 @@
 //! Plain twins of the kernels, in f64 where it matters: what they are tested against.
 
 use crate::activation::Activation;
-use crate::attention::Attention;
+use crate::attention::{Attention, Masked};
 use crate::linear::Epilogue;
-use crate::mask::Masked;
 use crate::rotary::Turn;
 
 /// The activation of one value.

@@ -2,8 +2,8 @@
 
 use kokeshi_core::Seed;
 use kokeshi_kernels::{
-    Activation, Attention, Bias, Far, Level, Mask, MaskScratch, Masked, Turn, gate, masked_attention,
-    rms_norm, rotate, scalar,
+    Activation, Attention, Bias, Far, Level, Mask, Masked, Scratch, Turn, gate, masked_attention, rms_norm,
+    rotate, scalar,
 };
 
 fn normals(seed: &mut Seed, count: usize) -> Vec<f32> {
@@ -55,7 +55,7 @@ fn masked_attention_gives_what_its_twin_gives_for_every_mask_bias_and_grouping()
     let mut seed = Seed(5);
     let lengths = [1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 33, 47, 50, 64, 65, 130, 257];
     for level in Level::available() {
-        let mut scratch = MaskScratch::default();
+        let mut scratch = Scratch::default();
         for mask in MASKS {
             for len in lengths {
                 let (key_heads, group) = (1 + seed.below(3), 1 + seed.below(3));

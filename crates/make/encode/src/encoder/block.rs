@@ -185,7 +185,7 @@ impl Block {
                     bias,
                     far,
                 };
-                masked_attention(self.level, masked, &mut scratch.masked, out);
+                masked_attention(self.level, masked, &mut scratch.attention, out);
             }
             start += len;
         }

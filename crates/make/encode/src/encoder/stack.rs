@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kokeshi_core::Embeddings;
-use kokeshi_kernels::{Buffer, Level, MaskScratch, QuantizedRows};
+use kokeshi_kernels::{Buffer, Level, QuantizedRows};
 use rayon::prelude::*;
 
 use crate::directory::Fields;
@@ -48,7 +48,6 @@ pub(crate) struct Scratch {
     pub(crate) inner: Buffer,
     pub(crate) quantized: QuantizedRows,
     pub(crate) attention: kokeshi_kernels::Scratch,
-    pub(crate) masked: MaskScratch,
     pub(crate) far: FarScratch,
 }
 
