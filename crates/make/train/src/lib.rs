@@ -9,10 +9,12 @@ mod config;
 mod distill;
 mod error;
 mod loss;
+pub mod losses;
 mod output;
 mod pca;
 mod sample;
 mod table;
+pub mod tape;
 
 pub use config::DistillConfig;
 pub use distill::{Text, distill};

@@ -1,0 +1,145 @@
+//! In-batch ranking: each anchor should find its positive among all candidates.
+
+use super::{Aux, Loss, Reps, units};
+use crate::tape::{Tape, Targets, Var};
+
+/// How two vectors are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Similarity {
+    /// The cosine.
+    #[default]
+    Cosine,
+    /// The dot product.
+    Dot,
+}
+
+/// Cross-entropy of each anchor's similarities with all positives and all negatives of the batch, times `scale`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ranking {
+    /// What similarities are multiplied by: one over the temperature.
+    pub scale: f32,
+    /// How vectors are compared.
+    pub similarity: Similarity,
+    /// Rows whose positive has the share p count (1 - p) to this power (KaLM's focal weights; they are not differentiated); 0: all alike.
+    pub focal: f32,
+    /// Whether other rows' positives and negatives are candidates; without them each anchor has its own negatives only (NV-Embed's
+    /// second stage, arXiv 2405.17428).
+    pub in_batch: bool,
+}
+
+impl Default for Ranking {
+    fn default() -> Self {
+        Self {
+            scale: 20.0,
+            similarity: Similarity::Cosine,
+            focal: 0.0,
+            in_batch: true,
+        }
+    }
+}
+
+impl Loss for Ranking {
+    fn loss(&self, tape: &mut Tape, reps: &Reps, _: &Aux) -> Var {
+        let columns = match self.similarity {
+            Similarity::Cosine => units(tape, &reps.last().columns),
+            Similarity::Dot => reps.last().columns.clone(),
+        };
+        let blocks: Vec<Var> = columns[1..]
+            .iter()
+            .map(|candidates| tape.similarities(columns[0], *candidates))
+            .collect();
+        let logits = tape.beside(&blocks);
+        let logits = tape.scale(logits, self.scale);
+        let (rows, cols) = (tape.value(logits).rows, tape.value(logits).cols);
+        let mut targets = Targets::diagonal(rows);
+        if !self.in_batch {
+            targets.hidden = (0..rows * cols).map(|at| at / cols != at % cols % rows).collect();
+        }
+        if self.focal != 0.0 {
+            targets.weights = focal_weights(tape, logits, &targets, self.focal);
+        }
+        tape.cross_entropy(logits, targets)
+    }
+}
+
+/// One minus the share of each row's target, to the power of `gamma`.
+fn focal_weights(tape: &Tape, logits: Var, targets: &Targets, gamma: f32) -> Vec<f32> {
+    let logits = tape.value(logits);
+    let weight = |row: usize| {
+        let seen = |at: &usize| {
+            !targets
+                .hidden
+                .get(row * logits.cols + at)
+                .copied()
+                .unwrap_or(false)
+        };
+        let values = logits.row(row);
+        let right = f64::from(values[targets.columns[row]]);
+        let sum: f64 = (0..values.len())
+            .filter(seen)
+            .map(|at| (f64::from(values[at]) - right).exp())
+            .sum();
+        (1.0 - 1.0 / sum).max(0.0).powf(f64::from(gamma)) as f32
+    };
+    (0..logits.rows).map(weight).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::losses::fixture::{assert_golden, columns, confusable, hard, value};
+    use crate::tape::check::gradients;
+
+    #[test]
+    fn ranking_has_its_golden_values() {
+        let loss = Ranking::default();
+        assert_golden(value(&loss, &columns()[..2], &Aux::default()), 0.012_014_2);
+        assert_golden(value(&loss, &columns(), &Aux::default()), 0.012_112_3);
+    }
+
+    #[test]
+    fn focal_weights_have_their_golden_value() {
+        let mut batch = confusable()[..2].to_vec();
+        batch.extend(hard());
+        let focal = |focal| Ranking {
+            focal,
+            ..Ranking::default()
+        };
+        assert_golden(value(&focal(0.0), &batch, &Aux::default()), 0.503_628);
+        assert_golden(value(&focal(0.5), &batch, &Aux::default()), 0.384_041);
+    }
+
+    #[test]
+    fn own_negatives_alone_leave_one_column_a_kind() {
+        let loss = Ranking {
+            in_batch: false,
+            ..Ranking::default()
+        };
+        // Only the first row's candidates decide its loss: another row's positive may be anything.
+        let mut other = columns();
+        other[1].row_mut(2).copy_from_slice(columns()[0].row(0));
+        let first = |columns: &[crate::tape::Matrix]| {
+            let cut: Vec<_> = columns
+                .iter()
+                .map(|column| crate::tape::Matrix::new(1, 8, column.row(0).to_vec()))
+                .collect();
+            value(&loss, &cut, &Aux::default())
+        };
+        assert_eq!(first(&columns()), first(&other));
+        assert!(
+            value(&loss, &columns(), &Aux::default())
+                < value(&Ranking::default(), &columns(), &Aux::default())
+        );
+    }
+
+    #[test]
+    fn ranking_differentiates() {
+        let loss = Ranking {
+            scale: 3.0,
+            ..Ranking::default()
+        };
+        gradients(&columns(), |tape, v| {
+            loss.loss(tape, &Reps::single(v.to_vec()), &Aux::default())
+        });
+    }
+}
