@@ -11,6 +11,13 @@ pub fn workspace() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_path_buf()
 }
 
+/// The directory of a small model with random weights: one of the encoder's fixtures, such as `rerank-bert`.
+pub fn small_model(name: &str) -> PathBuf {
+    workspace()
+        .join("crates/make/encode/tests/fixtures/families")
+        .join(name)
+}
+
 /// The folder of shared data set `name`: under `$KOKESHI_DATA`, or `shared/data` beside the checkout.
 ///
 /// # Panics

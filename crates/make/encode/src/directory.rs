@@ -217,6 +217,18 @@ pub(crate) fn read_optional(path: &Path) -> Result<Fields> {
     Fields::new(path, value)
 }
 
+/// The most tokens that the directory's files say.
+pub(crate) fn limit(root: &Path) -> Result<usize> {
+    let declared = read_optional(&root.join("sentence_bert_config.json"))?.count("max_seq_length")?;
+    let limit = match declared {
+        Some(limit) => limit,
+        None => read_optional(&root.join("tokenizer_config.json"))?
+            .count("model_max_length")?
+            .unwrap_or(usize::MAX),
+    };
+    Ok(limit.max(1))
+}
+
 /// A JSON object that remembers its file, so that a wrong field can be named.
 pub(crate) struct Fields {
     path: PathBuf,

@@ -17,6 +17,7 @@ mod rerank;
 mod safetensors;
 mod sparse;
 mod static_model;
+mod trained;
 mod transformer;
 
 pub use compact::write_compact;

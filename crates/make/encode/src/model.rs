@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use kokeshi_core::{Embeddings, Metric};
+use kokeshi_core::{Embeddings, Metric, Size};
 use kokeshi_kernels::{Buffer, Level};
 use kokeshi_tokens::Encoding;
 use rayon::prelude::*;
@@ -17,6 +17,7 @@ use crate::hub;
 use crate::options::{LoadOptions, Options, Precision};
 use crate::prompts::{self, Prompts};
 use crate::static_model::StaticModel;
+use crate::trained;
 use crate::transformer::Transformer;
 
 /// A chunk has about this many tokens: enough that weights are read once for many rows, few enough that a chunk's values stay in the
@@ -26,6 +27,9 @@ const CHUNK_TOKENS: usize = 256;
 const LEAST_CHUNK_TOKENS: usize = 64;
 /// Texts of a static model in a chunk.
 const CHUNK_TEXTS: usize = 256;
+
+/// The widths that the compiled-in model was trained for; assets/README.md says how good each is.
+const COMPILED_IN_SIZES: [usize; 4] = [32, 64, 128, 256];
 
 /// What the id of a model that was loaded at int8 ends in.
 const INT8: &str = "@int8";
@@ -44,6 +48,7 @@ struct Inner {
     input: Input,
     heads: Vec<Head>,
     dims: usize,
+    sizes: Vec<Size>,
     prompts: Prompts,
     metric: Metric,
     level: Level,
@@ -125,6 +130,7 @@ impl Model {
                     folder: None,
                     fingerprint: model.fingerprint(),
                     dims: model.dims(),
+                    sizes: COMPILED_IN_SIZES.map(Size::dims).to_vec(),
                     input: Input::Static(Box::new(model)),
                     heads: vec![Head::Normalize],
                     prompts: Prompts::default(),
@@ -182,6 +188,7 @@ impl Model {
                 input,
                 heads,
                 dims,
+                sizes: trained::sizes(root)?,
                 prompts: Prompts::load(&settings)?,
                 metric: prompts::metric(&settings)?,
                 level: Level::best(),
@@ -207,6 +214,11 @@ impl Model {
     /// The width of its vectors at full size.
     pub fn dims(&self) -> usize {
         self.inner.dims
+    }
+
+    /// The sizes that it was trained to be used at, as its `kokeshi.json` lists them; others can be asked for too. Empty if nobody says.
+    pub fn sizes(&self) -> &[Size] {
+        &self.inner.sizes
     }
 
     /// How many layers can be run; 0 for a static model.
@@ -235,10 +247,45 @@ impl Model {
     /// # Errors
     /// [`Error::Request`] if the model has no such prompt or size.
     pub fn encode<T: AsRef<str> + Sync>(&self, texts: &[T], options: &Options) -> Result<Embeddings> {
-        let request = self.request(options)?;
+        let mut encoded = self.encode_requests(texts, &[self.request(options, options.size)?])?;
+        Ok(encoded.remove(0))
+    }
+
+    /// Encodes texts at several sizes, one result for each, as [`Model::encode`] does for one; the size of `options` is not looked at. The
+    /// layers are run once: those of a smaller size are on the way to those of a larger one.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn encode_sizes<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        sizes: &[Size],
+        options: &Options,
+    ) -> Result<Vec<Embeddings>> {
+        let requests = sizes.iter().map(|size| self.request(options, *size));
+        self.encode_requests(texts, &requests.collect::<Result<Vec<_>>>()?)
+    }
+
+    /// One result for each request; they differ in size alone.
+    fn encode_requests<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        requests: &[Request<'_>],
+    ) -> Result<Vec<Embeddings>> {
+        let Some(first) = requests.first() else {
+            return Ok(Vec::new());
+        };
         match &self.inner.input {
-            Input::Transformer(transformer) => self.encode_tokens(transformer, texts, &request),
-            Input::Static(model) => self.encode_static(model, texts, &request),
+            Input::Transformer(transformer) => {
+                let tokens: Vec<Vec<u32>> = texts
+                    .par_iter()
+                    .map_init(Encoding::default, |encoding, text| {
+                        transformer.tokenize(first.prompt, text.as_ref(), encoding)
+                    })
+                    .collect::<Result<_>>()?;
+                self.encode_rows(transformer, &tokens, requests)
+            }
+            Input::Static(model) => self.encode_static(model, texts, requests),
         }
     }
 
@@ -261,9 +308,9 @@ impl Model {
         let request = Request {
             prompt: "",
             skip: 0,
-            ..self.request(options)?
+            ..self.request(options, options.size)?
         };
-        self.encode_rows(transformer, ids, &request)
+        Ok(self.encode_rows(transformer, ids, &[request])?.remove(0))
     }
 
     /// Byte ranges of the tokens of `text`, in order, special tokens left out, not cut at `max_tokens`.
@@ -274,7 +321,7 @@ impl Model {
         }
     }
 
-    fn request<'a>(&'a self, options: &'a Options) -> Result<Request<'a>> {
+    fn request<'a>(&'a self, options: &'a Options, size: Size) -> Result<Request<'a>> {
         let prompt = self.inner.prompts.resolve(options)?;
         let within = |asked: Option<usize>, most: usize, what: &str| match asked {
             None => Ok(most),
@@ -290,57 +337,55 @@ impl Model {
                 Input::Transformer(transformer) => transformer.skipped(prompt),
                 Input::Static(_) => 0,
             },
-            layers: within(options.size.layers, self.layers(), "layers")?,
-            dims: within(options.size.dims, self.inner.dims, "dims")?,
+            layers: within(size.layers, self.layers(), "layers")?,
+            dims: within(size.dims, self.inner.dims, "dims")?,
             normalize: options.normalize.unwrap_or_else(|| {
                 // What the last module made unit length stays so when it is cut.
-                let cut = options.size.dims.is_some_and(|dims| dims < self.inner.dims);
+                let cut = size.dims.is_some_and(|dims| dims < self.inner.dims);
                 cut && matches!(self.inner.heads.last(), Some(Head::Normalize))
             }),
         })
-    }
-
-    fn encode_tokens<T: AsRef<str> + Sync>(
-        &self,
-        transformer: &Transformer,
-        texts: &[T],
-        request: &Request<'_>,
-    ) -> Result<Embeddings> {
-        let tokens: Vec<Vec<u32>> = texts
-            .par_iter()
-            .map_init(Encoding::default, |encoding, text| {
-                transformer.tokenize(request.prompt, text.as_ref(), encoding)
-            })
-            .collect::<Result<_>>()?;
-        self.encode_rows(transformer, &tokens, request)
     }
 
     fn encode_rows(
         &self,
         transformer: &Transformer,
         tokens: &[Vec<u32>],
-        request: &Request<'_>,
-    ) -> Result<Embeddings> {
+        requests: &[Request<'_>],
+    ) -> Result<Vec<Embeddings>> {
         // Longest first, so that no thread starts a long chunk when the others are done; texts of a length together.
         let mut order: Vec<usize> = (0..tokens.len()).collect();
         order.sort_by_key(|at| std::cmp::Reverse(tokens[*at].len()));
         let sorted: Vec<&[u32]> = order.iter().map(|at| tokens[*at].as_slice()).collect();
         let chunks = chunks(&sorted, rayon::current_num_threads());
+        let mut exits: Vec<usize> = requests.iter().map(|request| request.layers).collect();
+        exits.sort_unstable();
+        exits.dedup();
+        let skip = requests.first().map_or(0, |request| request.skip);
 
-        let dims = request.dims;
-        let mut encoded = vec![0.0; tokens.len() * dims];
+        // A row holds a text's vectors of all sizes end to end.
+        let width: usize = requests.iter().map(|request| request.dims).sum();
+        let mut encoded = vec![0.0; tokens.len() * width];
         let mut jobs = Vec::with_capacity(chunks.len());
         let mut left = encoded.as_mut_slice();
         for chunk in chunks {
-            let (out, rest) = left.split_at_mut(chunk.len() * dims);
+            let (out, rest) = left.split_at_mut(chunk.len() * width);
             jobs.push((chunk, out));
             left = rest;
         }
         let run = |(chunk, out): (&[&[u32]], &mut [f32])| {
             WORKSPACE.with_borrow_mut(|space| {
-                let (encoder, pooled) = (&mut space.encoder, &mut space.pooled);
-                transformer.encode(chunk, request.layers, request.skip, encoder, pooled);
-                self.finish(chunk.len(), request, pooled, &mut space.spare, out);
+                let (pooled, spare) = (&mut space.pooled, &mut space.spare);
+                transformer.encode(
+                    chunk,
+                    &exits,
+                    skip,
+                    &mut space.encoder,
+                    pooled,
+                    |layers, pooled| {
+                        self.finish(chunk.len(), layers, requests, pooled, spare, out);
+                    },
+                );
             });
         };
         if jobs.len() == 1 {
@@ -348,45 +393,44 @@ impl Model {
         } else {
             jobs.into_par_iter().with_max_len(1).for_each(run);
         }
-
-        let mut values = vec![0.0; encoded.len()];
-        for (row, at) in encoded.chunks_exact(dims).zip(&order) {
-            values[at * dims..][..dims].copy_from_slice(row);
-        }
-        Ok(Embeddings::from_vec(values, dims)?)
+        split(&encoded, requests, |row| order[row])
     }
 
     fn encode_static<T: AsRef<str> + Sync>(
         &self,
         model: &StaticModel,
         texts: &[T],
-        request: &Request<'_>,
-    ) -> Result<Embeddings> {
+        requests: &[Request<'_>],
+    ) -> Result<Vec<Embeddings>> {
         let width = model.dims();
-        let mut values = vec![0.0; texts.len() * request.dims];
-        let outs = values.par_chunks_mut(CHUNK_TEXTS * request.dims);
+        let prompt = requests.first().map_or("", |request| request.prompt);
+        let row: usize = requests.iter().map(|request| request.dims).sum();
+        let mut values = vec![0.0; texts.len() * row];
+        let outs = values.par_chunks_mut(CHUNK_TEXTS * row);
         texts.par_chunks(CHUNK_TEXTS).zip(outs).for_each(|(texts, out)| {
             WORKSPACE.with_borrow_mut(|space| {
                 space.pooled.resize(texts.len() * width);
                 for (text, out) in texts.iter().zip(space.pooled.chunks_exact_mut(width)) {
                     let text = text.as_ref();
-                    if request.prompt.is_empty() {
+                    if prompt.is_empty() {
                         model.encode(text, &mut space.encoding, out);
                     } else {
-                        model.encode(&format!("{}{text}", request.prompt), &mut space.encoding, out);
+                        model.encode(&format!("{prompt}{text}"), &mut space.encoding, out);
                     }
                 }
-                self.finish(texts.len(), request, &mut space.pooled, &mut space.spare, out);
+                self.finish(texts.len(), 0, requests, &mut space.pooled, &mut space.spare, out);
             });
         });
-        Ok(Embeddings::from_vec(values, request.dims)?)
+        split(&values, requests, |row| row)
     }
 
-    /// Runs the heads over `rows` pooled vectors, cuts them and writes them to `out`.
+    /// Runs the heads over `rows` pooled vectors of an exit; of each request for so many layers, writes the vectors, cut, to its part of
+    /// the rows of `out`.
     fn finish(
         &self,
         rows: usize,
-        request: &Request<'_>,
+        layers: usize,
+        requests: &[Request<'_>],
         pooled: &mut Buffer,
         spare: &mut Buffer,
         out: &mut [f32],
@@ -394,16 +438,36 @@ impl Model {
         for head in &self.inner.heads {
             head.apply(self.inner.level, rows, pooled, spare);
         }
-        for (vector, out) in pooled
-            .chunks_exact(self.inner.dims)
-            .zip(out.chunks_exact_mut(request.dims))
-        {
-            out.copy_from_slice(&vector[..request.dims]);
-            if request.normalize {
-                heads::normalize(out);
+        let vectors = pooled.chunks_exact(self.inner.dims);
+        for (vector, mut out) in vectors.zip(out.chunks_exact_mut(out.len() / rows.max(1))) {
+            for request in requests {
+                let (part, rest) = out.split_at_mut(request.dims);
+                if request.layers == layers {
+                    part.copy_from_slice(&vector[..request.dims]);
+                    if request.normalize {
+                        heads::normalize(part);
+                    }
+                }
+                out = rest;
             }
         }
     }
+}
+
+/// Each request's part of rows that hold all of them, as a matrix of its own; row `at` goes to row `place(at)`.
+fn split(rows: &[f32], requests: &[Request<'_>], place: impl Fn(usize) -> usize) -> Result<Vec<Embeddings>> {
+    let width: usize = requests.iter().map(|request| request.dims).sum();
+    let mut first = 0;
+    let part = |request: &Request<'_>| {
+        let dims = request.dims;
+        let mut values = vec![0.0; rows.len() / width.max(1) * dims];
+        for (at, row) in rows.chunks_exact(width.max(1)).enumerate() {
+            values[place(at) * dims..][..dims].copy_from_slice(&row[first..][..dims]);
+        }
+        first += dims;
+        Ok(Embeddings::from_vec(values, dims)?)
+    };
+    requests.iter().map(part).collect()
 }
 
 /// Cuts texts, sorted by length, into chunks of about [`CHUNK_TOKENS`], or fewer if `threads` would have nothing to do.

@@ -8,7 +8,7 @@ use kokeshi_kernels::{Activation, Buffer, Epilogue, Level, Linear, Precision, Qu
 use kokeshi_tokens::{Encoding, Tokenizer};
 use rayon::prelude::*;
 
-use crate::directory::{Fields, read_optional};
+use crate::directory::{self, Fields};
 use crate::encoder::parts::{Norm, Parts};
 use crate::encoder::plan::{LinearPlan, NormKind, NormPlan};
 use crate::encoder::{Encoder, Scratch, Text};
@@ -27,6 +27,7 @@ pub struct SparseModel {
 }
 
 struct Inner {
+    id: String,
     tokenizer: Tokenizer,
     encoder: Encoder,
     dense: Linear,
@@ -84,6 +85,14 @@ impl SparseModel {
     /// # Errors
     /// [`Error::Model`] that names the file and what is wrong with it.
     pub fn load(path_or_id: &str) -> Result<Self> {
+        Self::load_with(path_or_id, &LoadOptions::default())
+    }
+
+    /// The same with a choice of how it computes; the head computes in f32 in any case.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_with(path_or_id: &str, options: &LoadOptions) -> Result<Self> {
         let root = hub::find(path_or_id)?;
         let config = Fields::read(&root.join("config.json"))?;
         let ([dense, norm, bias], activation) = names(&config)?;
@@ -102,16 +111,15 @@ impl SparseModel {
         let bias = parts.values(bias, &[vocabulary])?;
         let path = root.join("tokenizer.json");
         let tokenizer = Tokenizer::open(&path).map_err(|error| Error::model(&root, error.to_string()))?;
-        let encoder = Encoder::from_weights(plan, &config, &weights, &LoadOptions::default())?;
+        let encoder = Encoder::from_weights(plan, &config, &weights, options)?;
         encoder.check_tokenizer(&path, tokenizer.vocabulary())?;
-        let limit = match read_optional(&root.join("sentence_bert_config.json"))?.count("max_seq_length")? {
+        let limit = match options.context {
             Some(limit) => limit,
-            None => read_optional(&root.join("tokenizer_config.json"))?
-                .count("model_max_length")?
-                .unwrap_or(usize::MAX),
+            None => directory::limit(&root)?,
         };
         Ok(Self {
             inner: Arc::new(Inner {
+                id: path_or_id.into(),
                 dense: parts.linear(&LinearPlan::new(dense.into(), true), hidden, hidden)?,
                 activation,
                 norm: parts.norm(&norm, hidden)?,
@@ -121,6 +129,16 @@ impl SparseModel {
                 encoder,
             }),
         })
+    }
+
+    /// What it was loaded from.
+    pub fn id(&self) -> &str {
+        &self.inner.id
+    }
+
+    /// The most tokens of a text that it reads.
+    pub fn max_tokens(&self) -> usize {
+        self.inner.max_tokens
     }
 
     /// How many dimensions a vector has: the tokens of the vocabulary.

@@ -11,6 +11,7 @@ use crate::encoder::{Encoder, Scratch, Text};
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
 use crate::pooling::Pooling;
+use crate::pooling::cross::Trained;
 use crate::position::Position;
 
 /// Names of the file with `max_seq_length` and `do_lower_case`; the first is the usual one.
@@ -149,29 +150,72 @@ impl Transformer {
         encoding.ids.len() - usize::from(ends_special)
     }
 
-    /// Pools every text of a chunk into `out` (`[texts, dims]`).
+    /// Pools every text of a chunk at each of `exits`, numbers of layers in ascending order, and shows `each` the exit and the vectors
+    /// (`[texts, dims]`, in `out`). The layers are run once, unless a text is read in pieces or the pooling reads all layers.
     pub(crate) fn encode(
+        &self,
+        texts: &[&[u32]],
+        exits: &[usize],
+        skip: usize,
+        scratch: &mut Scratch,
+        out: &mut Buffer,
+        mut each: impl FnMut(usize, &mut Buffer),
+    ) {
+        let dims = self.dims();
+        let fits = |ids: &[u32]| self.piece.is_none() || ids.len() <= self.encoder.longest();
+        let whole = texts.iter().all(|ids| fits(ids));
+        let singles: Vec<Text<'_>> = texts.iter().map(|ids| Text::single(ids)).collect();
+        let Some(last) = exits.last().filter(|_| whole && self.layered().is_none()) else {
+            for layers in exits {
+                out.resize(texts.len() * dims);
+                match whole {
+                    true => self.pool(&singles, *layers, skip, scratch, out),
+                    false => self.pool_pieces(texts, *layers, skip, scratch, out),
+                }
+                each(*layers, out);
+            }
+            return;
+        };
+        let texts = singles;
+        let mut closed = std::mem::take(&mut scratch.closed);
+        self.encoder.run(&texts, *last, scratch, |layer, state| {
+            if !exits.contains(&layer) {
+                return;
+            }
+            let state = match layer == *last {
+                true => state,
+                false => self.encoder.close(state, &mut closed),
+            };
+            out.resize(texts.len() * dims);
+            self.pool_states(&texts, state, skip, out);
+            each(layer, out);
+        });
+        scratch.closed = closed;
+    }
+
+    /// The pooling, if it reads all layers.
+    fn layered(&self) -> Option<&Trained> {
+        let trained = self.pooling.trained.as_ref();
+        trained.filter(|trained| trained.wants_layers())
+    }
+
+    /// Pools each text, or the mean of its pieces, into `out` (`[texts, dims]`).
+    fn pool_pieces(
         &self,
         texts: &[&[u32]],
         layers: usize,
         skip: usize,
         scratch: &mut Scratch,
-        out: &mut Buffer,
+        out: &mut [f32],
     ) {
         let dims = self.dims();
-        out.resize(texts.len() * dims);
-        let fits = |ids: &[u32]| self.piece.is_none() || ids.len() <= self.encoder.longest();
-        if texts.iter().all(|ids| fits(ids)) {
-            return self.pool(texts, layers, skip, scratch, out);
-        }
-        let mut pooled = Vec::new();
+        let mut pooled = vec![0.0; dims];
         for (ids, out) in texts.iter().zip(out.chunks_exact_mut(dims)) {
             let pieces = self.pieces(ids);
-            pooled.resize(dims, 0.0);
             out.fill(0.0);
             for (at, piece) in pieces.iter().enumerate() {
                 let skip = if at == 0 { skip } else { 0 };
-                self.pool(&[piece], layers, skip, scratch, &mut pooled);
+                self.pool(&[Text::single(piece)], layers, skip, scratch, &mut pooled);
                 out.iter_mut().zip(&pooled).for_each(|(sum, value)| *sum += value);
             }
             out.iter_mut().for_each(|value| *value /= pieces.len() as f32);
@@ -179,18 +223,16 @@ impl Transformer {
     }
 
     /// Pools texts that are not longer than the encoder reads.
-    fn pool(&self, texts: &[&[u32]], layers: usize, skip: usize, scratch: &mut Scratch, out: &mut [f32]) {
-        let (hidden, dims) = (self.encoder.hidden(), self.dims());
-        let texts: Vec<Text<'_>> = texts.iter().map(|ids| Text::single(ids)).collect();
-        let layered = self
-            .pooling
-            .trained
-            .as_ref()
-            .filter(|trained| trained.wants_layers());
+    fn pool(&self, texts: &[Text<'_>], layers: usize, skip: usize, scratch: &mut Scratch, out: &mut [f32]) {
+        let hidden = self.encoder.hidden();
+        let Some(trained) = self.layered() else {
+            self.encoder.run(texts, layers, scratch, |_, _| {});
+            return self.pool_states(texts, &scratch.hidden, skip, out);
+        };
         // One vector of each text and layer: `[texts, layers, hidden]`.
-        let mut states = vec![0.0; layered.map_or(0, |_| texts.len() * layers * hidden)];
-        self.encoder.run(&texts, layers, scratch, |layer, state| {
-            if layered.is_none() || layer == 0 {
+        let mut states = vec![0.0; texts.len() * layers * hidden];
+        self.encoder.run(texts, layers, scratch, |layer, state| {
+            if layer == 0 {
                 return;
             }
             let mut start = 0;
@@ -202,14 +244,20 @@ impl Transformer {
                 start += text.ids.len();
             }
         });
+        let states = states.chunks_exact(layers * hidden);
+        for (states, out) in states.zip(out.chunks_exact_mut(self.dims())) {
+            trained.apply(states, out);
+        }
+    }
+
+    /// Pools the hidden states `[all tokens, hidden]` of texts laid end to end.
+    fn pool_states(&self, texts: &[Text<'_>], states: &[f32], skip: usize, out: &mut [f32]) {
+        let hidden = self.encoder.hidden();
         let mut start = 0;
-        for (at, (text, out)) in texts.iter().zip(out.chunks_exact_mut(dims)).enumerate() {
-            let tokens = &scratch.hidden[start * hidden..][..text.ids.len() * hidden];
+        for (text, out) in texts.iter().zip(out.chunks_exact_mut(self.dims())) {
+            let tokens = &states[start * hidden..][..text.ids.len() * hidden];
             match &self.pooling.trained {
                 None => self.pooling.apply(tokens, hidden, skip, out),
-                Some(trained) if trained.wants_layers() => {
-                    trained.apply(&states[at * layers * hidden..][..layers * hidden], out);
-                }
                 Some(trained) => trained.apply(&tokens[skip.min(text.ids.len()) * hidden..], out),
             }
             start += text.ids.len();

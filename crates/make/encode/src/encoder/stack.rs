@@ -49,6 +49,8 @@ pub(crate) struct Scratch {
     pub(crate) quantized: QuantizedRows,
     pub(crate) attention: kokeshi_kernels::Scratch,
     pub(crate) far: FarScratch,
+    /// Hidden states of an exit on the way, after the last norm.
+    pub(crate) closed: Buffer,
 }
 
 /// The weights of an encoder, packed for this processor.
@@ -176,6 +178,17 @@ impl Encoder {
             norm.apply(&mut scratch.hidden);
         }
         each(layers, &scratch.hidden);
+    }
+
+    /// The hidden states of an exit on the way as [`Self::run`] would leave them there: `state` after the last norm.
+    pub(crate) fn close<'a>(&self, state: &'a [f32], spare: &'a mut Buffer) -> &'a [f32] {
+        let Some(norm) = &self.last_norm else {
+            return state;
+        };
+        spare.resize(state.len());
+        spare.copy_from_slice(state);
+        norm.apply(spare);
+        spare
     }
 
     /// Token plus position plus type, normalised.

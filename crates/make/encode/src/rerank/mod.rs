@@ -9,13 +9,12 @@ mod classifier;
 mod yes_no;
 
 use std::cell::RefCell;
-use std::path::Path;
 use std::sync::Arc;
 
 use kokeshi_tokens::{Encoding, Tokenizer};
 use rayon::prelude::*;
 
-use crate::directory::{Fields, read_optional};
+use crate::directory::{self, Fields};
 use crate::encoder::{Encoder, Scratch, Text};
 use crate::error::{Error, Result};
 use crate::family;
@@ -99,7 +98,7 @@ impl Reranker {
         };
         let limit = match options.context {
             Some(limit) => limit,
-            None => limit(&root)?,
+            None => directory::limit(&root)?,
         };
         let max_tokens = limit.min(encoder.longest());
         if let Kind::YesNo(kind) = &kind
@@ -226,16 +225,4 @@ fn chunks<'a>(mut order: &'a [usize], pairs: &[Pair]) -> Vec<&'a [usize]> {
 fn architecture(config: &Fields) -> &str {
     let named = config.get("architectures").and_then(|list| list.get(0));
     named.and_then(serde_json::Value::as_str).unwrap_or("")
-}
-
-/// The most tokens that the directory's files say.
-fn limit(root: &Path) -> Result<usize> {
-    let declared = read_optional(&root.join("sentence_bert_config.json"))?.count("max_seq_length")?;
-    let limit = match declared {
-        Some(limit) => limit,
-        None => read_optional(&root.join("tokenizer_config.json"))?
-            .count("model_max_length")?
-            .unwrap_or(usize::MAX),
-    };
-    Ok(limit.max(1))
 }
