@@ -79,10 +79,17 @@ pub enum Command {
         kokeshi embed texts.jsonl --field text --to vectors.npy --size 64\n  \
         kokeshi embed texts.parquet --field abstract --id id --to vectors.parquet --model ./all-MiniLM-L6-v2")]
     Embed(Embed),
+    /// Sort texts by how relevant a cross-encoder finds them to a query.
+    #[command(after_help = "Examples:\n  \
+        kokeshi rerank --model ./ms-marco-MiniLM-L6-v2 --query 'how small can an embedding be?' passages.txt --top 5\n  \
+        cat candidates.jsonl | kokeshi rerank --model ./Qwen3-Reranker-0.6B --query 'wooden dolls' --field text --json\n\
+        The model has a classifier of one or two labels (BERT, RoBERTa, ModernBERT, ...) or answers yes or no (Qwen3-Reranker).")]
+    Rerank(Rerank),
     /// Measure retrieval (BEIR directories, run files) or sentence similarity.
     #[command(after_help = "Examples:\n  \
         kokeshi eval scifact/ --mode dense --model ./all-MiniLM-L6-v2 --run-to dense.run\n  \
         kokeshi eval stsb/ --size 64\n  \
+        kokeshi eval scifact/ --model ./all-MiniLM-L6-v2 --sizes 2x64,3x128,6x384\n  \
         kokeshi eval scifact/ --run someone-elses.run")]
     Eval(Eval),
     /// Make a small, fast static model from a teacher.
@@ -264,6 +271,12 @@ pub struct Search {
     /// Join the lists by a convex combination with this weight of the dense score.
     #[arg(long, value_name = "WEIGHT")]
     pub alpha: Option<f32>,
+    /// Let this cross-encoder (a directory or hub id) read the best hits with the query and sort them anew.
+    #[arg(long, value_name = "DIR|ID")]
+    pub rerank: Option<String>,
+    /// How many of the best hits it reads.
+    #[arg(long, value_name = "N", default_value_t = 50, requires = "rerank", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub rerank_depth: u16,
     /// Count the values of these attributes among the hits.
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     pub facets: Vec<String>,
@@ -354,9 +367,15 @@ pub struct Serve {
     /// The model behind /v1/embeddings beside the collections' own; the compiled-in one if not given.
     #[arg(long, value_name = "DIR|ID", env = "KOKESHI_MODEL")]
     pub model: Option<String>,
-    /// What that model multiplies as.
+    /// What that model, the reranker and the sparse model multiply as.
     #[arg(long, value_enum, value_name = "PRECISION")]
     pub precision: Option<Precision>,
+    /// A cross-encoder for /v1/rerank and for searches with "rerank".
+    #[arg(long, value_name = "DIR|ID", env = "KOKESHI_RERANKER")]
+    pub reranker: Option<String>,
+    /// A masked language model for /v1/embed_sparse.
+    #[arg(long, value_name = "DIR|ID")]
+    pub sparse: Option<String>,
 }
 
 /// `kokeshi embed`.
@@ -388,6 +407,35 @@ pub struct Embed {
     /// Scale vectors to length 1 even if the model does not.
     #[arg(long)]
     pub normalize: bool,
+    /// Weights of tokens instead of vectors, as JSONL: the model is a masked language model such as SPLADE.
+    #[arg(long, requires = "model", conflicts_with_all = ["size", "task", "prompt", "prompt_name", "normalize"])]
+    pub sparse: bool,
+}
+
+/// `kokeshi rerank`.
+#[derive(Debug, Args)]
+pub struct Rerank {
+    /// Texts: lines, JSONL or Parquet; - for standard input.
+    #[arg(default_value = "-", value_name = "FILE")]
+    pub input: PathBuf,
+    /// A cross-encoder's directory or hub id.
+    #[arg(long, value_name = "DIR|ID", env = "KOKESHI_RERANKER")]
+    pub model: String,
+    /// What the texts should be relevant to.
+    #[arg(long)]
+    pub query: String,
+    /// How many texts are shown; all if not given.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]
+    pub top: Option<u16>,
+    /// The field or column with the text.
+    #[arg(long, value_name = "FIELD")]
+    pub field: Option<String>,
+    /// The field or column with the id.
+    #[arg(long, value_name = "FIELD")]
+    pub id: Option<String>,
+    /// What it multiplies as.
+    #[arg(long, value_enum, value_name = "PRECISION")]
+    pub precision: Option<Precision>,
 }
 
 /// Questions or documents.
@@ -422,6 +470,9 @@ pub struct Eval {
     pub mode: Option<Mode>,
     #[command(flatten)]
     pub model: ModelArgs,
+    /// Judge the model at each of these sizes, by meaning alone; each text is run through the layers once.
+    #[arg(long, value_name = "SIZES", value_delimiter = ',', conflicts_with_all = ["size", "mode", "run", "cut", "passage_tokens"])]
+    pub sizes: Vec<Size>,
     /// How many documents a query is given.
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10000))]
     pub depth: u16,

@@ -396,11 +396,37 @@ fn models() -> Vec<Case> {
             &["out.xyz", ".npy"],
             |p| p.kokeshi_with("hi\n", &["embed", "--to", "out.xyz"]),
         ),
+        case(
+            "a model without a classifier as a reranker",
+            2,
+            &["classifier"],
+            |p| p.kokeshi_with("hi\n", &["rerank", "--query", "x", "--model", &small("qwen2")]),
+        ),
+        case("a reranker that is not there", 2, &["nobody"], |p| {
+            p.kokeshi_with(
+                "hi\n",
+                &["rerank", "--query", "x", "--model", "nobody/no-such-model"],
+            )
+        }),
+        case("sparse vectors as .npy", 2, &[".jsonl"], |p| {
+            p.kokeshi_with("hi\n", &["embed", "--sparse", "--model", "m", "--to", "v.npy"])
+        }),
+        case(
+            "sparse vectors of a model without such a head",
+            2,
+            &["qwen2"],
+            |p| p.kokeshi_with("hi\n", &["embed", "--sparse", "--model", &small("qwen2")]),
+        ),
         case("a full disk", 1, &["o space left"], |p| {
             p.write("t.jsonl", &"{\"id\":\"a\",\"text\":\"one\"}\n".repeat(2000));
             p.kokeshi_to_full_disk(&["embed", "t.jsonl"])
         }),
     ]
+}
+
+/// The path of a small model of the encoder's tests.
+fn small(name: &str) -> String {
+    kokeshi_testing::small_model(name).to_string_lossy().into_owned()
 }
 
 fn judging() -> Vec<Case> {
@@ -488,6 +514,15 @@ fn serving() -> Vec<Case> {
         get("HTTP: more dimensions than the model has", 400, &["4096"], |p| {
             p.http("POST", "/v1/embeddings", "{\"input\":\"x\",\"dimensions\":4096}")
         }),
+        get("HTTP: reranking without a reranker", 404, &["--reranker"], |p| {
+            p.http("POST", "/v1/rerank", "{\"query\":\"x\",\"documents\":[\"y\"]}")
+        }),
+        get(
+            "HTTP: sparse vectors without a model for them",
+            404,
+            &["--sparse"],
+            |p| p.http("POST", "/v1/embed_sparse", "{\"inputs\":\"x\"}"),
+        ),
         get("HTTP: a body of 50 MB", 413, &["error"], |p| {
             p.http("POST", "/collections/c/documents", &"x".repeat(50_000_000))
         }),

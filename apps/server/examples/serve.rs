@@ -30,8 +30,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }),
         }
     }
-    serve(config, collections, vec![Model::compiled_in()], |address| {
-        println!("http://{address}");
-    })?;
+    serve(
+        config,
+        collections,
+        vec![Model::compiled_in()].into(),
+        |address| {
+            println!("http://{address}");
+        },
+    )?;
     Ok(())
 }

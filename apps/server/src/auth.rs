@@ -24,7 +24,12 @@ pub const OPEN: [&str; 7] = [
 ];
 
 /// POST routes that only read; every other POST, PUT or DELETE writes.
-const READING: [&str; 2] = ["/v1/embeddings", "/collections/{name}/search"];
+const READING: [&str; 4] = [
+    "/v1/embeddings",
+    "/v1/embed_sparse",
+    "/v1/rerank",
+    "/collections/{name}/search",
+];
 
 /// Refuses requests without the key that their route needs.
 pub async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {

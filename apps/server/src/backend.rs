@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kokeshi_collection::{Info, SearchRequest, SearchResponse};
+use kokeshi_core::Size;
 use kokeshi_encode::Model;
 use kokeshi_sources::Document;
 
@@ -12,6 +13,10 @@ use crate::Problem;
 pub trait Backend: Send + Sync + 'static {
     /// Its model, if embeddings can be asked of it.
     fn model(&self) -> Option<Model>;
+    /// The size at which the collection uses it.
+    fn size(&self) -> Size {
+        Size::FULL
+    }
     /// Schema, counts, sizes.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use axum::http::StatusCode;
 use kokeshi_collection::{Collection, Error, Info, SearchRequest, SearchResponse, Writer};
-use kokeshi_core::Progress;
+use kokeshi_core::{Progress, Size};
 use kokeshi_encode::Model;
 use kokeshi_sources::Document;
 
@@ -32,6 +32,10 @@ impl Opened {
 impl Backend for Opened {
     fn model(&self) -> Option<Model> {
         self.collection.embedder().model().cloned()
+    }
+
+    fn size(&self) -> Size {
+        self.collection.embedder().size()
     }
 
     fn info(&self) -> Result<Info, Problem> {

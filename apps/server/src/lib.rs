@@ -6,7 +6,7 @@
 //!
 //! let notes = Collection::open("notes.kokeshi", OpenOptions::default())?;
 //! let models = vec![kokeshi_encode::Model::compiled_in()];
-//! serve(ServerConfig::default(), vec![notes], models, |address| {
+//! serve(ServerConfig::default(), vec![notes], models.into(), |address| {
 //!     println!("http://{address}");
 //! })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -19,6 +19,7 @@ mod collection;
 mod config;
 mod gate;
 mod metrics;
+mod models;
 mod openapi;
 mod problem;
 mod router;
@@ -30,6 +31,7 @@ mod writes;
 pub use backend::{Backend, Write};
 pub use collection::Opened;
 pub use config::ServerConfig;
+pub use models::Models;
 pub use problem::{ErrorBody, ErrorDetail, Problem};
 pub use router::router;
 pub use serve::{Server, serve};

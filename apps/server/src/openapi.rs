@@ -17,7 +17,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
         (name = "search", description = "Find documents"),
         (name = "collections", description = "What there is"),
         (name = "documents", description = "Add, fetch, delete; a write is answered when it is durable"),
-        (name = "embeddings", description = "Texts to vectors, as OpenAI's clients ask for them"),
+        (name = "embeddings", description = "Texts to vectors as OpenAI's clients ask for them, and texts by relevance as Cohere's do"),
         (name = "status", description = "For operators")
     )
 )]

@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::openapi::Head;
-use crate::routes::{collections, documents, embeddings, page, search, status};
+use crate::routes::{collections, documents, embeddings, page, rerank, search, sparse, status};
 use crate::state::App;
 use crate::{Error, Problem, Result, auth};
 
@@ -38,6 +38,8 @@ pub fn router(app: Arc<App>) -> Result<Router> {
         .routes(routes!(documents::delete_many))
         .routes(routes!(documents::fetch, documents::delete))
         .routes(routes!(embeddings::embed))
+        .routes(routes!(sparse::embed))
+        .routes(routes!(rerank::rerank))
         .routes(routes!(embeddings::models))
         .routes(routes!(status::health))
         .routes(routes!(status::metrics))

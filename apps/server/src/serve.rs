@@ -11,13 +11,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use kokeshi_collection::Collection;
-use kokeshi_encode::Model;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::state::App;
-use crate::{Backend, Error, Opened, Result, ServerConfig, router};
+use crate::{Backend, Error, Models, Opened, Result, ServerConfig, router};
 
 /// Bytes of a request's head at most.
 const LARGEST_HEAD: usize = 64 << 10;
@@ -32,7 +31,7 @@ const MOST_HEADERS: usize = 100;
 pub fn serve(
     config: ServerConfig,
     collections: Vec<Collection>,
-    models: Vec<Model>,
+    models: Models,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()

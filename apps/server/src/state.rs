@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use kokeshi_encode::Model;
+use kokeshi_encode::{Model, Reranker, SparseModel};
 use tokio::sync::Semaphore;
 
 use crate::backend::Backend;
@@ -12,7 +12,7 @@ use crate::body::MEMORY_UNIT;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::writes::Writes;
-use crate::{Error, Problem, Result, ServerConfig};
+use crate::{Error, Models, Problem, Result, ServerConfig};
 
 /// A collection that is served.
 pub struct Served {
@@ -30,6 +30,10 @@ pub struct App {
     pub collections: BTreeMap<String, Served>,
     /// Models for embeddings, by id.
     pub models: BTreeMap<String, Model>,
+    /// What compares queries with texts.
+    pub reranker: Option<Reranker>,
+    /// What makes sparse vectors.
+    pub sparse: Option<SparseModel>,
     /// Searches and embeddings: they take a core for a while.
     pub heavy: Gate,
     /// Look-ups: they take a moment, and should not wait behind the others.
@@ -49,7 +53,7 @@ impl App {
     pub fn new(
         config: ServerConfig,
         collections: Vec<(String, Arc<dyn Backend>)>,
-        models: Vec<Model>,
+        models: Models,
     ) -> Result<Arc<Self>> {
         config.check()?;
         let metrics = Arc::new(Metrics::default());
@@ -73,7 +77,7 @@ impl App {
                 )));
             }
         }
-        for model in models {
+        for model in models.embedders {
             by_id.entry(model.id().into()).or_insert(model);
         }
         let light = config.concurrency * 4;
@@ -90,6 +94,8 @@ impl App {
             )),
             collections: served,
             models: by_id,
+            reranker: models.reranker,
+            sparse: models.sparse,
             metrics,
             stopping: AtomicBool::new(false),
             config,
@@ -106,6 +112,17 @@ impl App {
             Problem::missing("unknown_collection", format!("There is no collection {name:?}."))
                 .param("name")
                 .hint(format!("Collections here: {}.", names.join(", ")))
+        })
+    }
+
+    /// The reranker.
+    ///
+    /// # Errors
+    /// 404 if the server was started without one.
+    pub fn reranker(&self) -> Result<&Reranker, Problem> {
+        self.reranker.as_ref().ok_or_else(|| {
+            Problem::missing("model_not_found", "This server has no reranker.")
+                .hint("Start it with --reranker MODEL.")
         })
     }
 

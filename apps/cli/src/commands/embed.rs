@@ -2,20 +2,16 @@
 
 use std::path::Path;
 
-use kokeshi_core::{Progress, Size};
+use kokeshi_core::Size;
 use kokeshi_encode::{Model, Options};
-use kokeshi_sources::vectors::{self, JsonlVectors, VectorFormat, VectorWriter};
-use kokeshi_sources::{Document, OnError, Source, SourceOptions};
+use kokeshi_sources::Document;
+use kokeshi_sources::vectors::{self, JsonlVectors, SparseJsonl, SparseRow, VectorFormat, VectorWriter};
 
+use super::texts;
 use crate::args::{Embed, Task};
 use crate::output::Output;
 use crate::progress::{Bar, catch_interrupts};
 use crate::stop::{Result, Stop};
-
-/// Texts that are encoded together: enough for all cores, few enough to hold.
-const BATCH: usize = 1024;
-/// A batch also ends after this much text.
-const BATCH_BYTES: usize = 4 << 20;
 
 /// Encodes every text of the input in order.
 ///
@@ -23,6 +19,9 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Bad usage for a field, model or size that is not there; a failure if the output can't be written.
 pub fn run(args: &Embed, output: &Output) -> Result<()> {
     catch_interrupts();
+    if args.sparse {
+        return sparse(args, output);
+    }
     let to_stream = args.to.as_os_str() == "-";
     let format = if to_stream {
         VectorFormat::Jsonl
@@ -43,71 +42,75 @@ pub fn run(args: &Embed, output: &Output) -> Result<()> {
     };
     // A size or prompt that the model doesn't have is said before anything is read.
     let dims = model.encode(&[""], &options).map_err(Stop::usage)?.dims();
-    let source = Source::open(
-        std::slice::from_ref(&args.input),
-        SourceOptions {
-            id: args.id.clone(),
-            text: args.field.iter().cloned().collect(),
-            attributes: Some(Vec::new()),
-            // A row left out would move all later vectors away from their texts.
-            on_error: OnError::Fail,
-            keep_blank_lines: true,
-            ..SourceOptions::default()
-        },
-    )
-    .map_err(Stop::usage)?;
+    let source = texts::open(&args.input, args.field.as_deref(), args.id.as_deref())?;
     let mut writer: Box<dyn VectorWriter> = if to_stream {
         Box::new(JsonlVectors::to_stream(Box::new(std::io::stdout()), dims))
     } else {
         vectors::create(&args.to, format, dims).map_err(Stop::failed)?
     };
     let bar = Bar::new(output.quiet || output.json || to_stream);
-    let (_, total) = source.progress();
-    bar.start("embedding", (total > 0).then_some(total), "bytes");
-    let mut batch: Vec<Document> = Vec::with_capacity(BATCH);
-    let (mut bytes, mut read) = (0, 0);
-    for row in source.documents() {
-        let document = row.map_err(Stop::usage)?;
-        bytes += document.text.len();
-        batch.push(document);
-        if batch.len() >= BATCH || bytes >= BATCH_BYTES {
-            append(&mut batch, &model, &options, writer.as_mut())?;
-            bytes = 0;
-            let (now, _) = source.progress();
-            bar.advance(now.saturating_sub(read));
-            read = now;
-            if bar.interrupted() {
-                return Err(Stop::failed("stopped before the end: nothing was written"));
-            }
-        }
-    }
-    append(&mut batch, &model, &options, writer.as_mut())?;
-    bar.finish();
+    texts::in_batches(&source, "embedding", &bar, |batch| {
+        append(batch, &model, &options, writer.as_mut())
+    })?;
     let rows = writer.finish().map_err(broken)?;
     if to_stream {
         return Ok(());
     }
-    done(&args.to, rows, dims, &model, output)
+    done(&args.to, rows, dims, model.id(), output)
 }
 
 fn append(
-    batch: &mut Vec<Document>,
+    batch: &mut [Document],
     model: &Model,
     options: &Options,
     writer: &mut dyn VectorWriter,
 ) -> Result<()> {
-    let texts: Vec<String> = batch
-        .iter_mut()
-        .map(|document| match document.title.is_empty() {
-            true => std::mem::take(&mut document.text),
-            false => format!("{}\n\n{}", document.title, document.text),
-        })
-        .collect();
+    let texts: Vec<String> = batch.iter_mut().map(texts::whole).collect();
     let vectors = model.encode(&texts, options).map_err(Stop::failed)?;
     let ids: Vec<&str> = batch.iter().map(|document| document.id.as_str()).collect();
-    writer.append(&ids, vectors.as_slice()).map_err(broken)?;
-    batch.clear();
-    Ok(())
+    writer.append(&ids, vectors.as_slice()).map_err(broken)
+}
+
+/// Encodes every text as weights of tokens.
+fn sparse(args: &Embed, output: &Output) -> Result<()> {
+    let to_stream = args.to.as_os_str() == "-";
+    if !to_stream && VectorFormat::of(&args.to).map_err(Stop::usage)? != VectorFormat::Jsonl {
+        return Err(Stop::usage(format!(
+            "{}: sparse vectors are written as .jsonl",
+            args.to.display()
+        )));
+    }
+    let name = args.model.model.as_deref().unwrap_or_default();
+    let model = super::model::sparse(name, args.model.precision)?;
+    let source = texts::open(&args.input, args.field.as_deref(), args.id.as_deref())?;
+    let mut writer = match to_stream {
+        true => SparseJsonl::to_stream(Box::new(std::io::stdout())),
+        false => SparseJsonl::create(&args.to).map_err(Stop::failed)?,
+    };
+    let bar = Bar::new(output.quiet || output.json || to_stream);
+    texts::in_batches(&source, "embedding", &bar, |batch| {
+        let texts: Vec<String> = batch.iter_mut().map(texts::whole).collect();
+        let vectors = model.encode(&texts).map_err(Stop::failed)?;
+        for (document, vector) in batch.iter().zip(vectors) {
+            let (indices, values): (Vec<u32>, Vec<f32>) = vector.into_iter().unzip();
+            let tokens = indices
+                .iter()
+                .map(|index| model.token(*index).unwrap_or_default());
+            let row = SparseRow {
+                id: &document.id,
+                indices: &indices,
+                values: &values,
+                tokens: &tokens.collect::<Vec<_>>(),
+            };
+            writer.append(row).map_err(broken)?;
+        }
+        Ok(())
+    })?;
+    let rows = writer.finish().map_err(broken)?;
+    if to_stream {
+        return Ok(());
+    }
+    done(&args.to, rows, model.dims(), model.id(), output)
 }
 
 /// A reader of our output that went away is not worth a word.
@@ -120,14 +123,12 @@ fn broken(error: kokeshi_core::Error) -> Stop {
     }
 }
 
-fn done(file: &Path, rows: u64, dims: usize, model: &Model, output: &Output) -> Result<()> {
+fn done(file: &Path, rows: u64, dims: usize, model: &str, output: &Output) -> Result<()> {
     if output.json {
-        return output
-            .value(&serde_json::json!({"file": file, "rows": rows, "dims": dims, "model": model.id()}));
+        return output.value(&serde_json::json!({"file": file, "rows": rows, "dims": dims, "model": model}));
     }
     output.line(format!(
-        "{rows} vectors of {dims} dims by {} in {}",
-        model.id(),
+        "{rows} vectors of {dims} dims by {model} in {}",
         file.display()
     ))
 }

@@ -57,25 +57,22 @@ fn similarity(args: &Eval, output: &Output) -> Result<()> {
             .ok_or_else(|| Stop::usage(format!("{}: no {}.tsv or .csv", args.data.display(), args.split)))?,
     };
     let pairs = read_sts(&file).map_err(Stop::usage)?;
-    let model = super::model::load(args.model.model.as_deref(), args.model.precision)?;
-    let options = Options {
-        size: args.model.size.unwrap_or(Size::FULL),
-        normalize: Some(true),
-        ..Options::default()
-    };
+    let model = super::sizes::model(args)?;
     let texts: Vec<&str> = pairs
         .iter()
         .flat_map(|pair| [pair.first.as_str(), pair.second.as_str()])
         .collect();
-    let vectors = model.encode(&texts, &options).map_err(Stop::usage)?;
-    let found: Vec<f64> = (0..pairs.len())
-        .map(|pair| {
-            f64::from(kokeshi_core::distance::cosine(
-                vectors.row(2 * pair),
-                vectors.row(2 * pair + 1),
-            ))
-        })
-        .collect();
+    let options = Options {
+        normalize: Some(true),
+        ..Options::default()
+    };
+    let sizes = match args.sizes.is_empty() {
+        true => vec![args.model.size.unwrap_or(Size::FULL)],
+        false => args.sizes.clone(),
+    };
+    let encoded = model
+        .encode_sizes(&texts, &sizes, &options)
+        .map_err(Stop::usage)?;
     let wanted: Vec<f64> = pairs.iter().map(|pair| pair.score).collect();
     let none = || {
         Stop::usage(format!(
@@ -83,18 +80,35 @@ fn similarity(args: &Eval, output: &Output) -> Result<()> {
             file.display()
         ))
     };
-    let report = Report {
-        name: format!("{} · {} · {} dims", file.display(), model.id(), vectors.dims()),
-        queries: pairs.len(),
-        rows: vec![
-            Row::new("Spearman", spearman(&found, &wanted).ok_or_else(none)?),
-            Row::new("Pearson", pearson(&found, &wanted).ok_or_else(none)?),
-        ],
-    };
-    if output.json {
-        output.value(&report)
-    } else {
-        output.line(report.table().trim_end())
+    let mut reports = Vec::with_capacity(sizes.len());
+    for (size, vectors) in sizes.iter().zip(encoded) {
+        let cosine = |pair| kokeshi_core::distance::cosine(vectors.row(2 * pair), vectors.row(2 * pair + 1));
+        let found: Vec<f64> = (0..pairs.len()).map(|pair| f64::from(cosine(pair))).collect();
+        let at = match args.sizes.is_empty() {
+            true => format!("{} dims", vectors.dims()),
+            false => size.to_string(),
+        };
+        reports.push(Report {
+            name: format!("{} · {} · {at}", file.display(), model.id()),
+            queries: pairs.len(),
+            rows: vec![
+                Row::new("Spearman", spearman(&found, &wanted).ok_or_else(none)?),
+                Row::new("Pearson", pearson(&found, &wanted).ok_or_else(none)?),
+            ],
+        });
+    }
+    match (&reports[..], output.json) {
+        ([report], true) => output.value(report),
+        ([report], false) => output.line(report.table().trim_end()),
+        (_, true) => output.value(&reports),
+        (_, false) => {
+            let rows = sizes.iter().zip(&reports).map(|(size, report)| {
+                let figures = report.rows.iter().map(|row| format!("{:.4}", row.mean));
+                std::iter::once(size.to_string()).chain(figures).collect()
+            });
+            output.line(format!("{} · {}", file.display(), model.id()))?;
+            output.line(table(&["size", "Spearman", "Pearson"], rows, 1))
+        }
     }
 }
 
@@ -110,6 +124,8 @@ fn retrieval(args: &Eval, output: &Output) -> Result<()> {
     let mut runs = Vec::new();
     if let Some(file) = &args.run {
         runs.push((file.display().to_string(), read_run(file).map_err(Stop::usage)?));
+    } else if !args.sizes.is_empty() {
+        runs = super::sizes::runs(args, &beir, &qrels, output)?;
     } else {
         runs = search(args, &beir, &qrels, output)?;
     }
@@ -148,7 +164,7 @@ fn retrieval(args: &Eval, output: &Output) -> Result<()> {
             "data": args.data, "split": args.split, "queries": qrels.len(), "results": reports, "comparison": compared,
         }));
     }
-    let mut header = vec!["search"];
+    let mut header = vec![if args.sizes.is_empty() { "search" } else { "size" }];
     header.extend(MEASURES);
     let rows = judged.iter().map(|(name, found)| {
         let means = (0..measures.len()).map(|at| format!("{:.4}", found.mean(at)));

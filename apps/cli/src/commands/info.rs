@@ -29,7 +29,10 @@ pub fn run(args: &Info, output: &Output) -> Result<()> {
     let mut rows = vec![
         ("documents", info.documents.to_string()),
         ("passages", info.passages.to_string()),
-        ("model", format!("{} ({} dims)", info.model, info.dims)),
+        (
+            "model",
+            format!("{} at {} ({} dims)", info.model, info.size, info.dims),
+        ),
         (
             "vectors",
             format!("{} rows, {} of them in the graph", info.rows, info.graph_rows),

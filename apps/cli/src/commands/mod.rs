@@ -10,9 +10,12 @@ mod info;
 mod maintain;
 mod model;
 mod papers;
+mod rerank;
 mod search;
 mod serve;
 mod shell;
+mod sizes;
+mod texts;
 
 use crate::args::Command;
 use crate::output::Output;
@@ -34,6 +37,7 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Reindex(args) => maintain::reindex(&args, output),
         Command::Serve(args) => serve::run(args, output),
         Command::Embed(args) => embed::run(&args, output),
+        Command::Rerank(args) => rerank::run(&args, output),
         Command::Eval(args) => eval::run(&args, output),
         Command::Distill(args) => distill::run(&args, output),
         Command::Papers(args) => papers::run(&args, output),

@@ -3,6 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use kokeshi_collection::{Collection, Fusion, Hit, Part, SearchRequest, SearchResponse};
+use kokeshi_encode::Reranker;
 use kokeshi_index::Effort;
 use kokeshi_sources::Attribute;
 
@@ -20,8 +21,13 @@ const SHOWN: usize = 320;
 /// Bad usage for a collection, filter or value that is not right.
 pub fn run(args: &Search, output: &Output) -> Result<()> {
     let collection = open(&args.common.collection)?;
+    let reranker = match &args.rerank {
+        None => None,
+        Some(name) => Some(super::model::reranker(name, None)?),
+    };
+    let once = |query: &str| once(&collection, args, reranker.as_ref(), query, output);
     if let Some(query) = &args.query {
-        return once(&collection, args, query, output);
+        return once(query);
     }
     let asking = std::io::stdin().is_terminal();
     if asking {
@@ -45,7 +51,7 @@ pub fn run(args: &Search, output: &Output) -> Result<()> {
                     return Ok(());
                 }
             }
-            Some(Ok(query)) => once(&collection, args, &query, output)?,
+            Some(Ok(query)) => once(&query)?,
         }
     }
 }
@@ -69,7 +75,13 @@ pub fn similar(args: &Similar, output: &Output) -> Result<()> {
     show(&answer, output)
 }
 
-fn once(collection: &Collection, args: &Search, query: &str, output: &Output) -> Result<()> {
+fn once(
+    collection: &Collection,
+    args: &Search,
+    reranker: Option<&Reranker>,
+    query: &str,
+    output: &Output,
+) -> Result<()> {
     let request = SearchRequest {
         query: query.to_string(),
         mode: args.mode.into(),
@@ -88,9 +100,14 @@ fn once(collection: &Collection, args: &Search, query: &str, output: &Output) ->
         no_cut: args.no_cut,
         explain: args.explain,
         facets: args.facets.clone(),
+        rerank: reranker.map(|_| args.rerank_depth.into()),
         ..SearchRequest::default()
     };
-    let answer = collection.search(&request).map_err(Stop::usage)?;
+    let answer = match reranker {
+        None => collection.search(&request),
+        Some(reranker) => collection.search_reranked(&request, reranker),
+    };
+    let answer = answer.map_err(Stop::usage)?;
     show(&answer, output)
 }
 
@@ -179,6 +196,9 @@ fn show_hit(place: usize, hit: &Hit, output: &Output) -> Result<()> {
         if let Some(relevance) = why.relevance {
             facts.push(format!("relevance {relevance:.2}"));
         }
+        if let (Some(score), Some(before)) = (why.reranked, why.first_stage) {
+            facts.push(format!("reranked {score:.3}, {before:.3} before"));
+        }
         if let Some(chance) = why.chance {
             facts.push(format!("a random pair gets there with chance {chance:.1e}"));
         }
@@ -209,7 +229,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// At most `most` characters of `text`, with a mark where it was cut.
-fn clipped(text: &str, most: usize) -> String {
+pub fn clipped(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_string(),

@@ -1,6 +1,6 @@
 //! `kokeshi serve`.
 
-use kokeshi_server::{ServerConfig, serve};
+use kokeshi_server::{Models, ServerConfig, serve};
 
 use crate::args::Serve;
 use crate::output::Output;
@@ -24,7 +24,13 @@ pub fn run(args: Serve, output: &Output) -> Result<()> {
         return Err(Stop::usage(format!("two collections are called {:?}", pair[0]))
             .hint("a collection is served under its directory's name: rename one"));
     }
-    let models = vec![super::model::load(args.model.as_deref(), args.precision)?];
+    let reranker = |name: &String| super::model::reranker(name, args.precision);
+    let sparse = |name: &String| super::model::sparse(name, args.precision);
+    let models = Models {
+        embedders: vec![super::model::load(args.model.as_deref(), args.precision)?],
+        reranker: args.reranker.as_ref().map(reranker).transpose()?,
+        sparse: args.sparse.as_ref().map(sparse).transpose()?,
+    };
     let usual = ServerConfig::default();
     let config = ServerConfig {
         address: args.listen,

@@ -36,6 +36,10 @@ pub struct EmbeddingRequest {
     /// Encoder layers to run, fewer being faster; an addition to OpenAI's fields.
     #[serde(default)]
     layers: Option<usize>,
+    /// Embed as this collection does: with its model at its size, where `dimensions` and `layers` don't say otherwise; an addition to
+    /// OpenAI's fields. In place of `model`.
+    #[serde(default)]
+    collection: Option<String>,
     /// Taken and not used: OpenAI's clients send it.
     #[serde(default, rename = "user")]
     _user: Option<String>,
@@ -143,10 +147,20 @@ pub struct ModelItem {
     pub created: u64,
     /// Always `kokeshi`.
     pub owned_by: String,
-    /// The width of its vectors.
-    pub dimensions: usize,
-    /// How many layers can be run.
-    pub layers: usize,
+    /// The route that takes it: `embeddings`, `rerank` or `embed_sparse`.
+    pub capability: String,
+    /// The width of its vectors: `dimensions` of `/v1/embeddings` may be anything up to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dimensions: Option<usize>,
+    /// How many layers there are: `layers` of `/v1/embeddings` may be anything from 1 to it; 0 for a static model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<usize>,
+    /// The sizes that it was trained for, layers x dims, as its `kokeshi.json` says; others work too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<String>,
+    /// The most tokens of a text that it reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<usize>,
 }
 
 /// Texts to vectors, as OpenAI's clients ask for them
@@ -158,9 +172,13 @@ pub async fn embed(
     State(app): State<Arc<App>>,
     crate::body::Json(request): crate::body::Json<EmbeddingRequest>,
 ) -> Result<Json<EmbeddingResponse>, Problem> {
-    let model = model(&app, request.model.as_deref())?.clone();
-    let texts = texts(request.input)?;
-    let size = size(&model, request.dimensions, request.layers)?;
+    let (model, usual) = match &request.collection {
+        None => (model(&app, request.model.as_deref())?.clone(), Size::FULL),
+        Some(name) => of_collection(&app, name, request.model.as_deref())?,
+    };
+    let texts = texts(request.input, "input", MOST_TEXTS)?;
+    let (dims, layers) = (request.dimensions.or(usual.dims), request.layers.or(usual.layers));
+    let size = size(&model, dims, layers)?;
     let task = match request.input_type {
         InputType::Plain => Task::Plain,
         InputType::Query => Task::Query,
@@ -232,9 +250,29 @@ fn model<'a>(app: &'a App, id: Option<&str>) -> Result<&'a Model, Problem> {
     })
 }
 
-fn texts(input: serde_json::Value) -> Result<Vec<String>, Problem> {
+/// A collection's model, and the size at which it is used.
+fn of_collection(app: &App, name: &str, asked: Option<&str>) -> Result<(Model, Size), Problem> {
+    let backend = &app.collection(name)?.backend;
+    let model = backend.model().ok_or_else(|| {
+        let message = format!("The collection {name:?} has no model that can embed.");
+        Problem::missing("model_not_found", message).param("collection")
+    })?;
+    if asked.is_some_and(|asked| asked != model.id()) {
+        let message = format!("The model of collection {name:?} is {}.", model.id());
+        return Err(Problem::bad("invalid_field", message)
+            .param("model")
+            .hint("Leave out model, or collection."));
+    }
+    Ok((model, backend.size()))
+}
+
+/// The texts in the field called `name`.
+///
+/// # Errors
+/// 400 for what is neither a text nor an array of 1 to `most` texts.
+pub fn texts(input: serde_json::Value, name: &str, most: usize) -> Result<Vec<String>, Problem> {
     use serde_json::Value;
-    let wrong = |message: String| Problem::bad("invalid_field", message).param("input");
+    let wrong = |message: String| Problem::bad("invalid_field", message).param(name);
     let texts = match input {
         Value::String(text) => vec![text],
         Value::Array(items) => items
@@ -243,19 +281,19 @@ fn texts(input: serde_json::Value) -> Result<Vec<String>, Problem> {
             .map(|(index, item)| match item {
                 Value::String(text) => Ok(text),
                 Value::Number(_) | Value::Array(_) => Err(wrong(format!(
-                    "input[{index}]: token numbers are not taken, since they belong to one tokenizer; send the text."
+                    "{name}[{index}]: token numbers are not taken, since they belong to one tokenizer; send the text."
                 ))),
-                _ => Err(wrong(format!("input[{index}] must be a text."))),
+                _ => Err(wrong(format!("{name}[{index}] must be a text."))),
             })
             .collect::<Result<_, _>>()?,
-        _ => return Err(wrong("input must be a text or an array of texts.".into())),
+        _ => return Err(wrong(format!("{name} must be a text or an array of texts."))),
     };
     if texts.is_empty() {
-        return Err(wrong("input is empty: at least one text is needed.".into()));
+        return Err(wrong(format!("{name} is empty: at least one text is needed.")));
     }
-    if texts.len() > MOST_TEXTS {
+    if texts.len() > most {
         return Err(wrong(format!(
-            "input has {} texts; at most {MOST_TEXTS} at once.",
+            "{name} has {} texts; at most {most} at once.",
             texts.len()
         )));
     }
@@ -287,20 +325,43 @@ fn size(model: &Model, dims: Option<usize>, layers: Option<usize>) -> Result<Siz
     }
 }
 
-/// The models that can embed
+/// The models, and what each can do
 #[utoipa::path(get, path = "/v1/models", tag = "embeddings",
     responses((status = 200, body = Models), (status = 401, body = ErrorBody)))]
 pub async fn models(State(app): State<Arc<App>>) -> Json<Models> {
-    let data = app.models.values().map(|model| ModelItem {
-        id: model.id().into(),
+    let item = |id: &str, capability: &str| ModelItem {
+        id: id.into(),
         object: "model".into(),
         created: 0,
         owned_by: "kokeshi".into(),
-        dimensions: model.dims(),
-        layers: model.layers(),
-    });
+        capability: capability.into(),
+        dimensions: None,
+        layers: None,
+        sizes: Vec::new(),
+        max_tokens: None,
+    };
+    let mut data: Vec<ModelItem> = app
+        .models
+        .values()
+        .map(|model| ModelItem {
+            dimensions: Some(model.dims()),
+            layers: Some(model.layers()),
+            sizes: model.sizes().iter().map(Size::to_string).collect(),
+            max_tokens: model.max_tokens(),
+            ..item(model.id(), "embeddings")
+        })
+        .collect();
+    data.extend(app.reranker.iter().map(|model| ModelItem {
+        max_tokens: Some(model.max_tokens()),
+        ..item(model.id(), "rerank")
+    }));
+    data.extend(app.sparse.iter().map(|model| ModelItem {
+        dimensions: Some(model.dims()),
+        max_tokens: Some(model.max_tokens()),
+        ..item(model.id(), "embed_sparse")
+    }));
     Json(Models {
         object: "list".into(),
-        data: data.collect(),
+        data,
     })
 }

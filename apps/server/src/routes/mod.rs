@@ -4,5 +4,7 @@ pub mod collections;
 pub mod documents;
 pub mod embeddings;
 pub mod page;
+pub mod rerank;
 pub mod search;
+pub mod sparse;
 pub mod status;

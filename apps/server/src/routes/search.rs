@@ -15,6 +15,8 @@ use crate::state::App;
 const DEEPEST: usize = 10_000;
 /// Bytes of a query at most: the longest models read a few thousand tokens.
 const LONGEST_QUERY: usize = 32 << 10;
+/// Hits that can be sorted anew: each is a run of the reranker.
+const MOST_RERANKED: usize = 1000;
 /// Attributes that can be counted at once.
 const MOST_FACETS: usize = 64;
 
@@ -44,6 +46,7 @@ pub async fn post(
         ("rrf" = Option<f32>, Query, description = "Fuse by reciprocal rank with this constant"),
         ("effort" = Option<String>, Query, description = "`default`, `exact`, or the length of the graph search's candidate list"),
         ("no_cut" = Option<bool>, Query, description = "Leave out the relevance cut"),
+        ("rerank" = Option<usize>, Query, description = "Let the server's reranker sort this many of the best hits anew"),
         ("explain" = Option<bool>, Query, description = "Say which part gave which score"),
         ("facets" = Option<String>, Query, description = "Count the values of these attributes; names with commas between")),
     responses((status = 200, body = SearchResponse), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
@@ -59,8 +62,18 @@ pub async fn get(
 async fn run(app: &App, name: &str, request: SearchRequest) -> Result<axum::Json<SearchResponse>, Problem> {
     let backend = app.collection(name)?.backend.clone();
     check(&request)?;
-    let response = app.heavy.run(move || backend.search(&request)).await?;
-    Ok(axum::Json(response))
+    let reranker = match request.rerank {
+        None => None,
+        Some(_) => Some(app.reranker()?.clone()),
+    };
+    let search = move || match reranker {
+        None => backend.search(&request),
+        Some(reranker) => backend
+            .search(&request.first_stage())?
+            .reranked(&request, &reranker)
+            .map_err(|error| Problem::internal(format!("The reranker failed: {error}."))),
+    };
+    Ok(axum::Json(app.heavy.run(search).await?))
 }
 
 fn check(request: &SearchRequest) -> Result<(), Problem> {
@@ -75,6 +88,15 @@ fn check(request: &SearchRequest) -> Result<(), Problem> {
                 "offset + k must be at most {DEEPEST}; found {} + {}.",
                 request.offset, request.k
             ),
+        );
+    }
+    if let Some(found) = request
+        .rerank
+        .filter(|depth| !(1..=MOST_RERANKED).contains(depth))
+    {
+        return field(
+            "rerank",
+            format!("rerank must be between 1 and {MOST_RERANKED}; found {found}."),
         );
     }
     if request.query.len() > LONGEST_QUERY {
@@ -150,6 +172,7 @@ fn from_pairs(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
                 }
             }
             "no_cut" => request.no_cut = flag("no_cut", &value)?,
+            "rerank" => request.rerank = Some(number("rerank", &value)?),
             "explain" => request.explain = flag("explain", &value)?,
             "facets" | "facet" => request
                 .facets
@@ -159,7 +182,7 @@ fn from_pairs(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
                     Problem::bad("unknown_parameter", format!("There is no parameter {unknown:?}."))
                         .param(unknown)
                         .hint(
-                            "Known: q, mode, filter, k, offset, alpha, rrf, effort, no_cut, explain, facets.",
+                            "Known: q, mode, filter, k, offset, alpha, rrf, effort, no_cut, rerank, explain, facets.",
                         ),
                 );
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::Request;
-use kokeshi_server::{App, Backend, ServerConfig, router};
+use kokeshi_server::{App, Backend, Models, ServerConfig, router};
 
 use crate::memory::{Memory, request, send, service};
 
@@ -241,12 +241,19 @@ fn dangerous_or_contradictory_settings_are_refused() {
         .is_some()
     );
     let twice = |name: &str| (name.to_string(), Memory::new() as Arc<dyn Backend>);
-    assert!(App::new(ServerConfig::default(), vec![twice("a"), twice("a")], vec![]).is_err());
+    assert!(
+        App::new(
+            ServerConfig::default(),
+            vec![twice("a"), twice("a")],
+            Models::default()
+        )
+        .is_err()
+    );
     let cors = ServerConfig {
         cors: vec!["page.example".into()],
         ..ServerConfig::default()
     };
-    assert!(router(App::new(cors, vec![twice("a")], vec![]).unwrap()).is_err());
+    assert!(router(App::new(cors, vec![twice("a")], Models::default()).unwrap()).is_err());
 }
 
 /// Posts the bodies so that all but the first are waiting when the first is committed; their ids and statuses.

@@ -2,5 +2,6 @@
 
 mod limits;
 mod memory;
+mod models;
 mod routes;
 mod shutdown;

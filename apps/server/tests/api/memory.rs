@@ -10,8 +10,9 @@ use axum::http::{Request, StatusCode};
 use axum::{Router, http};
 use http_body_util::BodyExt;
 use kokeshi_collection::{Hit, Info, Passage, SearchRequest, SearchResponse};
+use kokeshi_core::Size;
 use kokeshi_encode::Model;
-use kokeshi_server::{App, Backend, Problem, ServerConfig, Write, router};
+use kokeshi_server::{App, Backend, Models, Problem, ServerConfig, Write, router};
 use kokeshi_sources::Document;
 use tower::ServiceExt;
 
@@ -74,6 +75,10 @@ fn answer(documents: impl Iterator<Item = Document>) -> SearchResponse {
 impl Backend for Memory {
     fn model(&self) -> Option<Model> {
         Some(Model::compiled_in())
+    }
+
+    fn size(&self) -> Size {
+        Size::dims(64)
     }
 
     fn info(&self) -> Result<Info, Problem> {
@@ -192,7 +197,7 @@ impl Write for MemoryWriter {
 
 /// A router over one collection called `notes`.
 pub fn service(memory: &Arc<Memory>, config: ServerConfig) -> (Arc<App>, Router) {
-    let app = App::new(config, vec![("notes".into(), memory.clone())], vec![]).unwrap();
+    let app = App::new(config, vec![("notes".into(), memory.clone())], Models::default()).unwrap();
     (app.clone(), router(app).unwrap())
 }
 

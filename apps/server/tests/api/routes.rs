@@ -110,6 +110,11 @@ async fn every_request_gets_its_status_and_says_why() {
         ("POST", "/v1/embeddings", r#"{"input": "x", "dimensions": 0}"#, 400, r#""param":"dimensions""#),
         ("POST", "/v1/embeddings", r#"{"input": "x", "layers": 3}"#, 400, r#""param":"layers""#),
         ("POST", "/v1/embeddings", r#"{"input": "x", "encoding_format": "hex"}"#, 400, r#""param":"encoding_format""#),
+        ("POST", "/v1/rerank", r#"{"query": "x", "documents": ["y"]}"#, 404, "--reranker"),
+        ("POST", "/v1/embed_sparse", r#"{"inputs": "x"}"#, 404, "--sparse"),
+        ("POST", search, r#"{"query": "x", "rerank": 20}"#, 404, "--reranker"),
+        ("POST", search, r#"{"query": "x", "rerank": 0}"#, 400, r#""param":"rerank""#),
+        ("GET", "/collections/notes/search?q=x&rerank=many", "", 400, r#""param":"rerank""#),
         // Sizes and failures.
         ("GET", &long, "", 414, "uri_too_long"),
         ("POST", search, r#"{"query": "panic"}"#, 500, "internal"),
@@ -151,7 +156,7 @@ async fn the_openapi_document_names_every_route_and_resolves_every_reference() {
     let (_, router) = service(&Memory::new(), ServerConfig::default());
     let answer = send(&router, request("GET", "/openapi.json", "")).await;
     let document = answer.json();
-    assert_eq!(document["paths"].as_object().unwrap().len(), 11);
+    assert_eq!(document["paths"].as_object().unwrap().len(), 13);
     let mut references = Vec::new();
     collect(&document, &mut references);
     assert!(references.len() > 50);

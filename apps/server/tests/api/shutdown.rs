@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
-use kokeshi_server::{App, Error, Server, ServerConfig};
+use kokeshi_server::{App, Error, Models, Server, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -27,7 +27,7 @@ async fn serve(
         address: "127.0.0.1:0".parse().unwrap(),
         ..config
     };
-    let app = App::new(config, vec![("notes".into(), memory.clone())], vec![]).unwrap();
+    let app = App::new(config, vec![("notes".into(), memory.clone())], Models::default()).unwrap();
     let server = Server::bind(app).await.unwrap();
     let address = server.address();
     let (stop, stopped) = oneshot::channel();

@@ -337,6 +337,7 @@ impl Collection {
             model: state.model.clone(),
             fingerprint: state.fingerprint.clone(),
             dims: state.dims,
+            size: state.size.to_string(),
             bytes: bytes.map(|(name, bytes)| (name.to_string(), bytes)).into(),
             rows: state.rows(),
             graph_rows: state.graph.as_ref().map_or(0, |graph| graph.rows),

@@ -31,6 +31,10 @@ pub trait Embedder: Send + Sync {
     fn encode_query(&self, text: &str) -> Result<Vec<f32>>;
     /// Byte ranges of the tokens of `text`, special tokens left out, not cut.
     fn token_ranges(&self, text: &str) -> Vec<Range<usize>>;
+    /// The size at which the model inside is used.
+    fn size(&self) -> Size {
+        Size::FULL
+    }
     /// The model inside, if it is one that can be used for other things too.
     fn model(&self) -> Option<&Model> {
         None
@@ -136,6 +140,10 @@ impl Embedder for ModelEmbedder {
 
     fn token_ranges(&self, text: &str) -> Vec<Range<usize>> {
         self.model.token_ranges(text)
+    }
+
+    fn size(&self) -> Size {
+        self.size
     }
 
     fn model(&self) -> Option<&Model> {

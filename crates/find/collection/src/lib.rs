@@ -28,6 +28,7 @@ mod manifest;
 mod optimize;
 mod passages;
 mod query;
+mod rerank;
 mod rewrite;
 mod schema;
 mod seal;

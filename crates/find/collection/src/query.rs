@@ -86,6 +86,9 @@ impl Collection {
         let current = self.current();
         let mut clock = Clock::new();
         let wanted = check(request)?;
+        if request.rerank.is_some() {
+            return Err(Error::Request("rerank: this search has no reranker".into()));
+        }
         let filter = match &request.filter {
             Some(filter) => Some(current.passing(filter)?),
             None => None,
@@ -423,6 +426,8 @@ fn why(
     Why {
         lexical: part(candidate.lexical, candidate.shares[1]),
         dense: part(candidate.dense, candidate.shares[0]),
+        first_stage: None,
+        reranked: None,
         chance: candidate.dense.and_then(|dense| {
             let calibration = snapshot.state.calibration?;
             Some(calibration.chance(dense.score))

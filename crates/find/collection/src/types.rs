@@ -74,6 +74,10 @@ pub struct SearchRequest {
     /// Count the values of these attributes among the documents that match filter and query.
     #[serde(default)]
     pub facets: Vec<String>,
+    /// Let a cross-encoder read this many of the best hits with the query and sort them anew: [`crate::Collection::search_reranked`], or
+    /// a server with a reranker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<usize>,
 }
 
 fn ten() -> usize {
@@ -152,6 +156,12 @@ pub struct Why {
     /// What speaks for the hit, for comparison with [`Explain::bar`]: meaning and words together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relevance: Option<f32>,
+    /// The score before the reranker's took its place, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_stage: Option<f32>,
+    /// The reranker's score, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reranked: Option<f32>,
 }
 
 /// One score of the pipeline.
@@ -219,6 +229,9 @@ pub struct Info {
     pub fingerprint: String,
     /// Width of the vectors.
     pub dims: usize,
+    /// The size at which the model is used, layers x dims; `*` is all there is.
+    #[serde(default)]
+    pub size: String,
     /// Bytes on disk by part: text, vectors, graph, total.
     pub bytes: BTreeMap<String, u64>,
     /// Rows of the vector files, deleted ones included, and how many of them the graph covers.

@@ -5,7 +5,7 @@
 //! | `.npy` | not kept, rows are in the order of the texts | `numpy.load(path, mmap_mode="r")` |
 //! | `.safetensors` | not kept; one tensor `embeddings` | `safetensors.numpy.load_file(path)["embeddings"]` |
 //! | `.parquet` | column `id`, column `embedding` (`list<float>`) | pandas, Polars, DuckDB, Spark |
-//! | `.jsonl` | `{"id": ..., "embedding": [...]}` | anything |
+//! | `.jsonl` | `{"id": ..., "embedding": [...]}`; sparse ones `{"id": ..., "indices": [...], "values": [...], "tokens": [...]}` | anything |
 //!
 //! A file appears under its name when [`VectorWriter::finish`] is done; until then, and after a failure, what was there before is untouched.
 
@@ -19,7 +19,7 @@ mod npy;
 mod parquet;
 mod safetensors;
 
-pub use jsonl::JsonlVectors;
+pub use jsonl::{JsonlVectors, SparseJsonl, SparseRow};
 
 /// How vectors are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
