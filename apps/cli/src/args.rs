@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kokeshi_core::Size;
+use kokeshi_encode::{LoadOptions, Position};
 
 /// One system for the whole life of an embedding: make it, shrink it, find with it, judge it, plan it.
 #[derive(Debug, Parser)]
@@ -90,6 +91,7 @@ pub enum Command {
         kokeshi eval scifact/ --mode dense --model ./all-MiniLM-L6-v2 --run-to dense.run\n  \
         kokeshi eval stsb/ --size 64\n  \
         kokeshi eval scifact/ --model ./all-MiniLM-L6-v2 --sizes 2x64,3x128,6x384\n  \
+        kokeshi eval --task longembed --lengths 512,2048 --model ./all-MiniLM-L6-v2\n  \
         kokeshi eval scifact/ --run someone-elses.run")]
     Eval(Eval),
     /// Make a small, fast static model from a teacher.
@@ -132,9 +134,43 @@ pub struct ModelArgs {
     /// The size to run it at: layers x dims, such as 3x128, or only dims, such as 64.
     #[arg(long, value_name = "SIZE")]
     pub size: Option<Size>,
+    #[command(flatten)]
+    pub load: LoadArgs,
+}
+
+/// How the model computes and how much of a text it reads; a collection keeps it with the model's id.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub struct LoadArgs {
     /// What it multiplies as: f32, or int8, about three times as fast with slightly other vectors (the model's id then ends in @int8).
     #[arg(long, value_enum, value_name = "PRECISION")]
     pub precision: Option<Precision>,
+    /// The most tokens of a text that are read; more than the model was trained on needs --position.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub context: Option<u32>,
+    /// How to read more than the model was trained on: gp, rp, pi, pcw, ntk[:lambda=10] or selfextend[:g=9,w=64] (see docs/encode.md).
+    #[arg(long, value_name = "METHOD")]
+    pub position: Option<Position>,
+    /// What attention scores are divided by; below 1, vectors of long texts stay farther apart.
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f32>,
+}
+
+impl LoadArgs {
+    /// Whether any of it is given.
+    pub fn given(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+impl From<&LoadArgs> for LoadOptions {
+    fn from(args: &LoadArgs) -> Self {
+        Self {
+            precision: args.precision.map(Into::into).unwrap_or_default(),
+            context: args.context.map(|tokens| tokens as usize),
+            position: args.position,
+            temperature: args.temperature,
+        }
+    }
 }
 
 /// What a model multiplies as.
@@ -367,9 +403,8 @@ pub struct Serve {
     /// The model behind /v1/embeddings beside the collections' own; the compiled-in one if not given.
     #[arg(long, value_name = "DIR|ID", env = "KOKESHI_MODEL")]
     pub model: Option<String>,
-    /// What that model, the reranker and the sparse model multiply as.
-    #[arg(long, value_enum, value_name = "PRECISION")]
-    pub precision: Option<Precision>,
+    #[command(flatten)]
+    pub load: LoadArgs,
     /// A cross-encoder for /v1/rerank and for searches with "rerank".
     #[arg(long, value_name = "DIR|ID", env = "KOKESHI_RERANKER")]
     pub reranker: Option<String>,
@@ -433,9 +468,8 @@ pub struct Rerank {
     /// The field or column with the id.
     #[arg(long, value_name = "FIELD")]
     pub id: Option<String>,
-    /// What it multiplies as.
-    #[arg(long, value_enum, value_name = "PRECISION")]
-    pub precision: Option<Precision>,
+    #[command(flatten)]
+    pub load: LoadArgs,
 }
 
 /// Questions or documents.
@@ -450,9 +484,21 @@ pub enum Task {
 /// `kokeshi eval`.
 #[derive(Debug, Args)]
 pub struct Eval {
-    /// A BEIR directory, or a directory or file of sentence pairs (STS).
-    #[arg(value_name = "DIR")]
-    pub data: PathBuf,
+    /// A BEIR directory, or a directory or file of sentence pairs (STS); with --task longembed the texts that needles are hidden in.
+    #[arg(value_name = "DIR", required_unless_present = "task")]
+    pub data: Option<PathBuf>,
+    /// A task that is made here: longembed hides facts in long texts and compares the ways to read them (see --position).
+    #[arg(long, value_enum, value_name = "TASK", conflicts_with_all = ["run", "baseline", "run_to", "mode", "context", "cut"])]
+    pub task: Option<EvalTask>,
+    /// The lengths of the task's texts, in tokens.
+    #[arg(long, value_delimiter = ',', default_value = "256,512,1024,2048", value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(64..=1_000_000))]
+    pub lengths: Vec<u32>,
+    /// How many texts of each length; every second one is asked for.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=144))]
+    pub documents: u16,
+    /// Start of the task's random choices.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
     /// The split of the relevance judgements or pairs.
     #[arg(long, default_value = "test")]
     pub split: String,
@@ -482,6 +528,13 @@ pub struct Eval {
     /// Cut documents into passages of this many tokens; 0: one vector a document.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub passage_tokens: usize,
+}
+
+/// Tasks whose texts are generated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EvalTask {
+    /// Retrieval of long documents.
+    Longembed,
 }
 
 /// `kokeshi distill`.

@@ -291,6 +291,25 @@ fn collections() -> Vec<Case> {
                 p.kokeshi(&["index", "a.txt", "--to", "c", "--size", "32"])
             },
         ),
+        case(
+            "a context for the compiled-in model",
+            2,
+            &["--context", "static", "--model"],
+            |p| p.kokeshi_with("a", &["embed", "--context", "512"]),
+        ),
+        case("a position method without a context", 2, &["--context"], |p| {
+            p.kokeshi_with("a", &["embed", "--position", "pi"])
+        }),
+        case(
+            "a position method that is not one",
+            2,
+            &["expected a position method", "yarn"],
+            |p| p.kokeshi_with("a", &["embed", "--context", "512", "--position", "yarn"]),
+        ),
+        case("a context for a static model", 2, &["static", "context"], |p| {
+            p.static_model("m");
+            p.kokeshi_with("one", &["embed", "--model", "m", "--context", "512"])
+        }),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use kokeshi_sources::{Source, SourceOptions};
 use kokeshi_train::{DistillConfig, Text, distill};
 
-use crate::args::Distill;
+use crate::args::{Distill, LoadArgs};
 use crate::output::{Output, bytes};
 use crate::progress::{Bar, catch_interrupts};
 use crate::stop::{Result, Stop};
@@ -17,7 +17,7 @@ use crate::stop::{Result, Stop};
 pub fn run(args: &Distill, output: &Output) -> Result<()> {
     catch_interrupts();
     let started = Instant::now();
-    let teacher = super::model::load(Some(&args.teacher), None)?;
+    let teacher = super::model::load(Some(&args.teacher), &LoadArgs::default())?;
     let mut config = DistillConfig {
         dims: args.dims,
         prefixes: args.prefixes.clone(),

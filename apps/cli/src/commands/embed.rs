@@ -28,7 +28,7 @@ pub fn run(args: &Embed, output: &Output) -> Result<()> {
     } else {
         VectorFormat::of(&args.to).map_err(Stop::usage)?
     };
-    let model = super::model::load(args.model.model.as_deref(), args.model.precision)?;
+    let model = super::model::load(args.model.model.as_deref(), &args.model.load)?;
     let options = Options {
         task: match args.task {
             None => kokeshi_encode::Task::Plain,
@@ -81,7 +81,7 @@ fn sparse(args: &Embed, output: &Output) -> Result<()> {
         )));
     }
     let name = args.model.model.as_deref().unwrap_or_default();
-    let model = super::model::sparse(name, args.model.precision)?;
+    let model = super::model::sparse(name, &args.model.load)?;
     let source = texts::open(&args.input, args.field.as_deref(), args.id.as_deref())?;
     let mut writer = match to_stream {
         true => SparseJsonl::to_stream(Box::new(std::io::stdout())),

@@ -12,7 +12,7 @@ use kokeshi_eval::{
 use kokeshi_index::Effort;
 use kokeshi_sources::Document;
 
-use crate::args::Eval;
+use crate::args::{Eval, EvalTask};
 use crate::output::{Output, table};
 use crate::progress::{Bar, catch_interrupts};
 use crate::stop::{Result, Stop};
@@ -31,10 +31,11 @@ const SEED: u64 = 42;
 /// Bad usage for files that are missing or malformed, with file and line.
 pub fn run(args: &Eval, output: &Output) -> Result<()> {
     catch_interrupts();
-    if is_pairs(&args.data) {
-        similarity(args, output)
-    } else {
-        retrieval(args, output)
+    match &args.data {
+        _ if args.task == Some(EvalTask::Longembed) => super::eval_long::run(args, output),
+        Some(data) if is_pairs(data) => similarity(args, data, output),
+        Some(data) => retrieval(args, data, output),
+        None => Err(Stop::usage("expected a directory to judge with")),
     }
 }
 
@@ -50,11 +51,11 @@ fn pairs_file(folder: &Path, split: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-fn similarity(args: &Eval, output: &Output) -> Result<()> {
-    let file = match args.data.is_file() {
-        true => args.data.clone(),
-        false => pairs_file(&args.data, &args.split)
-            .ok_or_else(|| Stop::usage(format!("{}: no {}.tsv or .csv", args.data.display(), args.split)))?,
+fn similarity(args: &Eval, data: &Path, output: &Output) -> Result<()> {
+    let file = match data.is_file() {
+        true => data.to_path_buf(),
+        false => pairs_file(data, &args.split)
+            .ok_or_else(|| Stop::usage(format!("{}: no {}.tsv or .csv", data.display(), args.split)))?,
     };
     let pairs = read_sts(&file).map_err(Stop::usage)?;
     let model = super::sizes::model(args)?;
@@ -112,8 +113,8 @@ fn similarity(args: &Eval, output: &Output) -> Result<()> {
     }
 }
 
-fn retrieval(args: &Eval, output: &Output) -> Result<()> {
-    let beir = Beir::open(&args.data).map_err(Stop::usage)?;
+fn retrieval(args: &Eval, data: &Path, output: &Output) -> Result<()> {
+    let beir = Beir::open(data).map_err(Stop::usage)?;
     let qrels = beir.qrels(&args.split).map_err(Stop::usage)?;
     let measures = MEASURES
         .iter()
@@ -161,7 +162,7 @@ fn retrieval(args: &Eval, output: &Output) -> Result<()> {
             .as_ref()
             .map(|(file, base)| comparison(&judged, base, &measures, &file.display().to_string()));
         return output.value(&serde_json::json!({
-            "data": args.data, "split": args.split, "queries": qrels.len(), "results": reports, "comparison": compared,
+            "data": data, "split": args.split, "queries": qrels.len(), "results": reports, "comparison": compared,
         }));
     }
     let mut header = vec![if args.sizes.is_empty() { "search" } else { "size" }];
@@ -172,7 +173,7 @@ fn retrieval(args: &Eval, output: &Output) -> Result<()> {
     });
     output.line(format!(
         "{}, split {}, {} queries",
-        args.data.display(),
+        data.display(),
         args.split,
         qrels.len()
     ))?;

@@ -129,7 +129,7 @@ pub fn load_model(args: &ModelArgs, output: &Output) -> Result<(Arc<dyn Embedder
             .flatten();
         path.map_or(id.into(), |path| path.to_string_lossy().into_owned())
     });
-    let model = super::model::load(absolute.as_deref(), args.precision)?;
+    let model = super::model::load(absolute.as_deref(), &args.load)?;
     Ok((
         Arc::new(ModelEmbedder::new(model, size).map_err(Stop::usage)?),
         size,
@@ -140,7 +140,7 @@ fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<
     if Collection::exists(&args.to) {
         let collection = Collection::open(&args.to, OpenOptions::default()).map_err(Stop::usage)?;
         let embedder = collection.embedder();
-        if args.model.model.is_some() || args.model.size.is_some() || args.model.precision.is_some() {
+        if args.model.model.is_some() || args.model.size.is_some() || args.model.load.given() {
             let (asked, _) = load_model(&args.model, output)?;
             if asked.fingerprint() != embedder.fingerprint() || asked.dims() != embedder.dims() {
                 return Err(Stop::usage(format!(
@@ -151,7 +151,7 @@ fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<
                     asked.id(),
                     asked.dims()
                 ))
-                .hint("leave --model, --size and --precision out, or change the collection with `kokeshi reindex`"));
+                .hint("leave the model's flags out, or change the collection with `kokeshi reindex`"));
             }
         }
         if args.passage_tokens.is_some() || args.passage_overlap.is_some() {

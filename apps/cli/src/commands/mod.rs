@@ -5,6 +5,7 @@ mod demo;
 mod distill;
 mod embed;
 mod eval;
+mod eval_long;
 mod index;
 mod info;
 mod maintain;

@@ -1,40 +1,43 @@
 //! Which model the flags of a command name: the one place where models are loaded.
 
-use kokeshi_encode::{LoadOptions, Model, Reranker, SparseModel};
+use kokeshi_encode::{Model, Reranker, SparseModel};
 
-use crate::args::Precision;
+use crate::args::LoadArgs;
 use crate::stop::{Result, Stop};
 
 /// The model called `name`, or the compiled-in one.
 ///
 /// # Errors
-/// Bad usage if there is no such model.
-pub fn load(name: Option<&str>, precision: Option<Precision>) -> Result<Model> {
-    let Some(name) = name else {
-        return Ok(Model::compiled_in());
+/// Bad usage if there is no such model or it can't be loaded so.
+pub fn load(name: Option<&str>, how: &LoadArgs) -> Result<Model> {
+    if let Some(name) = name {
+        return Model::load_with(name, &how.into()).map_err(Stop::usage);
+    }
+    let only_precision = LoadArgs {
+        precision: how.precision,
+        ..LoadArgs::default()
     };
-    Model::load_with(name, &options(precision)).map_err(Stop::usage)
+    if *how != only_precision {
+        return Err(Stop::usage(
+            "--context, --position and --temperature are for transformers; the compiled-in model is static and reads texts of any length",
+        )
+        .hint("name a transformer: --model DIR|ID"));
+    }
+    Ok(Model::compiled_in())
 }
 
 /// The cross-encoder called `name`.
 ///
 /// # Errors
 /// Bad usage if there is none.
-pub fn reranker(name: &str, precision: Option<Precision>) -> Result<Reranker> {
-    Reranker::load_with(name, &options(precision)).map_err(Stop::usage)
+pub fn reranker(name: &str, how: &LoadArgs) -> Result<Reranker> {
+    Reranker::load_with(name, &how.into()).map_err(Stop::usage)
 }
 
 /// The masked language model called `name`.
 ///
 /// # Errors
 /// Bad usage if there is none.
-pub fn sparse(name: &str, precision: Option<Precision>) -> Result<SparseModel> {
-    SparseModel::load_with(name, &options(precision)).map_err(Stop::usage)
-}
-
-fn options(precision: Option<Precision>) -> LoadOptions {
-    LoadOptions {
-        precision: precision.map(Into::into).unwrap_or_default(),
-        ..LoadOptions::default()
-    }
+pub fn sparse(name: &str, how: &LoadArgs) -> Result<SparseModel> {
+    SparseModel::load_with(name, &how.into()).map_err(Stop::usage)
 }

@@ -26,7 +26,7 @@ struct Ranked {
 /// Bad usage for a model, file or field that is not there.
 pub fn run(args: &Rerank, output: &Output) -> Result<()> {
     catch_interrupts();
-    let model = super::model::reranker(&args.model, args.precision)?;
+    let model = super::model::reranker(&args.model, &args.load)?;
     let source = texts::open(&args.input, args.field.as_deref(), args.id.as_deref())?;
     let bar = Bar::new(output.quiet || output.json);
     let mut best: Vec<Ranked> = Vec::new();

@@ -8,7 +8,7 @@ use kokeshi_index::Effort;
 use kokeshi_sources::Attribute;
 
 use super::info::open;
-use crate::args::{Search, Similar};
+use crate::args::{LoadArgs, Search, Similar};
 use crate::output::{Output, table};
 use crate::stop::{Result, Stop};
 
@@ -23,7 +23,7 @@ pub fn run(args: &Search, output: &Output) -> Result<()> {
     let collection = open(&args.common.collection)?;
     let reranker = match &args.rerank {
         None => None,
-        Some(name) => Some(super::model::reranker(name, None)?),
+        Some(name) => Some(super::model::reranker(name, &LoadArgs::default())?),
     };
     let once = |query: &str| once(&collection, args, reranker.as_ref(), query, output);
     if let Some(query) = &args.query {

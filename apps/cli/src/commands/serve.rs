@@ -24,10 +24,10 @@ pub fn run(args: Serve, output: &Output) -> Result<()> {
         return Err(Stop::usage(format!("two collections are called {:?}", pair[0]))
             .hint("a collection is served under its directory's name: rename one"));
     }
-    let reranker = |name: &String| super::model::reranker(name, args.precision);
-    let sparse = |name: &String| super::model::sparse(name, args.precision);
+    let reranker = |name: &String| super::model::reranker(name, &args.load);
+    let sparse = |name: &String| super::model::sparse(name, &args.load);
     let models = Models {
-        embedders: vec![super::model::load(args.model.as_deref(), args.precision)?],
+        embedders: vec![super::model::load(args.model.as_deref(), &args.load)?],
         reranker: args.reranker.as_ref().map(reranker).transpose()?,
         sparse: args.sparse.as_ref().map(sparse).transpose()?,
     };

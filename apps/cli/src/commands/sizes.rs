@@ -18,7 +18,7 @@ const BATCH: usize = 1024;
 /// # Errors
 /// Bad usage if there is none.
 pub fn model(args: &Eval) -> Result<Model> {
-    super::model::load(args.model.model.as_deref(), args.model.precision)
+    super::model::load(args.model.model.as_deref(), &args.model.load)
 }
 
 /// The run of each size by meaning alone: every document is compared, one vector a document.

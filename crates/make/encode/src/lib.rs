@@ -9,6 +9,7 @@ mod family;
 mod heads;
 mod hub;
 mod model;
+mod naming;
 mod options;
 mod pooling;
 mod position;

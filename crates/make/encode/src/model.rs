@@ -14,7 +14,8 @@ use crate::encoder::Scratch;
 use crate::error::{Error, Result};
 use crate::heads::{self, Head};
 use crate::hub;
-use crate::options::{LoadOptions, Options, Precision};
+use crate::naming;
+use crate::options::{LoadOptions, Options};
 use crate::prompts::{self, Prompts};
 use crate::static_model::StaticModel;
 use crate::trained;
@@ -30,9 +31,6 @@ const CHUNK_TEXTS: usize = 256;
 
 /// The widths that the compiled-in model was trained for; assets/README.md says how good each is.
 const COMPILED_IN_SIZES: [usize; 4] = [32, 64, 128, 256];
-
-/// What the id of a model that was loaded at int8 ends in.
-const INT8: &str = "@int8";
 
 /// A loaded model. Cheap to clone, shared between threads.
 #[derive(Clone)]
@@ -101,22 +99,16 @@ impl Model {
         Self::load_with(path_or_id, &LoadOptions::default())
     }
 
-    /// The same with a choice of how it computes, how much of a text it reads, and how. A name that ends in `@int8` is loaded at int8
-    /// whatever the options say: that is how [`Model::id`] writes the precision, so that an id that was kept loads the same model again.
+    /// The same with a choice of how it computes, how much of a text it reads, and how. What a name that ends in `@int8`, `@context=2048`,
+    /// `@position=pi` or `@temperature=0.8` says wins over the options: that is how [`Model::id`] writes them, so that an id that was
+    /// kept loads the same model again.
     ///
     /// # Errors
-    /// [`Error::Model`] that names the file and what is wrong with it, or does not go together with the options.
+    /// [`Error::Model`] that names the file and what is wrong with it, or does not go together with the options; [`Error::Request`] if
+    /// what stands behind the name can't be read.
     pub fn load_with(path_or_id: &str, options: &LoadOptions) -> Result<Self> {
-        match path_or_id.strip_suffix(INT8) {
-            Some(name) if !Path::new(path_or_id).is_dir() => {
-                let options = LoadOptions {
-                    precision: Precision::Int8,
-                    ..options.clone()
-                };
-                Self::open(name, &hub::find(name)?, &options)
-            }
-            _ => Self::open(path_or_id, &hub::find(path_or_id)?, options),
-        }
+        let (name, options) = naming::split(path_or_id, options)?;
+        Self::open(name, &hub::find(name)?, &options)
     }
 
     /// The small static model that is part of the program.
@@ -157,6 +149,7 @@ impl Model {
                 )?))
             }
             Some(first) if first.kind == Kind::StaticEmbedding => {
+                options.for_static(&first.folder)?;
                 Input::Static(Box::new(StaticModel::load(&first.folder)?))
             }
             _ => {
@@ -174,11 +167,10 @@ impl Model {
                 heads.push(head);
             }
         }
-        let (id, computed) = match (&input, options.precision) {
-            (Input::Transformer(_), Precision::F32) => (id.to_string(), options.fingerprint()),
-            (Input::Transformer(_), Precision::Int8) => (format!("{id}{INT8}"), options.fingerprint()),
+        let (id, computed) = match &input {
+            Input::Transformer(_) => (format!("{id}{}", naming::suffix(options)), options.fingerprint()),
             // It only adds up rows of a table.
-            (Input::Static(_), _) => (id.to_string(), 0),
+            Input::Static(_) => (id.to_string(), 0),
         };
         Ok(Self {
             inner: Arc::new(Inner {
@@ -196,7 +188,8 @@ impl Model {
         })
     }
 
-    /// What it was loaded from, `@int8` added if it computes at int8; or `kokeshi-static`.
+    /// What it was loaded from, with what is not the default behind it (`@int8`, `@context=2048`, `@position=pi`, `@temperature=0.8`); or
+    /// `kokeshi-static`.
     pub fn id(&self) -> &str {
         &self.inner.id
     }
@@ -233,6 +226,14 @@ impl Model {
     pub fn max_tokens(&self) -> Option<usize> {
         match &self.inner.input {
             Input::Transformer(transformer) => Some(transformer.max_tokens()),
+            Input::Static(_) => None,
+        }
+    }
+
+    /// How many tokens of a text it has positions for, those of `context` included; `max_tokens` may be fewer. `None`: no limit.
+    pub fn positions(&self) -> Option<usize> {
+        match &self.inner.input {
+            Input::Transformer(transformer) => Some(transformer.positions()),
             Input::Static(_) => None,
         }
     }

@@ -1,8 +1,11 @@
 //! How a model is loaded, and how texts are encoded: task, prompt, size, scaling.
 
+use std::path::Path;
+
 use kokeshi_core::Size;
 pub use kokeshi_kernels::Precision;
 
+use crate::error::{Error, Result};
 pub use crate::position::Position;
 
 /// How a model is loaded.
@@ -24,11 +27,29 @@ impl LoadOptions {
         match self {
             Self {
                 precision: Precision::F32,
+                context: None,
                 position: None,
                 temperature: None,
-                ..
             } => 0,
             other => kokeshi_core::file::checksum(format!("{other:?}").as_bytes()),
+        }
+    }
+
+    /// Refuses for the static model in `folder` what only transformers have; precision is no matter to a sum of rows.
+    pub(crate) fn for_static(&self, folder: &Path) -> Result<()> {
+        let given = [
+            ("context", self.context.is_some()),
+            ("position", self.position.is_some()),
+            ("temperature", self.temperature.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((option, _)) => Err(Error::model(
+                folder,
+                format!(
+                    "a static model reads texts of any length and has no attention: expected no {option}"
+                ),
+            )),
         }
     }
 }

@@ -111,6 +111,11 @@ impl Transformer {
         self.max_tokens
     }
 
+    /// How many tokens have a position.
+    pub(crate) fn positions(&self) -> usize {
+        self.encoder.longest()
+    }
+
     /// How many token ids it has vectors for.
     pub(crate) fn vocabulary(&self) -> usize {
         self.encoder.vocabulary()

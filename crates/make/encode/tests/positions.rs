@@ -200,3 +200,19 @@ fn a_temperature_of_one_changes_nothing_and_a_lower_one_does() {
     assert_eq!(load(None), load(Some(1.0)));
     assert_ne!(load(None), load(Some(0.5)));
 }
+
+#[test]
+fn an_id_that_was_kept_loads_the_same_model_again() {
+    let model = load("xlm-roberta", 512, "pi").unwrap();
+    assert!(model.id().ends_with("@context=512@position=pi"), "{}", model.id());
+    let again = Model::load(model.id()).unwrap();
+    assert_eq!(
+        (again.id(), again.fingerprint(), again.max_tokens()),
+        (model.id(), model.fingerprint(), Some(512))
+    );
+    for other in ["@context=100", "@temperature=0.5", "@context=512@position=rp"] {
+        let folder = fixture("families/xlm-roberta");
+        let other = Model::load(&format!("{}{other}", folder.display())).unwrap();
+        assert_ne!(other.fingerprint(), model.fingerprint());
+    }
+}

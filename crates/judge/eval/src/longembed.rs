@@ -1,0 +1,285 @@
+//! Retrieval of long documents as LongEmbed (arXiv 2404.12096) measures it: a fact hidden in filler (passkey) or in other text (needle),
+//! and real long documents. The generated tasks have no data: the same seed gives the same texts.
+
+use kokeshi_core::{Embeddings, Seed, distance};
+
+use crate::beir::{Beir, Document};
+use crate::error::Result;
+use crate::evaluation::{Missing, evaluate};
+use crate::measure::Measure;
+use crate::ranking::{Qrels, Run};
+
+/// What stands around a passkey, over and over: the five sentences of the passkey test (arXiv 2305.16300).
+const FILLER: [&str; 5] = [
+    "The grass is green.",
+    "The sky is blue.",
+    "The sun is yellow.",
+    "Here we go.",
+    "There and back again.",
+];
+const FIRST_NAMES: &[&str] = &[
+    "Ada", "Boris", "Carla", "Dmitri", "Elena", "Farid", "Greta", "Hugo", "Irene", "Jamal", "Keiko", "Liam",
+    "Mona", "Nadia", "Oscar", "Priya", "Quentin", "Rosa", "Stefan", "Tamara", "Umar", "Vera", "Wanda",
+    "Xavier", "Yusuf", "Zelda",
+];
+const LAST_NAMES: &[&str] = &[
+    "Abbott", "Becker", "Castillo", "Dubois", "Eriksen", "Fischer", "Garcia", "Haddad", "Ivanov", "Jansen",
+    "Kovacs", "Lindgren", "Moretti", "Novak", "Okafor", "Petrov", "Quinn", "Rossi", "Sato", "Tanaka", "Ueda",
+    "Varga", "Weber", "Xu", "Yilmaz", "Zimmer",
+];
+const PLACES: &[&str] = &[
+    "Amsterdam",
+    "Bangkok",
+    "Cairo",
+    "Dublin",
+    "Edinburgh",
+    "Florence",
+    "Geneva",
+    "Helsinki",
+    "Istanbul",
+    "Jakarta",
+    "Kyoto",
+    "Lisbon",
+    "Madrid",
+    "Nairobi",
+    "Oslo",
+    "Prague",
+    "Quito",
+    "Rome",
+    "Seoul",
+    "Toronto",
+    "Utrecht",
+    "Vienna",
+    "Warsaw",
+    "Zurich",
+];
+const TIMES: &[&str] = &[
+    "in spring",
+    "in summer",
+    "in autumn",
+    "in winter",
+    "at night",
+    "on a rainy day",
+];
+const DEEDS: &[&str] = &[
+    "eat a sandwich in the oldest park",
+    "watch the boats from the stone bridge",
+    "climb the tower behind the market",
+    "listen to the organ in the small chapel",
+    "rent a bicycle and follow the river",
+    "buy plums from the women at the station",
+    "sit by the fountain with a newspaper",
+    "take the first tram to the last stop",
+];
+
+/// Documents, queries and what belongs together.
+#[derive(Debug, Clone, Default)]
+pub struct LongTask {
+    /// The long documents.
+    pub documents: Vec<Document>,
+    /// What is asked.
+    pub queries: Vec<Document>,
+    /// Which document answers which query.
+    pub qrels: Qrels,
+}
+
+impl LongTask {
+    /// `documents` texts of about `tokens` tokens (4/3 of a word, as LongEmbed counts), each with the passkey of one person somewhere in
+    /// filler; the first `queries` of them are asked for. At most 676 documents, which have as many names.
+    pub fn passkey(tokens: usize, documents: usize, queries: usize, seed: Seed) -> Self {
+        let filler = FILLER.map(str::to_owned);
+        Self::hidden(
+            tokens,
+            documents,
+            queries,
+            &filler,
+            seed,
+            |at, seed| {
+                let (first, last) = (FIRST_NAMES[at % 26], LAST_NAMES[at / 26 % 26]);
+                let key = 10_000 + seed.below(90_000);
+                (
+                    format!(
+                        "{first} {last}'s pass key is {key}. Remember it. {key} is the pass key for {first} {last}."
+                    ),
+                    format!("what is the passkey for {first} {last}?"),
+                )
+            },
+            676,
+        )
+    }
+
+    /// The same with one odd fact about a place in sentences of `haystack`. At most 144 documents.
+    pub fn needle(tokens: usize, documents: usize, queries: usize, haystack: &str, seed: Seed) -> Self {
+        let lines = haystack.split(['\n', '.', '?', '!']).map(str::trim);
+        let sentences: Vec<String> = lines
+            .filter(|line| line.split_whitespace().nth(3).is_some())
+            .map(|line| format!("{line}."))
+            .collect();
+        Self::hidden(
+            tokens,
+            documents,
+            queries,
+            &sentences,
+            seed,
+            |at, seed| {
+                let (place, time) = (PLACES[at % 24], TIMES[at / 24 % 6]);
+                let deed = DEEDS[seed.below(DEEDS.len())];
+                (
+                    format!("The best thing to do in {place} {time} is to {deed}."),
+                    format!("What is the best thing to do in {place} {time}?"),
+                )
+            },
+            144,
+        )
+    }
+
+    fn hidden(
+        tokens: usize,
+        documents: usize,
+        queries: usize,
+        sentences: &[String],
+        mut seed: Seed,
+        mut fact: impl FnMut(usize, &mut Seed) -> (String, String),
+        most: usize,
+    ) -> Self {
+        let mut subjects: Vec<usize> = (0..most).collect();
+        seed.shuffle(&mut subjects);
+        let mut task = Self::default();
+        for (number, subject) in subjects.into_iter().take(documents).enumerate() {
+            let (fact, question) = fact(subject, &mut seed);
+            let room = (tokens * 3 / 4).saturating_sub(fact.split_whitespace().count());
+            // Filler goes round from its start; other text begins anywhere.
+            let start = if sentences.len() > FILLER.len() {
+                seed.below(sentences.len())
+            } else {
+                0
+            };
+            let mut words = 0;
+            let mut parts: Vec<&str> = sentences
+                .iter()
+                .cycle()
+                .skip(start)
+                .map(String::as_str)
+                .take_while(|sentence| {
+                    words += sentence.split_whitespace().count();
+                    words <= room
+                })
+                .collect();
+            parts.insert(seed.below(parts.len() + 1), &fact);
+            let id = format!("d{number:03}");
+            if number < queries {
+                task.qrels.insert(&format!("q{number:03}"), &id, 1);
+                task.queries.push(text(format!("q{number:03}"), question));
+            }
+            task.documents.push(text(id, parts.join(" ")));
+        }
+        task
+    }
+
+    /// The judged queries of a split of a BEIR directory, such as QMSum's.
+    ///
+    /// # Errors
+    /// As [`Beir::qrels`] and [`Beir::documents`].
+    pub fn from_beir(beir: &Beir, split: &str) -> Result<Self> {
+        let qrels = beir.qrels(split)?;
+        let mut queries = beir.queries()?;
+        queries.retain(|query| qrels.judged(&query.id).is_some());
+        Ok(Self {
+            documents: beir.documents()?,
+            queries,
+            qrels,
+        })
+    }
+
+    /// The mean of `measure` when each query is compared with every document by cosine. `encode` is given texts and whether they are
+    /// questions.
+    ///
+    /// # Errors
+    /// What `encode` returns.
+    pub fn judge<E>(
+        &self,
+        measure: Measure,
+        mut encode: impl FnMut(&[String], bool) -> Result<Embeddings, E>,
+    ) -> Result<f64, E> {
+        let joined = |documents: &[Document]| documents.iter().map(Document::joined).collect::<Vec<_>>();
+        let documents = encode(&joined(&self.documents), false)?;
+        let queries = encode(&joined(&self.queries), true)?;
+        let mut run = Run::default();
+        for (query, vector) in self.queries.iter().zip(queries.iter()) {
+            run.insert_query(&query.id);
+            for (document, other) in self.documents.iter().zip(documents.iter()) {
+                run.insert(
+                    &query.id,
+                    &document.id,
+                    f64::from(distance::cosine(vector, other)),
+                );
+            }
+        }
+        Ok(evaluate(&self.qrels, &run, &[measure], Missing::Zero).mean(0))
+    }
+}
+
+fn text(id: String, text: String) -> Document {
+    Document {
+        id,
+        title: String::new(),
+        text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_makes_the_same_texts_of_the_length_asked_for() {
+        let task = LongTask::passkey(1024, 30, 20, Seed(1));
+        assert_eq!((task.documents.len(), task.queries.len()), (30, 20));
+        let again = LongTask::passkey(1024, 30, 20, Seed(1));
+        assert_eq!(
+            (&task.documents, &task.queries),
+            (&again.documents, &again.queries)
+        );
+        assert_ne!(task.documents, LongTask::passkey(1024, 30, 20, Seed(2)).documents);
+        for document in &task.documents {
+            let words = document.text.split_whitespace().count();
+            assert!((763..=768).contains(&words), "{words}");
+        }
+    }
+
+    #[test]
+    fn the_answer_to_a_query_is_only_in_its_document() {
+        let hay = "We met on Monday to talk about the budget. Nobody had read the plan before. Is it too late to change it? ".repeat(9);
+        for task in [
+            LongTask::passkey(256, 20, 20, Seed(3)),
+            LongTask::needle(256, 20, 20, &hay, Seed(3)),
+        ] {
+            for (at, query) in task.queries.iter().enumerate() {
+                let (_, about) = query
+                    .text
+                    .trim_end_matches('?')
+                    .split_once(" for ")
+                    .or(query.text.trim_end_matches('?').split_once(" do in "))
+                    .unwrap();
+                let holding: Vec<usize> = (0..20)
+                    .filter(|at| task.documents[*at].text.contains(about))
+                    .collect();
+                assert_eq!(holding, [at], "{about}");
+            }
+        }
+    }
+
+    #[test]
+    fn vectors_that_know_the_answer_are_right_every_time_and_others_are_not() {
+        let task = LongTask::passkey(256, 20, 10, Seed(4));
+        let accuracy: Measure = "P@1".parse().unwrap();
+        let one_hot = |texts: &[String], _: bool| {
+            let place = |at: usize| (0..texts.len()).map(move |other| f32::from(u8::from(at == other)));
+            let padded = |at: usize| place(at).chain(std::iter::repeat(0.0)).take(20);
+            Embeddings::from_vec((0..texts.len()).flat_map(padded).collect(), 20)
+        };
+        assert_eq!(task.judge(accuracy, one_hot).unwrap(), 1.0);
+        let same = |texts: &[String], _: bool| Embeddings::from_vec(vec![1.0; texts.len() * 4], 4);
+        assert!(task.judge(accuracy, same).unwrap() <= 0.1);
+    }
+}
