@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     check::{Check, Claim},
     paper::paper,
-    papers::{a2ats, lm_infinite, pca_rag, scissorhands},
+    papers::{a2ats, clex, lm_infinite, longembed, pca_rag, scissorhands},
     record::Record,
 };
 
@@ -70,7 +70,9 @@ pub trait Reproduction: Sync {
 pub fn reproductions() -> &'static [&'static dyn Reproduction] {
     &[
         &a2ats::A2ats,
+        &clex::ClexPaper,
         &lm_infinite::LmInfinite,
+        &longembed::LongEmbed,
         &pca_rag::PcaRag,
         &scissorhands::Scissorhands,
     ]

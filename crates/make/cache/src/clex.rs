@@ -63,8 +63,8 @@ impl Clex {
         }
     }
 
-    /// The logarithms of the frequencies at `factor`.
-    fn logarithms(&self, factor: f64, step: f64) -> Vec<f64> {
+    /// The logarithms of the frequencies at `factor`, in f64: `[dims / 2]`.
+    pub fn logarithms(&self, factor: f64, step: f64) -> Vec<f64> {
         let mut z: Vec<f64> = (0..self.half).map(|at| self.ntk(at, 1.0)).collect();
         let length = (factor - 1.0).max(0.0);
         let steps = (length / step).round().max(1.0) as usize;

@@ -1,6 +1,8 @@
 //! One file a paper.
 
 pub(crate) mod a2ats;
+pub(crate) mod clex;
 pub(crate) mod lm_infinite;
+pub(crate) mod longembed;
 pub(crate) mod pca_rag;
 pub(crate) mod scissorhands;
