@@ -214,6 +214,17 @@ def gpt2():
     return transformers.GPT2Model(config), made, DECODER, 128, [pooling("weightedmean_tokens")]
 
 
+def t5(**more):
+    made = unigram()
+    config = transformers.T5Config(vocab_size=made.get_vocab_size(), d_model=32, d_kv=12, num_heads=4, num_layers=2, d_ff=48, pad_token_id=1, eos_token_id=2, **more)
+    return transformers.T5EncoderModel(config), made, ROBERTA, 192, [pooling("mean_tokens"), ("Normalize", None)]
+
+
+def t5_gated():
+    """As version 1.1 and Flan-T5, with other buckets."""
+    return t5(feed_forward_proj="gated-gelu", relative_attention_num_buckets=16, relative_attention_max_distance=40)
+
+
 def nomic_bert():
     from nomicref.configuration_hf_nomic_bert import NomicBertConfig
     from nomicref.modeling_hf_nomic_bert import NomicBertModel
@@ -248,7 +259,7 @@ def nomic_vectors(folder):
 CASES = {
     "mpnet": (mpnet, [{}, {"layers": 1}]), "xlm-roberta": (xlm_roberta, [{}]), "modernbert": (modernbert, [{}, {"layers": 2}]), "modernbert-old": (old_modernbert, [{}]),
     "qwen3": (qwen3, [{}, {"layers": 1, "dims": 8, "normalize": True}]), "qwen2": (qwen2, [{}]), "qwen2-sliding": (qwen2_sliding, [{}]), "qwen2-bidirectional": (qwen2_bidirectional, [{}]),
-    "llama": (llama, [{}]), "llama-yarn": (llama_yarn, [{}]), "mistral": (mistral, [{}]), "gpt2": (gpt2, [{}, {"layers": 1}]), "nomic-bert": (nomic_bert, [{}]),
+    "llama": (llama, [{}]), "llama-yarn": (llama_yarn, [{}]), "mistral": (mistral, [{}]), "gpt2": (gpt2, [{}, {"layers": 1}]), "t5": (t5, [{}]), "t5-gated": (t5_gated, [{}]), "nomic-bert": (nomic_bert, [{}]),
 }
 REFERENCE = os.environ.get("KOKESHI_NOMIC_REFERENCE")
 if REFERENCE:

@@ -50,7 +50,11 @@ impl Block {
             heads: attention.heads,
             key_heads: attention.key_heads,
             head_dims,
-            scale: 1.0 / (head_dims as f32).sqrt() / temperature,
+            scale: if attention.scaled {
+                1.0 / (head_dims as f32).sqrt()
+            } else {
+                1.0
+            } / temperature,
             mask: attention.mask,
             rotation: attention.rotation,
             joint: match &attention.joint {

@@ -50,6 +50,8 @@ pub(crate) struct AttentionPlan {
     pub(crate) key_heads: usize,
     /// Width of a head.
     pub(crate) head_dims: usize,
+    /// Whether scores are divided by the root of that width.
+    pub(crate) scaled: bool,
     /// Queries, keys and values.
     pub(crate) joint: Joint,
     /// The output.

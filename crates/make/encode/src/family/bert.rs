@@ -104,6 +104,7 @@ pub(super) fn post_norm(
                 heads: sizes.heads,
                 key_heads: sizes.heads,
                 head_dims: sizes.hidden / sizes.heads,
+                scaled: true,
                 joint: Joint::Separate([linear(0), linear(1), linear(2)]),
                 output: linear(3),
                 head_norms: None,

@@ -64,6 +64,7 @@ fn plan(config: &Fields) -> Result<Plan> {
                 heads: sizes.heads,
                 key_heads: sizes.heads,
                 head_dims,
+                scaled: true,
                 joint: Joint::Fused(linear("attn.c_attn")),
                 output: linear("attn.c_proj"),
                 head_norms: None,

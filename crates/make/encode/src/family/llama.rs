@@ -67,6 +67,7 @@ fn plan(config: &Fields) -> Result<Plan> {
                 heads: sizes.heads,
                 key_heads,
                 head_dims,
+                scaled: true,
                 joint: Joint::Separate([
                     joint("self_attn.q_proj"),
                     joint("self_attn.k_proj"),

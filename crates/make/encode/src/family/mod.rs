@@ -10,6 +10,7 @@
 //! | [`modernbert`] | modernbert | rotary, two bases | local and global | before |
 //! | [`llama`] | llama, mistral, qwen2, qwen3 | rotary | causal, or all with `is_causal: false` | before |
 //! | [`gpt2`] | gpt2 | table | causal | before |
+//! | [`t5`] | t5 | buckets | all | before |
 
 mod bert;
 mod distilbert;
@@ -20,6 +21,7 @@ mod mpnet;
 mod nomic_bert;
 mod roberta;
 mod sizes;
+mod t5;
 
 pub(crate) use sizes::{activation, epsilon};
 
@@ -34,7 +36,7 @@ struct Family {
 }
 
 /// Those that can be run.
-static FAMILIES: [Family; 8] = [
+static FAMILIES: [Family; 9] = [
     bert::FAMILY,
     roberta::FAMILY,
     distilbert::FAMILY,
@@ -43,6 +45,7 @@ static FAMILIES: [Family; 8] = [
     nomic_bert::FAMILY,
     llama::FAMILY,
     gpt2::FAMILY,
+    t5::FAMILY,
 ];
 
 /// The plan of the encoder that `config.json` describes.

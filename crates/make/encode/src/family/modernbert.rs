@@ -44,6 +44,7 @@ fn plan(config: &Fields) -> Result<Plan> {
                 heads: sizes.heads,
                 key_heads: sizes.heads,
                 head_dims,
+                scaled: true,
                 joint: Joint::Fused(LinearPlan::new(of("attn.Wqkv"), attention_bias)),
                 output: LinearPlan::new(of("attn.Wo"), attention_bias),
                 head_norms: None,

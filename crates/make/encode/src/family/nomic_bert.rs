@@ -70,6 +70,7 @@ fn plan(config: &Fields) -> Result<Plan> {
                 heads: sizes.heads,
                 key_heads: sizes.heads,
                 head_dims,
+                scaled: true,
                 joint: Joint::Fused(linear("attn.Wqkv", joint_bias)),
                 output: linear("attn.out_proj", joint_bias),
                 head_norms: None,

@@ -50,13 +50,18 @@ impl Sizes {
 
     /// Reads all but the width of the feed-forward network.
     pub(super) fn with_inner(config: &Fields, names: &Fieldnames, inner: usize) -> Result<Self> {
+        Self::with(config, names, inner, config.size(names.positions, MOST)?)
+    }
+
+    /// Reads all but that width and the number of positions.
+    pub(super) fn with(config: &Fields, names: &Fieldnames, inner: usize, positions: usize) -> Result<Self> {
         Ok(Self {
             hidden: config.size(names.hidden, WIDEST)?,
             layers: config.size(names.layers, DEEPEST)?,
             heads: config.size(names.heads, WIDEST)?,
             inner,
             vocabulary: config.size("vocab_size", MOST)?,
-            positions: config.size(names.positions, MOST)?,
+            positions,
         })
     }
 }
