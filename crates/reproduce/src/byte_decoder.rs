@@ -9,7 +9,7 @@ use crate::reproduction::{Context, Error, Result};
 /// A trained decoder with its texts.
 pub(crate) struct ByteDecoder {
     pub(crate) decoder: Decoder,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     id: &'static str,
 }
 
