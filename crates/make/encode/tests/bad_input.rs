@@ -135,9 +135,9 @@ fn missing_and_misshapen_parts_are_named() {
         swap(
             "config.json",
             "\"model_type\": \"bert\"",
-            "\"model_type\": \"t5\"",
+            "\"model_type\": \"bart\"",
         ),
-        &["t5 is not supported", "bert, roberta"],
+        &["bart is not supported", "bert, roberta"],
     );
     refused(
         "mean",

@@ -155,6 +155,7 @@ fn methods_that_do_not_fit_the_model_are_refused() {
         ),
         ("qwen3", 1024, "gp", "expected pi, pcw, ntk or selfextend"),
         ("mpnet", 512, "pi", "relative buckets"),
+        ("t5", 1 << 15, "ntk", "relative buckets"),
         ("xlm-roberta", 1 << 30, "gp", "at most"),
     ] {
         let error = load(family, context, method).map(drop).unwrap_err();
@@ -214,5 +215,34 @@ fn an_id_that_was_kept_loads_the_same_model_again() {
         let folder = fixture("families/xlm-roberta");
         let other = Model::load(&format!("{}{other}", folder.display())).unwrap();
         assert_ne!(other.fingerprint(), model.fingerprint());
+    }
+}
+
+#[test]
+fn buckets_that_no_distance_fits_are_refused() {
+    let made = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(fixture("families/t5")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, made.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let config = std::fs::read_to_string(fixture("families/t5/config.json")).unwrap();
+    for (field, value) in [
+        ("relative_attention_num_buckets\": 32", "2"),
+        ("relative_attention_max_distance\": 128", "8"),
+    ] {
+        assert!(config.contains(field));
+        let (name, _) = field.split_once(':').unwrap();
+        let changed = config.replace(field, &format!("{name}: {value}"));
+        std::fs::write(made.path().join("config.json"), changed).unwrap();
+        let error = Model::load(made.path().to_str().unwrap())
+            .map(drop)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("relative_attention_num_buckets") && error.contains("at least 4"),
+            "{error}"
+        );
     }
 }
