@@ -15,6 +15,7 @@ mod byte_decoder;
 mod catalogue;
 mod check;
 mod clusters;
+mod pairs;
 mod paper;
 mod papers;
 mod record;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     check::{Check, Claim},
     paper::paper,
-    papers::{a2ats, clex, lm_infinite, longembed, pca_rag, scissorhands},
+    papers::{a2ats, bebr, clex, lm_infinite, longembed, pca_rag, scissorhands},
     record::Record,
 };
 
@@ -70,6 +70,7 @@ pub trait Reproduction: Sync {
 pub fn reproductions() -> &'static [&'static dyn Reproduction] {
     &[
         &a2ats::A2ats,
+        &bebr::Bebr,
         &clex::ClexPaper,
         &lm_infinite::LmInfinite,
         &longembed::LongEmbed,

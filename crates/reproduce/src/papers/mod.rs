@@ -1,6 +1,7 @@
 //! One file a paper.
 
 pub(crate) mod a2ats;
+pub(crate) mod bebr;
 pub(crate) mod clex;
 pub(crate) mod lm_infinite;
 pub(crate) mod longembed;

@@ -2,7 +2,7 @@
 //!
 //! The paper's 3072 to 110 dimensions of a commercial model can't be had here; what is checked is the method and its exact properties.
 
-use kokeshi_codec::{Pca, Spec, Stage, Transform, front, funnel};
+use kokeshi_codec::{Pca, Spec, Stage, Transform, Trial, funnel};
 use kokeshi_core::{Embeddings, Metric, Seed};
 
 use crate::check::{Bar, Check, Claim};
@@ -91,20 +91,17 @@ fn measure(seed: Seed) -> kokeshi_core::Result<[f64; 7]> {
         "prefix:64",
         "pca:32:centred",
     ];
-    let specs: Vec<Spec> = specs
-        .iter()
-        .map(|spec| spec.parse())
-        .collect::<kokeshi_core::Result<_>>()?;
-    let points = front::measure(&specs, &rows, &queries, Metric::Cosine, seed, |_, _| {})?;
-    let recall = |at: usize| points.get(at).map_or(f64::NAN, |point| point.recall);
-    let rescored = points.get(3).map_or(f64::NAN, |point| point.rescored);
+    let trial = Trial::new(&rows, &queries, Metric::Cosine, seed, None)?;
+    let [half, random, raw, quarter] =
+        specs.map(|spec| kokeshi_core::Result::Ok(trial.measure(&spec.parse()?)?.recall));
+    let half = half?.codes.mean;
     let pca = Pca::train(&rows, 32, Metric::L2, false)?;
     let (variance, reconstruction) = exactness(&pca, &rows);
     Ok([
-        recall(0),
-        recall(0) - recall(1),
-        recall(0) - recall(2),
-        rescored,
+        half,
+        half - random?.codes.mean,
+        half - raw?.codes.mean,
+        quarter?.rescored.mean,
         same_neighbours(&rows, &queries, seed)?,
         variance,
         reconstruction,

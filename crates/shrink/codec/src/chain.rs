@@ -12,6 +12,7 @@ use crate::pca::Pca;
 use crate::pq::Pq;
 use crate::prefix::Prefix;
 use crate::rabitq::RaBitQ;
+use crate::rbe::{Rbe, RbeConfig};
 use crate::rotate::Rotation;
 use crate::scalar::Scalar;
 use crate::sign::Sign;
@@ -37,6 +38,20 @@ impl Spec {
     /// # Errors
     /// [`Error::Parse`] if a step does not fit the width, the metric or the number of rows; [`Error::NotFinite`] for NaN and infinity.
     pub fn train(&self, sample: &Embeddings, metric: Metric, seed: Seed) -> Result<Chain> {
+        self.train_with(sample, None, metric, seed)
+    }
+
+    /// [`Spec::train`] with pairs for the steps that learn from them (`rbe`): row i of the first belongs to row i of the second.
+    ///
+    /// # Errors
+    /// As [`Spec::train`]; [`Error::Dims`] for pairs of another width.
+    pub fn train_with(
+        &self,
+        sample: &Embeddings,
+        pairs: Option<[&Embeddings; 2]>,
+        metric: Metric,
+        seed: Seed,
+    ) -> Result<Chain> {
         if sample.is_empty() || sample.dims() > MOST_DIMS {
             return Err(Error::Parse {
                 what: format!("the sample to train {self} on"),
@@ -47,6 +62,20 @@ impl Spec {
         sample.check_finite("the sample to train on")?;
         let mut seed = seed;
         let mut rows = sample.clone();
+        let mut pairs = pairs.map(|pairs| pairs.map(Embeddings::clone));
+        for side in pairs.iter_mut().flatten() {
+            if side.dims() != sample.dims() {
+                return Err(Error::Dims {
+                    what: "pairs to learn from".into(),
+                    expected: sample.dims(),
+                    found: side.dims(),
+                });
+            }
+            side.check_finite("pairs to learn from")?;
+            if metric == Metric::Cosine {
+                side.normalize();
+            }
+        }
         let mut transforms: Vec<Box<dyn Transform>> = Vec::new();
         let mut codec: Option<Box<dyn Codec>> = None;
         if metric == Metric::Cosine {
@@ -59,13 +88,15 @@ impl Spec {
                 Step::Pca(width, centred) => Box::new(Pca::train(&rows, width, metric, centred)?),
                 Step::Rotate => Box::new(Rotation::new(rows.dims(), seed.0)),
                 last => {
-                    codec = Some(train_codec(last, &rows, metric, seed)?);
+                    codec = Some(train_codec(last, &rows, pairs.as_ref(), metric, seed)?);
                     break;
                 }
             };
-            let mut values = transform.apply(rows.as_slice());
-            normalize(&mut values, transform.width(), metric);
-            rows = Embeddings::from_vec(values, transform.width())?;
+            for rows in std::iter::once(&mut rows).chain(pairs.iter_mut().flatten()) {
+                let mut values = transform.apply(rows.as_slice());
+                normalize(&mut values, transform.width(), metric);
+                *rows = Embeddings::from_vec(values, transform.width())?;
+            }
             transforms.push(transform);
         }
         let dims = rows.dims();
@@ -85,8 +116,26 @@ fn normalize(rows: &mut [f32], width: usize, metric: Metric) {
     }
 }
 
-fn train_codec(step: Step, rows: &Embeddings, metric: Metric, seed: Seed) -> Result<Box<dyn Codec>> {
+fn train_codec(
+    step: Step,
+    rows: &Embeddings,
+    pairs: Option<&[Embeddings; 2]>,
+    metric: Metric,
+    seed: Seed,
+) -> Result<Box<dyn Codec>> {
     let dims = rows.dims();
+    let pairs = || {
+        let missing = |expected: &str, found: &str| Error::Parse {
+            what: format!("the step {step}"),
+            expected: expected.into(),
+            found: found.into(),
+        };
+        match (pairs, metric) {
+            (Some(pairs), Metric::Cosine) => Ok(pairs),
+            (None, _) => Err(missing("pairs to learn from", "none")),
+            (Some(_), other) => Err(missing("the metric cosine", crate::file::metric_name(other))),
+        }
+    };
     Ok(match step {
         Step::F16 => Box::new(Float16 { dims, metric }),
         Step::Int(bits) => Box::new(Scalar::train(rows, bits, metric)),
@@ -94,6 +143,18 @@ fn train_codec(step: Step, rows: &Embeddings, metric: Metric, seed: Seed) -> Res
         Step::Sign => Box::new(Sign::train(rows, metric)?),
         Step::Pq(parts, bits) => Box::new(Pq::train(rows, parts, bits, metric, seed)?),
         Step::Opq(parts, bits) => Box::new(Opq::train(rows, parts, bits, metric, seed)?),
+        Step::Rbe(width, loops) => {
+            let [queries, documents] = pairs()?;
+            Box::new(Rbe::train(
+                queries,
+                documents,
+                width,
+                loops,
+                &RbeConfig::default(),
+                None,
+                seed,
+            )?)
+        }
         Step::F32 | Step::Prefix(_) | Step::Pca(..) | Step::Rotate => Box::new(Float32 { dims, metric }),
     })
 }
@@ -241,6 +302,7 @@ impl Chain {
                         Step::Sign => Box::new(Sign::read(width, metric, blob)?),
                         Step::Pq(parts, bits) => Box::new(Pq::read(parts, bits, width, metric, blob)?),
                         Step::Opq(parts, bits) => Box::new(Opq::read(parts, bits, width, metric, blob)?),
+                        Step::Rbe(signs, loops) => Box::new(Rbe::read(signs, loops, width, metric, blob)?),
                         _ => Box::new(Float32::read(width, metric, blob)?),
                     });
                     break;

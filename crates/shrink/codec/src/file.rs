@@ -18,7 +18,7 @@ const VERSION: u32 = 1;
 const HEADER: usize = 64;
 
 /// How a metric is called in files and messages.
-pub(crate) fn metric_name(metric: Metric) -> &'static str {
+pub fn metric_name(metric: Metric) -> &'static str {
     match metric {
         Metric::Cosine => "cosine",
         Metric::Dot => "dot",
@@ -100,6 +100,47 @@ impl<'a> CodesWriter<'a> {
     }
 }
 
+/// What a file of codes says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodesHeader {
+    /// The [`Chain::fingerprint`] of what made the codes.
+    pub fingerprint: u64,
+    /// Bytes of a code.
+    pub code_bytes: usize,
+    /// How many there are.
+    pub rows: usize,
+}
+
+/// Looks at codes without the chain that made them.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::File`] with what was expected and found.
+pub fn inspect_codes(path: &Path) -> Result<CodesHeader> {
+    header(&Mapped::open(path, CODES_MAGIC, VERSION)?, path)
+}
+
+fn header(map: &Mapped, path: &Path) -> Result<CodesHeader> {
+    let numbers = map.get(..HEADER).map(|header| header.as_chunks::<8>().0);
+    let Some(&[fingerprint, code_bytes, ..]) = numbers else {
+        return Err(Error::file(
+            path,
+            format!("expected {HEADER} bytes of header, found {}", map.len()),
+        ));
+    };
+    let (body, code_bytes) = (map.len() - HEADER, u64::from_le_bytes(code_bytes));
+    match usize::try_from(code_bytes) {
+        Ok(bytes) if bytes > 0 && body.is_multiple_of(bytes) => Ok(CodesHeader {
+            fingerprint: u64::from_le_bytes(fingerprint),
+            code_bytes: bytes,
+            rows: body / bytes,
+        }),
+        _ => Err(Error::file(
+            path,
+            format!("expected whole codes, found {body} bytes in codes of {code_bytes}"),
+        )),
+    }
+}
+
 /// Codes in a file, memory-mapped.
 #[derive(Debug)]
 pub struct Codes {
@@ -114,27 +155,21 @@ impl Codes {
     /// [`Error::Io`], or [`Error::File`] with what was expected and found: damage, or another chain.
     pub fn open(path: &Path, chain: &Chain) -> Result<Self> {
         let map = Mapped::open(path, CODES_MAGIC, VERSION)?;
+        let found = header(&map, path)?;
         let wrong = |problem: String| Error::file(path, problem);
-        let numbers = map.get(..HEADER).map(|header| header.as_chunks::<8>().0);
-        let Some(&[fingerprint, code_bytes, ..]) = numbers else {
+        let expected = chain.fingerprint();
+        if found.fingerprint != expected {
             return Err(wrong(format!(
-                "expected {HEADER} bytes of header, found {}",
-                map.len()
-            )));
-        };
-        let (fingerprint, expected) = (u64::from_le_bytes(fingerprint), chain.fingerprint());
-        if fingerprint != expected {
-            return Err(wrong(format!(
-                "expected codes of the codec {expected:016x} ({}), found codes of {fingerprint:016x}",
-                chain.spec()
+                "expected codes of the codec {expected:016x} ({}), found codes of {:016x}",
+                chain.spec(),
+                found.fingerprint
             )));
         }
-        let code_bytes = u64::from_le_bytes(code_bytes);
-        let body = map.len() - HEADER;
-        if code_bytes != chain.code_bytes() as u64 || !body.is_multiple_of(chain.code_bytes()) {
+        if found.code_bytes != chain.code_bytes() {
             return Err(wrong(format!(
-                "expected codes of {} bytes, found {body} bytes in codes of {code_bytes}",
-                chain.code_bytes()
+                "expected codes of {} bytes, found codes of {}",
+                chain.code_bytes(),
+                found.code_bytes
             )));
         }
         Ok(Self {

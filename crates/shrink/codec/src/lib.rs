@@ -5,9 +5,10 @@
 //! | [`codec`] | the contract: [`Codec`], [`Query`], [`Transform`] |
 //! | [`spec`] | factory strings: [`Spec`] |
 //! | [`chain`] | a trained chain: [`Chain`] |
-//! | `identity`, `prefix`, `pca`, `rotate`, `scalar`, `rabitq`, `sign`, `pq`, `opq` | one method each |
+//! | `identity`, `prefix`, `pca`, `rotate`, `scalar`, `rabitq`, `sign`, `pq`, `opq`, `rbe` | one method each |
 //! | [`mod@file`] | trained chains and codes in files |
 //! | [`mod@funnel`] | search in steps |
+//! | [`mod@trial`] | chains tried on a sample |
 //! | [`mod@front`] | what smaller codes lose, and which to take |
 //! | `kernels` | the inner loops, each with a scalar twin |
 //!
@@ -48,6 +49,7 @@ mod identity;
 mod ints;
 mod kernels;
 mod kmeans;
+mod learn;
 mod opq;
 mod pca;
 mod polar;
@@ -55,10 +57,12 @@ mod pq;
 mod prefix;
 mod product;
 mod rabitq;
+mod rbe;
 mod rotate;
 mod scalar;
 mod sign;
 pub mod spec;
+pub mod trial;
 
 pub use chain::Chain;
 pub use codec::{Codec, Query, Transform};
@@ -70,7 +74,9 @@ pub use pca::{Moments, Pca};
 pub use pq::Pq;
 pub use prefix::Prefix;
 pub use rabitq::RaBitQ;
+pub use rbe::{Rbe, RbeConfig};
 pub use rotate::Rotation;
 pub use scalar::Scalar;
 pub use sign::Sign;
 pub use spec::{Spec, Step};
+pub use trial::Trial;

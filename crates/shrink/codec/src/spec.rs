@@ -11,6 +11,7 @@
 //! | `sign` | one bit a value | d / 8 |
 //! | `pq:M`, `pq:Mx4` | M parts of 256 (16) centroids | M, M / 2 |
 //! | `opq:M`, `opq:Mx4` | the same after a learnt rotation | M, M / 2 |
+//! | `rbe:N`, `rbe:NxU` | N signs, and U further rounds of N (0 to 3), learnt from pairs | N (1 + U) / 8 + 2 |
 //!
 //! Those of the first three rows may be followed by others; a chain that ends with one of them ends with `f32`.
 
@@ -18,6 +19,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use kokeshi_core::{Error, Result};
+
+use crate::rbe::MOST_LOOPS;
 
 /// One step of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,6 +45,8 @@ pub enum Step {
     Pq(usize, u32),
     /// The same after a learnt rotation.
     Opq(usize, u32),
+    /// Signs learnt from pairs, and further rounds.
+    Rbe(usize, usize),
 }
 
 impl Step {
@@ -69,6 +74,8 @@ impl fmt::Display for Step {
             Self::Sign => f.write_str("sign"),
             Self::Pq(count, bits) => f.write_str(&parts("pq", count, bits)),
             Self::Opq(count, bits) => f.write_str(&parts("opq", count, bits)),
+            Self::Rbe(width, 0) => write!(f, "rbe:{width}"),
+            Self::Rbe(width, loops) => write!(f, "rbe:{width}x{loops}"),
         }
     }
 }
@@ -111,6 +118,8 @@ impl FromStr for Step {
         const RABITQ: &str = "rabitq:B with 1 to 8 bits, such as rabitq:4";
         const PQ: &str = "pq:M or pq:Mx4 with a number of parts, such as pq:48";
         const OPQ: &str = "opq:M or opq:Mx4 with a number of parts, such as opq:48";
+        const RBE: &str =
+            "rbe:N or rbe:NxU with a number of signs and of further rounds (0 to 3), such as rbe:64x1";
         match (name, argument) {
             ("prefix", Some(dims)) => Ok(Self::Prefix(count(dims, PREFIX)?)),
             ("prefix", None) => Err(wrong(text, PREFIX)),
@@ -131,12 +140,20 @@ impl FromStr for Step {
             },
             ("pq", argument) => parts(argument, PQ).map(|(parts, bits)| Self::Pq(parts, bits)),
             ("opq", argument) => parts(argument, OPQ).map(|(parts, bits)| Self::Opq(parts, bits)),
+            ("rbe", argument) => {
+                let argument = argument.ok_or_else(|| wrong(text, RBE))?;
+                let (width, loops) = argument.split_once('x').unwrap_or((argument, "0"));
+                match loops.parse() {
+                    Ok(loops @ 0..=MOST_LOOPS) => Ok(Self::Rbe(count(width, RBE)?, loops)),
+                    _ => Err(wrong(text, RBE)),
+                }
+            }
             (name @ ("rotate" | "f32" | "f16" | "int8" | "int4" | "sign"), Some(_)) => {
                 Err(wrong(text, &format!("{name} without a number")))
             }
             _ => Err(wrong(
                 text,
-                "one of prefix:N, pca:N, rotate, f32, f16, int8, int4, rabitq:B, sign, pq:M, opq:M",
+                "one of prefix:N, pca:N, rotate, f32, f16, int8, int4, rabitq:B, sign, pq:M, opq:M, rbe:N",
             )),
         }
     }
@@ -162,6 +179,27 @@ impl Spec {
     /// The steps; the last one is no transform.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// Bytes of a code of vectors of `dims` values, without training anything.
+    pub fn code_bytes(&self, dims: usize) -> usize {
+        let mut width = dims;
+        for step in &self.steps {
+            match *step {
+                Step::Prefix(kept) | Step::Pca(kept, _) => width = kept.min(width),
+                Step::Rotate => {}
+                Step::F32 => return 4 * width,
+                Step::F16 => return 2 * width,
+                Step::Int(bits) => return (width * bits as usize).div_ceil(8),
+                Step::RaBitQ(bits) => return (width * bits as usize).div_ceil(8) + 10,
+                Step::Sign => return width.div_ceil(8),
+                Step::Pq(parts, bits) | Step::Opq(parts, bits) => return (parts * bits as usize).div_ceil(8),
+                Step::Rbe(signs, loops) => {
+                    return (signs * [1, 2, 4, 4][loops.min(MOST_LOOPS)]).div_ceil(8) + 2;
+                }
+            }
+        }
+        4 * width
     }
 }
 
@@ -215,6 +253,8 @@ mod tests {
             "pq:48",
             "prefix:128|opq:96x4",
             "int4",
+            "rbe:64",
+            "pca:128|rbe:32x3",
         ] {
             assert_eq!(text.parse::<Spec>().unwrap().to_string(), text);
         }
@@ -235,6 +275,8 @@ mod tests {
             ("rabitq:0", "1 to 8 bits"),
             ("pq:8x5", "pq:48"),
             ("opq:x4", "opq:48"),
+            ("rbe", "rbe:64x1"),
+            ("rbe:8x4", "rbe:64x1"),
             ("int8:3", "int8 without"),
             ("int8|pca:3", "nothing after int8"),
             ("prefix:3||int8", "one of prefix:N"),

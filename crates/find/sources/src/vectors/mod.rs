@@ -1,4 +1,4 @@
-//! Vectors written to files, batch by batch: `.npy`, `.safetensors`, Parquet and JSON Lines.
+//! Vectors written to files, batch by batch: `.npy`, `.safetensors`, Parquet and JSON Lines; and read back ([`read()`]).
 //!
 //! | format | ids | read by |
 //! |---|---|---|
@@ -17,9 +17,12 @@ use kokeshi_core::{Error, Result};
 mod jsonl;
 mod npy;
 mod parquet;
+mod read;
+mod read_parquet;
 mod safetensors;
 
 pub use jsonl::{JsonlVectors, SparseJsonl, SparseRow};
+pub use read::{NamedVectors, read};
 
 /// How vectors are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,11 @@
+//! What learnt codecs share: a small head with its gradient, the loss over pairs, and descent.
+//!
+//! Gradients are written out by hand: three products a layer, where a tape would be most of the code.
+
+mod contrast;
+mod head;
+mod optimiser;
+
+pub(crate) use contrast::{Contrast, unit_gradient, units};
+pub(crate) use head::{Head, Pass};
+pub(crate) use optimiser::Momentum;
