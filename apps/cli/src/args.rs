@@ -1,10 +1,14 @@
 //! Every command and flag. Help, man pages and shell completions all come from here.
 
+mod shrink;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kokeshi_core::Size;
 use kokeshi_encode::{LoadOptions, Position};
+
+pub use shrink::{Apply, Choose, Inspect, Shrink, ShrinkStep, Train};
 
 /// One system for the whole life of an embedding: make it, shrink it, find with it, judge it, plan it.
 #[derive(Debug, Parser)]
@@ -99,6 +103,13 @@ pub enum Command {
         after_help = "Example:\n  kokeshi distill ./all-MiniLM-L6-v2 --texts corpus/ --to my-static/ --dims 256 --prefixes 32,64,128,256"
     )]
     Distill(Distill),
+    /// Make vectors smaller, knowing what that loses: try codecs, show the front, take one.
+    #[command(after_help = "Examples:\n  \
+        kokeshi shrink docs.npy --queries queries.npy\n  \
+        kokeshi shrink docs.parquet --queries queries.parquet --qrels test.tsv --budget 32MB --out small/\n  \
+        kokeshi shrink docs.npy --queries queries.npy --min-recall 0.98 --rescore --out small/\n  \
+        kokeshi shrink train docs.npy --codec 'pca:128|rabitq:4' --to codec.bin")]
+    Shrink(Box<Shrink>),
     /// List the published methods behind Kokeshi and how far each one is.
     #[command(after_help = "Example:\n  kokeshi papers --verb find")]
     Papers(Papers),

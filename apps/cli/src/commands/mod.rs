@@ -15,6 +15,7 @@ mod rerank;
 mod search;
 mod serve;
 mod shell;
+mod shrink;
 mod sizes;
 mod texts;
 
@@ -41,6 +42,7 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Rerank(args) => rerank::run(&args, output),
         Command::Eval(args) => eval::run(&args, output),
         Command::Distill(args) => distill::run(&args, output),
+        Command::Shrink(args) => shrink::run(&args, output),
         Command::Papers(args) => papers::run(&args, output),
         Command::Reproduce(args) => papers::run_one(&args, output),
         Command::Demo(args) => demo::run(&args, output),
