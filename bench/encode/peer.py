@@ -1,6 +1,9 @@
 """One peer of the encoder benchmark: answers requests on standard input, as examples/encode_worker.rs does for Kokeshi.
 
-usage: peer.py PEER THREADS WORK   (PEER: onnxruntime-f32, onnxruntime-int8, openvino-f32, openvino-bf16, openvino-int8, torch, sentence-transformers)
+usage: peer.py PEER THREADS WORK
+
+PEER: onnxruntime-f32, onnxruntime-int8, openvino-f32, openvino-bf16, openvino-int8, torch, torch-bf16, sentence-transformers, fastembed,
+llama.cpp-f16, llama.cpp-q8. The last three kinds take texts only, and make their own batches.
 """
 import json
 import os
@@ -57,14 +60,16 @@ def load():
     torch.set_num_threads(threads)
     from transformers import AutoModel
 
-    model = AutoModel.from_pretrained(work / "model").eval()
+    model = AutoModel.from_pretrained(work / "model", dtype=torch.bfloat16 if peer == "torch-bf16" else torch.float32).eval()
+    if model.config.is_decoder or hasattr(model.config, "num_key_value_heads"):
+        model.config.use_cache = False
 
     def run(tokens, mask):
         with torch.inference_mode():
             mask = torch.from_numpy(mask)
             hidden = model(torch.from_numpy(tokens), mask).last_hidden_state
             weight = mask[:, :, None].to(hidden.dtype)
-            return torch.nn.functional.normalize((hidden * weight).sum(1) / weight.sum(1)).numpy()
+            return torch.nn.functional.normalize((hidden * weight).sum(1).float()).numpy()
 
     return run
 
@@ -77,15 +82,35 @@ if peer == "sentence-transformers":
 
     whole = SentenceTransformer(str(work / "model"), device="cpu")
     encode = lambda texts, ids: whole.encode(texts, batch_size=32)
+elif peer == "fastembed":
+    from fastembed import TextEmbedding
+    from fastembed.common.model_description import ModelSource, PoolingType
+
+    # The ONNX file pools and divides by the length itself.
+    TextEmbedding.add_custom_model(
+        "local/model", pooling=PoolingType.DISABLED, normalization=False, sources=ModelSource(url="http://localhost/"), dim=1, model_file="model.onnx"
+    )
+    whole = TextEmbedding("local/model", specific_model_path=str(work / "fastembed"), threads=threads)
+    encode = lambda texts, ids: list(whole.embed(texts, batch_size=32))
+elif peer.startswith("llama.cpp"):
+    from llama_cpp import LLAMA_POOLING_TYPE_MEAN, Llama
+
+    # A batch is attended to as one square with a mask, so larger ones cost more.
+    whole = Llama(
+        str(work / f"{peer.split('-')[1]}.gguf"), embedding=True, pooling_type=LLAMA_POOLING_TYPE_MEAN, n_ctx=512, n_batch=512, n_ubatch=512,
+        n_threads=threads, n_threads_batch=threads, verbose=False,
+    )
+    encode = lambda texts, ids: whole.embed(texts, normalize=True)
 else:
     model = load()
 
     def encode(texts, ids):
         if ids is None:
             ids = [found.ids for found in tokenizer.encode_batch_fast(texts)]
-        out = numpy.empty((len(ids), 384), dtype=numpy.float32)
+        out = [None] * len(ids)
         for rows, tokens, mask in batches(ids):
-            out[rows] = model(tokens, mask)
+            for at, vector in zip(rows, model(tokens, mask)):
+                out[at] = vector
         return out
 
 
