@@ -1,0 +1,335 @@
+//! ACORN (arXiv 2403.04871): HNSW with many, hardly pruned neighbours, so that the rows that pass any filter are a graph of their own.
+//!
+//! ACORN-gamma stores gamma times as many candidates a row; ACORN-1 stores few and looks at neighbours of neighbours while it searches.
+
+use std::sync::Arc;
+
+use kokeshi_core::{Bitmap, Embeddings, Seed, distance};
+
+use crate::Filter;
+use crate::beam::{Counts, Marks, Near, Scratch, Walk};
+use crate::levels::{Upper, level, random_levels};
+use crate::lists::{Lists, Packed};
+use crate::method::{Built, Method};
+use crate::prune::{by_distance, prune};
+
+/// How a graph is built.
+#[derive(Debug, Clone, Copy)]
+pub struct AcornConfig {
+    /// Neighbours that a search looks at for each row.
+    pub m: usize,
+    /// How many times as many are stored: one over the lowest selectivity that the graph has to serve. 1 is ACORN-1.
+    pub gamma: usize,
+    /// Neighbours that pruning leaves alone.
+    pub m_beta: usize,
+    /// Of the levels.
+    pub seed: u64,
+}
+
+impl AcornConfig {
+    /// ACORN-1 with M = 16.
+    pub fn one() -> Self {
+        Self {
+            m: 16,
+            gamma: 1,
+            m_beta: 32,
+            seed: 1,
+        }
+    }
+
+    /// ACORN-gamma with M = 16.
+    pub fn gamma(gamma: usize) -> Self {
+        Self {
+            gamma: gamma.max(2),
+            ..Self::one()
+        }
+    }
+}
+
+/// The graph.
+#[derive(Debug)]
+pub struct Acorn {
+    points: Arc<Embeddings>,
+    bottom: Packed,
+    upper: Upper,
+    entry: Option<u32>,
+    config: AcornConfig,
+    built: Built,
+}
+
+/// A level while the graph grows: the first M neighbours of each row, so that building does not cost gamma times as much.
+struct Growing<'a> {
+    bottom: &'a Lists,
+    upper: &'a Upper,
+    level: usize,
+    width: usize,
+}
+
+impl Walk for Growing<'_> {
+    fn neighbours(&mut self, from: Near, out: &mut Vec<u32>, _: &mut Counts) {
+        let list = match self.level {
+            0 => self.bottom.of(from.row()),
+            level => self.upper.of(from.row(), level),
+        };
+        out.extend(list.iter().take(self.width));
+    }
+}
+
+/// The lowest level when searched: rows that pass, among neighbours and neighbours of those.
+struct Passing<'a> {
+    lists: &'a Packed,
+    gate: &'a Bitmap,
+    config: AcornConfig,
+    passed: Marks,
+}
+
+impl Passing<'_> {
+    fn look(&mut self, row: u32, out: &mut Vec<u32>, counts: &mut Counts) {
+        if self.passed.insert(row) {
+            counts.predicates += 1;
+            if self.gate.contains(row) {
+                out.push(row);
+            }
+        }
+    }
+}
+
+impl Walk for Passing<'_> {
+    fn neighbours(&mut self, from: Near, out: &mut Vec<u32>, counts: &mut Counts) {
+        self.passed.clear(self.gate.len());
+        // The published code keeps 2 M of the rows two hops away.
+        let (most, hidden) = match self.config.gamma {
+            1 => (2 * self.config.m, 0),
+            _ => (self.config.m, self.config.m_beta),
+        };
+        let lists = self.lists;
+        for (at, &near) in lists.of(from.row()).iter().enumerate() {
+            self.look(near, out, counts);
+            // What pruning took away can be reached through what it kept.
+            if at >= hidden {
+                for &second in lists.of(near) {
+                    if out.len() >= most {
+                        return;
+                    }
+                    self.look(second, out, counts);
+                }
+            }
+            if out.len() >= most {
+                return;
+            }
+        }
+    }
+
+    fn admit(&mut self, row: u32, counts: &mut Counts) -> bool {
+        counts.predicates += 1;
+        self.gate.contains(row)
+    }
+}
+
+impl Acorn {
+    /// Inserts all rows in their order.
+    pub fn build(points: Arc<Embeddings>, config: AcornConfig) -> Self {
+        let rows = points.rows();
+        let m = config.m.max(2);
+        let wide = m * config.gamma.max(1);
+        let config = AcornConfig {
+            m,
+            gamma: config.gamma.max(1),
+            ..config
+        };
+        let capacity = if config.gamma == 1 {
+            config.m_beta
+        } else {
+            config.m_beta + m + m / 2
+        };
+        // As many candidates as a row may keep; with fewer ACORN-1 would not fill its lists.
+        let ef = wide.max(config.m_beta);
+        let levels = random_levels(rows, m, Seed(config.seed));
+        let mut bottom = Lists::new(rows, capacity);
+        let mut upper = Upper::new(&levels);
+        let mut scratch = Scratch::default();
+        let (mut hits, mut kept, mut list) = (Vec::new(), Vec::new(), Vec::new());
+        let mut covered = Marks::default();
+        let mut top: Option<u32> = None;
+        for (row, &own) in (0u32..).zip(&levels) {
+            let Some(mut entry) = top else {
+                top = Some(row);
+                continue;
+            };
+            let own = usize::from(own);
+            let query = points.row(row as usize);
+            let highest = level(&levels, entry);
+            for level in (0..=highest).rev() {
+                let mut walk = Growing {
+                    bottom: &bottom,
+                    upper: &upper,
+                    level,
+                    width: m,
+                };
+                let ef = if level > own { 1 } else { ef };
+                scratch.beam(query, &points, [entry], ef, &mut walk, &mut hits);
+                entry = hits.first().map_or(entry, |near| near.row());
+                if level > own {
+                    continue;
+                }
+                if level > 0 {
+                    hits.truncate(wide);
+                    upper.set(row, level, hits.iter().map(|near| near.row()));
+                    for near in &hits {
+                        let other = near.row();
+                        if !upper.push(other, level, row, wide) {
+                            let old = upper.of(other, level).iter().copied();
+                            by_distance(&points, other, old.chain([row]), &mut list);
+                            upper.set(other, level, list.iter().take(wide).map(|near| near.row()));
+                        }
+                    }
+                    continue;
+                }
+                choose(&hits, capacity, &bottom, config, &mut covered, &mut kept);
+                bottom.set(row, kept.iter().map(|near| near.row()));
+                for near in kept.clone() {
+                    let other = near.row();
+                    let old = bottom.of(other).iter().copied();
+                    // Lists stay in order of distance: searches look at the first ones first.
+                    by_distance(&points, other, old.chain([row]), &mut list);
+                    if list.len() > capacity {
+                        choose(&list, capacity, &bottom, config, &mut covered, &mut kept);
+                        bottom.set(other, kept.iter().map(|near| near.row()));
+                    } else {
+                        bottom.set(other, list.iter().map(|near| near.row()));
+                    }
+                }
+            }
+            if own > highest {
+                top = Some(row);
+            }
+        }
+        let bottom = bottom.pack();
+        let built = Built {
+            distances: scratch.counts.distances,
+            edges: bottom.edges() + upper.edges(),
+            bytes: bottom.bytes() + upper.bytes(),
+        };
+        Self {
+            points,
+            bottom,
+            upper,
+            entry: top,
+            config,
+            built,
+        }
+    }
+
+    /// Greedy steps through rows that pass; while the current row does not, any that does may take its place.
+    fn descend(&self, query: &[f32], entry: u32, gate: &Bitmap, scratch: &mut Scratch) -> u32 {
+        let counts = &mut scratch.counts;
+        let compare = |row: u32, counts: &mut Counts| {
+            counts.distances += 1;
+            Near::new(distance::l2_squared(query, self.points.row(row as usize)), row)
+        };
+        if self.upper.level(entry) == 0 {
+            return entry;
+        }
+        let mut current = compare(entry, counts);
+        counts.predicates += 1;
+        let mut passes = gate.contains(entry);
+        for level in (1..=self.upper.level(entry)).rev() {
+            loop {
+                let mut best: Option<Near> = None;
+                let mut passing = 0;
+                for &row in self.upper.of(current.row(), level) {
+                    counts.predicates += 1;
+                    if gate.contains(row) {
+                        let near = compare(row, counts);
+                        best = Some(best.map_or(near, |best| best.min(near)));
+                        passing += 1;
+                        if passing == self.config.m {
+                            break;
+                        }
+                    }
+                }
+                match best {
+                    Some(near) if !passes || near < current => (current, passes) = (near, true),
+                    _ => break,
+                }
+            }
+        }
+        current.row()
+    }
+}
+
+/// The neighbours that a row keeps: the nearest `m_beta`, and of the others those that are no neighbours of any that were kept after
+/// those. Without regard to any filter.
+fn choose(
+    candidates: &[Near],
+    capacity: usize,
+    lists: &Lists,
+    config: AcornConfig,
+    covered: &mut Marks,
+    kept: &mut Vec<Near>,
+) {
+    let most = config.m * config.gamma;
+    kept.clear();
+    if config.gamma == 1 {
+        kept.extend(candidates.iter().take(capacity));
+        return;
+    }
+    let sure = config.m_beta.min(candidates.len());
+    kept.extend(&candidates[..sure]);
+    let (mut seen, mut reach) = (sure, 0);
+    covered.clear(lists.nodes());
+    let hidden = |kept: &[Near], candidate: Near| {
+        for near in &kept[seen..] {
+            for &row in lists.of(near.row()) {
+                reach += usize::from(covered.insert(row));
+            }
+        }
+        seen = kept.len();
+        reach + kept.len() > most || covered.contains(candidate.row())
+    };
+    prune(&candidates[sure..], capacity, kept, hidden, |_| ());
+}
+
+impl Method for Acorn {
+    fn name(&self) -> &'static str {
+        if self.config.gamma == 1 {
+            "ACORN-1"
+        } else {
+            "ACORN-gamma"
+        }
+    }
+
+    fn dims(&self) -> usize {
+        self.points.dims()
+    }
+
+    fn built(&self) -> Built {
+        self.built
+    }
+
+    fn serves(&self, _: &Filter) -> bool {
+        true
+    }
+
+    fn find(
+        &self,
+        query: &[f32],
+        k: usize,
+        list: usize,
+        filter: &Filter,
+        scratch: &mut Scratch,
+        hits: &mut Vec<Near>,
+    ) {
+        let Some(entry) = self.entry else { return };
+        let entry = self.descend(query, entry, &filter.rows, scratch);
+        let mut walk = Passing {
+            lists: &self.bottom,
+            gate: &filter.rows,
+            config: self.config,
+            passed: std::mem::take(&mut scratch.passed),
+        };
+        scratch.beam(query, &self.points, [entry], list.max(k), &mut walk, hits);
+        scratch.passed = walk.passed;
+        hits.truncate(k);
+    }
+}
