@@ -4,7 +4,7 @@
 //! | variant | when |
 //! |---|---|
 //! | [`LabelGraph::filtered`] | one graph, built by insertions |
-//! | [`LabelGraph::stitched`] | a graph for each label, united and pruned: dearer to build, a little better with few labels a row |
+//! | [`LabelGraph::stitched`] | a graph for each label, united and pruned |
 //!
 //! Both answer searches for one label.
 
