@@ -61,8 +61,7 @@ def load():
     from transformers import AutoModel
 
     model = AutoModel.from_pretrained(work / "model", dtype=torch.bfloat16 if peer == "torch-bf16" else torch.float32).eval()
-    if model.config.is_decoder or hasattr(model.config, "num_key_value_heads"):
-        model.config.use_cache = False
+    model.config.use_cache = False
 
     def run(tokens, mask):
         with torch.inference_mode():

@@ -4,8 +4,8 @@ usage: prepare.py WORK DATA MODEL [PART] [FORMATS]
 
 WORK gets data.json (short: 1,000 titles; passages: 300 abstracts of 127 to 256 tokens; long: 50 runs of abstracts, 512 tokens each;
 query: 200 titles of 10 to 14 tokens), f32.onnx, int8.onnx (ONNX Runtime, dynamic, per channel), int8.xml (OpenVINO, NNCF's post-training
-quantisation calibrated on 100 other abstracts) and model/ (MODEL, reading up to 512 tokens). PART 10 takes every tenth text, for large
-models; FORMATS names what to make of f32.onnx,int8.onnx,int8.xml ("-": nothing).
+quantisation calibrated on 100 other abstracts), fastembed/ (f32.onnx and the tokenizer) and model/ (MODEL, reading up to 512 tokens).
+PART 10 takes a tenth of the texts, for large models; FORMATS names what to make of f32.onnx,int8.onnx,int8.xml ("-": nothing).
 """
 import gzip
 import json
@@ -32,7 +32,16 @@ passages = [text for text, count in measured if 127 <= count <= 256][:300]
 runs = [" ".join(abstracts[at : at + 8]) for at in range(400, 800, 8)]
 queries = [text for text, found in zip(titles, ids(titles, 64)) if 10 <= len(found) <= 14][:200]
 sets = {"short": (titles[:1000], 512), "passages": (passages, 512), "long": (runs, 512), "query": (queries, 512)}
-sets = {name: (texts if name == "query" else texts[::part], most) for name, (texts, most) in sets.items()}
+
+
+def middle(texts, most):
+    """A part of the texts, those of middle length: any others would make small sets of mostly padding for the peers."""
+    order = sorted(texts, key=lambda text: len(ids([text], most)[0]))
+    keep = max(1, len(texts) // part)
+    return order[(len(order) - keep) // 2 :][:keep]
+
+
+sets = {name: (texts if name == "query" or part == 1 else middle(texts, most), most) for name, (texts, most) in sets.items()}
 made = {name: {"texts": texts, "ids": ids(texts, most)} for name, (texts, most) in sets.items()}
 (work / "data.json").write_text(json.dumps(made))
 for name, found in made.items():
