@@ -195,6 +195,21 @@ impl Embeddings {
         }
     }
 
+    /// The rows with these numbers, in this order.
+    ///
+    /// # Errors
+    /// As [`Embeddings::from_vec`].
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn gather(&self, rows: &[u32]) -> Result<Self> {
+        let mut values = Vec::with_capacity(rows.len() * self.dims);
+        for &row in rows {
+            values.extend_from_slice(self.row(row as usize));
+        }
+        Self::from_vec(values, self.dims)
+    }
+
     fn owned(&mut self) -> &mut Vec<f32> {
         if matches!(self.values, Values::Mapped { .. }) {
             self.values = Values::Owned(self.as_slice().to_vec());
@@ -203,6 +218,28 @@ impl Embeddings {
             Values::Owned(values) => values,
             Values::Mapped { .. } => unreachable!("replaced by an owned copy above"),
         }
+    }
+}
+
+/// Fails unless a query has `dims` values, all of them finite.
+///
+/// # Errors
+/// [`Error::Dims`], or [`Error::NotFinite`] with the place.
+pub fn check_query(query: &[f32], dims: usize) -> Result<()> {
+    if query.len() != dims {
+        return Err(Error::Dims {
+            what: "a query".into(),
+            expected: dims,
+            found: query.len(),
+        });
+    }
+    match query.iter().position(|value| !value.is_finite()) {
+        Some(column) => Err(Error::NotFinite {
+            what: "a query".into(),
+            row: 0,
+            column,
+        }),
+        None => Ok(()),
     }
 }
 

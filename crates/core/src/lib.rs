@@ -85,7 +85,7 @@ pub mod topk;
 pub mod vecs;
 
 pub use bitmap::Bitmap;
-pub use embeddings::Embeddings;
+pub use embeddings::{Embeddings, check_query};
 pub use error::{Error, Result};
 pub use metric::Metric;
 pub use progress::{Progress, Silent};

@@ -4,13 +4,12 @@
 
 use std::sync::Arc;
 
-use kokeshi_core::{Bitmap, Embeddings, Seed, distance};
+use kokeshi_core::{Bitmap, Embeddings, distance};
 
-use crate::Filter;
 use crate::beam::{Counts, Marks, Near, Scratch, Walk};
-use crate::levels::{Upper, level, random_levels};
+use crate::levels::{Growth, Layers};
 use crate::lists::{Lists, Packed};
-use crate::method::{Built, Method};
+use crate::method::{Built, Method, Wanted};
 use crate::prune::{by_distance, prune};
 
 /// How a graph is built.
@@ -50,29 +49,8 @@ impl AcornConfig {
 #[derive(Debug)]
 pub struct Acorn {
     points: Arc<Embeddings>,
-    bottom: Packed,
-    upper: Upper,
-    entry: Option<u32>,
+    layers: Layers,
     config: AcornConfig,
-    built: Built,
-}
-
-/// A level while the graph grows: the first M neighbours of each row, so that building does not cost gamma times as much.
-struct Growing<'a> {
-    bottom: &'a Lists,
-    upper: &'a Upper,
-    level: usize,
-    width: usize,
-}
-
-impl Walk for Growing<'_> {
-    fn neighbours(&mut self, from: Near, out: &mut Vec<u32>, _: &mut Counts) {
-        let list = match self.level {
-            0 => self.bottom.of(from.row()),
-            level => self.upper.of(from.row(), level),
-        };
-        out.extend(list.iter().take(self.width));
-    }
 }
 
 /// The lowest level when searched: rows that pass, among neighbours and neighbours of those.
@@ -129,94 +107,63 @@ impl Walk for Passing<'_> {
 impl Acorn {
     /// Inserts all rows in their order.
     pub fn build(points: Arc<Embeddings>, config: AcornConfig) -> Self {
-        let rows = points.rows();
         let m = config.m.max(2);
-        let wide = m * config.gamma.max(1);
         let config = AcornConfig {
             m,
             gamma: config.gamma.max(1),
             ..config
         };
+        let wide = m * config.gamma;
         let capacity = if config.gamma == 1 {
             config.m_beta
         } else {
             config.m_beta + m + m / 2
         };
-        // As many candidates as a row may keep; with fewer ACORN-1 would not fill its lists.
-        let ef = wide.max(config.m_beta);
-        let levels = random_levels(rows, m, Seed(config.seed));
-        let mut bottom = Lists::new(rows, capacity);
-        let mut upper = Upper::new(&levels);
-        let mut scratch = Scratch::default();
-        let (mut hits, mut kept, mut list) = (Vec::new(), Vec::new(), Vec::new());
-        let mut covered = Marks::default();
-        let mut top: Option<u32> = None;
-        for (row, &own) in (0u32..).zip(&levels) {
-            let Some(mut entry) = top else {
-                top = Some(row);
-                continue;
-            };
-            let own = usize::from(own);
-            let query = points.row(row as usize);
-            let highest = level(&levels, entry);
-            for level in (0..=highest).rev() {
-                let mut walk = Growing {
-                    bottom: &bottom,
-                    upper: &upper,
-                    level,
-                    width: m,
-                };
-                let ef = if level > own { 1 } else { ef };
-                scratch.beam(query, &points, [entry], ef, &mut walk, &mut hits);
-                entry = hits.first().map_or(entry, |near| near.row());
-                if level > own {
-                    continue;
-                }
-                if level > 0 {
-                    hits.truncate(wide);
-                    upper.set(row, level, hits.iter().map(|near| near.row()));
-                    for near in &hits {
-                        let other = near.row();
-                        if !upper.push(other, level, row, wide) {
-                            let old = upper.of(other, level).iter().copied();
-                            by_distance(&points, other, old.chain([row]), &mut list);
-                            upper.set(other, level, list.iter().take(wide).map(|near| near.row()));
-                        }
-                    }
-                    continue;
-                }
-                choose(&hits, capacity, &bottom, config, &mut covered, &mut kept);
-                bottom.set(row, kept.iter().map(|near| near.row()));
-                for near in kept.clone() {
-                    let other = near.row();
-                    let old = bottom.of(other).iter().copied();
-                    // Lists stay in order of distance: searches look at the first ones first.
-                    by_distance(&points, other, old.chain([row]), &mut list);
-                    if list.len() > capacity {
-                        choose(&list, capacity, &bottom, config, &mut covered, &mut kept);
-                        bottom.set(other, kept.iter().map(|near| near.row()));
-                    } else {
-                        bottom.set(other, list.iter().map(|near| near.row()));
-                    }
-                }
-            }
-            if own > highest {
-                top = Some(row);
-            }
-        }
-        let bottom = bottom.pack();
-        let built = Built {
-            distances: scratch.counts.distances,
-            edges: bottom.edges() + upper.edges(),
-            bytes: bottom.bytes() + upper.bytes(),
+        let growth = Growth {
+            m,
+            capacity,
+            // As many candidates as a row may keep; with fewer ACORN-1 would not fill its lists.
+            ef: wide.max(config.m_beta),
+            // So that building does not cost gamma times as much.
+            width: m,
+            seed: config.seed,
         };
+        let (mut kept, mut list) = (Vec::new(), Vec::new());
+        let mut covered = Marks::default();
+        let layers = growth.insert(&points, |graph, row, level, hits| {
+            if level > 0 {
+                hits.truncate(wide);
+                graph.set(row, level, hits.iter().map(|near| near.row()));
+                for near in hits.iter() {
+                    let other = near.row();
+                    if !graph.upper.push(other, level, row, wide) {
+                        let old = graph.of(other, level).iter().copied();
+                        by_distance(&points, other, old.chain([row]), &mut list);
+                        graph.set(other, level, list.iter().take(wide).map(|near| near.row()));
+                    }
+                }
+                return;
+            }
+            let bottom = &mut graph.bottom;
+            choose(hits, capacity, bottom, config, &mut covered, &mut kept);
+            bottom.set(row, kept.iter().map(|near| near.row()));
+            for near in kept.clone() {
+                let other = near.row();
+                let old = bottom.of(other).iter().copied();
+                // Lists stay in order of distance: searches look at the first ones first.
+                by_distance(&points, other, old.chain([row]), &mut list);
+                if list.len() > capacity {
+                    choose(&list, capacity, bottom, config, &mut covered, &mut kept);
+                    bottom.set(other, kept.iter().map(|near| near.row()));
+                } else {
+                    bottom.set(other, list.iter().map(|near| near.row()));
+                }
+            }
+        });
         Self {
             points,
-            bottom,
-            upper,
-            entry: top,
+            layers,
             config,
-            built,
         }
     }
 
@@ -227,17 +174,17 @@ impl Acorn {
             counts.distances += 1;
             Near::new(distance::l2_squared(query, self.points.row(row as usize)), row)
         };
-        if self.upper.level(entry) == 0 {
+        if self.layers.upper.level(entry) == 0 {
             return entry;
         }
         let mut current = compare(entry, counts);
         counts.predicates += 1;
         let mut passes = gate.contains(entry);
-        for level in (1..=self.upper.level(entry)).rev() {
+        for level in (1..=self.layers.upper.level(entry)).rev() {
             loop {
                 let mut best: Option<Near> = None;
                 let mut passing = 0;
-                for &row in self.upper.of(current.row(), level) {
+                for &row in self.layers.upper.of(current.row(), level) {
                     counts.predicates += 1;
                     if gate.contains(row) {
                         let near = compare(row, counts);
@@ -304,32 +251,24 @@ impl Method for Acorn {
     }
 
     fn built(&self) -> Built {
-        self.built
+        self.layers.built
     }
 
-    fn serves(&self, _: &Filter) -> bool {
-        true
-    }
-
-    fn find(
-        &self,
-        query: &[f32],
-        k: usize,
-        list: usize,
-        filter: &Filter,
-        scratch: &mut Scratch,
-        hits: &mut Vec<Near>,
-    ) {
-        let Some(entry) = self.entry else { return };
-        let entry = self.descend(query, entry, &filter.rows, scratch);
+    fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>) {
+        let Some(entry) = self.layers.entry else {
+            return;
+        };
+        let gate = &wanted.filter.rows;
+        let entry = self.descend(wanted.query, entry, gate, scratch);
         let mut walk = Passing {
-            lists: &self.bottom,
-            gate: &filter.rows,
+            lists: &self.layers.bottom,
+            gate,
             config: self.config,
             passed: std::mem::take(&mut scratch.passed),
         };
-        scratch.beam(query, &self.points, [entry], list.max(k), &mut walk, hits);
+        let list = wanted.list.max(wanted.k);
+        scratch.beam(wanted.query, &self.points, [entry], list, &mut walk, hits);
         scratch.passed = walk.passed;
-        hits.truncate(k);
+        hits.truncate(wanted.k);
     }
 }

@@ -35,6 +35,15 @@ impl std::fmt::Debug for Near {
     }
 }
 
+/// Cuts hits to the best `k` and gives them the numbers that `rows` has at their places.
+pub(crate) fn renumber(hits: &mut Vec<Near>, k: usize, rows: &[u32]) {
+    hits.truncate(k);
+    for near in hits.iter_mut() {
+        *near = Near::new(near.distance(), rows[near.row() as usize]);
+    }
+    hits.sort_unstable();
+}
+
 /// What searches cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -15,7 +15,7 @@ use kokeshi_core::{Embeddings, Result, Seed};
 use crate::attributes::{Filter, Labels, Shape};
 use crate::beam::{Counts, Near, Scratch, Walk};
 use crate::lists::Packed;
-use crate::method::{Built, Method, check_rows};
+use crate::method::{Built, Method, Wanted, check_rows};
 use crate::prune::by_distance;
 use crate::vamana::{Builder, VamanaConfig, medoid, robust_prune};
 
@@ -213,24 +213,17 @@ impl Method for LabelGraph {
         matches!(&filter.shape, Shape::Contains(labels) if labels.len() == 1)
     }
 
-    fn find(
-        &self,
-        query: &[f32],
-        k: usize,
-        list: usize,
-        filter: &Filter,
-        scratch: &mut Scratch,
-        hits: &mut Vec<Near>,
-    ) {
-        let Shape::Contains(wanted) = &filter.shape else {
+    fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>) {
+        let Shape::Contains(labels) = &wanted.filter.shape else {
             return;
         };
-        for &label in wanted {
+        for &label in labels {
             let start = self.starts.get(label as usize).copied().flatten();
             let mut walk = Labelled { graph: self, label };
-            scratch.beam(query, &self.points, start, list.max(k), &mut walk, hits);
+            let list = wanted.list.max(wanted.k);
+            scratch.beam(wanted.query, &self.points, start, list, &mut walk, hits);
         }
-        hits.truncate(k);
+        hits.truncate(wanted.k);
     }
 }
 

@@ -8,13 +8,12 @@
 
 use std::sync::Arc;
 
-use kokeshi_core::{Bitmap, Embeddings, Seed};
+use kokeshi_core::{Bitmap, Embeddings};
 
-use crate::Filter;
 use crate::beam::{Counts, Near, Scratch, Walk};
-use crate::levels::{Upper, level, random_levels};
-use crate::lists::{Lists, Packed};
-use crate::method::{Built, Method};
+use crate::levels::{Growth, Layers};
+use crate::lists::Packed;
+use crate::method::{Built, Method, Wanted};
 use crate::prune::{by_distance, nearer_to_kept, prune};
 
 /// How a graph is built.
@@ -43,10 +42,7 @@ impl Default for HnswConfig {
 #[derive(Debug)]
 pub struct Hnsw {
     points: Arc<Embeddings>,
-    bottom: Packed,
-    upper: Upper,
-    entry: Option<u32>,
-    built: Built,
+    layers: Layers,
 }
 
 /// All neighbours; rows outside the filter are walked through.
@@ -68,104 +64,43 @@ impl Walk for Through<'_> {
     }
 }
 
-/// One level of a graph that grows.
-struct Growing<'a> {
-    bottom: &'a Lists,
-    upper: &'a Upper,
-    level: usize,
-}
-
-impl Walk for Growing<'_> {
-    fn neighbours(&mut self, from: Near, out: &mut Vec<u32>, _: &mut Counts) {
-        out.extend_from_slice(match self.level {
-            0 => self.bottom.of(from.row()),
-            level => self.upper.of(from.row(), level),
-        });
-    }
-}
-
 impl Hnsw {
     /// Inserts all rows in their order.
     pub fn build(points: Arc<Embeddings>, config: HnswConfig) -> Self {
-        let rows = points.rows();
         let m = config.m.max(2);
-        let levels = random_levels(rows, m, Seed(config.seed));
-        let mut bottom = Lists::new(rows, 2 * m);
-        let mut upper = Upper::new(&levels);
-        let mut scratch = Scratch::default();
-        let (mut hits, mut kept, mut list) = (Vec::new(), Vec::new(), Vec::new());
-        let mut top: Option<u32> = None;
-        for (row, &own) in (0u32..).zip(&levels) {
-            let Some(mut entry) = top else {
-                top = Some(row);
-                continue;
-            };
-            let own = usize::from(own);
-            let query = points.row(row as usize);
-            let highest = level(&levels, entry);
-            for level in (0..=highest).rev() {
-                let ef = if level > own { 1 } else { config.ef_construction };
-                let mut walk = Growing {
-                    bottom: &bottom,
-                    upper: &upper,
-                    level,
-                };
-                scratch.beam(query, &points, [entry], ef, &mut walk, &mut hits);
-                entry = hits.first().map_or(entry, |near| near.row());
-                if level > own {
-                    continue;
-                }
-                kept.clear();
-                prune(&hits, m, &mut kept, nearer_to_kept(&points), |_| ());
-                let chosen = kept.iter().map(|near| near.row());
-                match level {
-                    0 => bottom.set(row, chosen),
-                    level => upper.set(row, level, chosen),
-                }
-                for other in kept.clone() {
-                    let other = other.row();
-                    let room = match level {
-                        0 => bottom.push(other, row),
-                        level => upper.push(other, level, row, m),
-                    };
-                    if !room {
-                        let (old, limit) = match level {
-                            0 => (bottom.of(other), 2 * m),
-                            level => (upper.of(other, level), m),
-                        };
-                        by_distance(&points, other, old.iter().copied().chain([row]), &mut list);
-                        kept.clear();
-                        prune(&list, limit, &mut kept, nearer_to_kept(&points), |_| ());
-                        let chosen = kept.iter().map(|near| near.row());
-                        match level {
-                            0 => bottom.set(other, chosen),
-                            level => upper.set(other, level, chosen),
-                        }
-                    }
-                }
-            }
-            if own > highest {
-                top = Some(row);
-            }
-        }
-        let bottom = bottom.pack();
-        let built = Built {
-            distances: scratch.counts.distances,
-            edges: bottom.edges() + upper.edges(),
-            bytes: bottom.bytes() + upper.bytes(),
+        let growth = Growth {
+            m,
+            capacity: 2 * m,
+            ef: config.ef_construction,
+            width: usize::MAX,
+            seed: config.seed,
         };
-        Self {
-            points,
-            bottom,
-            upper,
-            entry: top,
-            built,
-        }
+        let (mut kept, mut list) = (Vec::new(), Vec::new());
+        let layers = growth.insert(&points, |graph, row, level, hits| {
+            kept.clear();
+            prune(hits, m, &mut kept, nearer_to_kept(&points), |_| ());
+            graph.set(row, level, kept.iter().map(|near| near.row()));
+            for other in kept.clone() {
+                let other = other.row();
+                let (room, limit) = match level {
+                    0 => (graph.bottom.push(other, row), 2 * m),
+                    level => (graph.upper.push(other, level, row, m), m),
+                };
+                if !room {
+                    let old = graph.of(other, level).iter().copied();
+                    by_distance(&points, other, old.chain([row]), &mut list);
+                    kept.clear();
+                    prune(&list, limit, &mut kept, nearer_to_kept(&points), |_| ());
+                    graph.set(other, level, kept.iter().map(|near| near.row()));
+                }
+            }
+        });
+        Self { points, layers }
     }
 
     /// The share of rows on a level above the lowest: about 1 / M.
     pub fn upper_share(&self) -> f64 {
-        self.upper.nodes() as f64 / self.points.rows().max(1) as f64
+        self.layers.upper.nodes() as f64 / self.points.rows().max(1) as f64
     }
 
     fn walk(
@@ -177,10 +112,12 @@ impl Hnsw {
         hits: &mut Vec<Near>,
     ) {
         hits.clear();
-        let Some(entry) = self.entry else { return };
-        let entry = self.upper.descend(query, &self.points, entry, scratch);
+        let Some(entry) = self.layers.entry else {
+            return;
+        };
+        let entry = self.layers.upper.descend(query, &self.points, entry, scratch);
         let mut walk = Through {
-            lists: &self.bottom,
+            lists: &self.layers.bottom,
             gate,
         };
         scratch.beam(query, &self.points, [entry], list, &mut walk, hits);
@@ -201,24 +138,13 @@ impl Method for Gate {
     }
 
     fn built(&self) -> Built {
-        self.0.built
+        self.0.layers.built
     }
 
-    fn serves(&self, _: &Filter) -> bool {
-        true
-    }
-
-    fn find(
-        &self,
-        query: &[f32],
-        k: usize,
-        list: usize,
-        filter: &Filter,
-        scratch: &mut Scratch,
-        hits: &mut Vec<Near>,
-    ) {
-        self.0.walk(query, list.max(k), Some(&filter.rows), scratch, hits);
-        hits.truncate(k);
+    fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>) {
+        let (list, gate) = (wanted.list.max(wanted.k), Some(&wanted.filter.rows));
+        self.0.walk(wanted.query, list, gate, scratch, hits);
+        hits.truncate(wanted.k);
     }
 }
 
@@ -236,35 +162,24 @@ impl Method for PostFilter {
     }
 
     fn built(&self) -> Built {
-        self.0.built
+        self.0.layers.built
     }
 
-    fn serves(&self, _: &Filter) -> bool {
-        true
-    }
-
-    fn find(
-        &self,
-        query: &[f32],
-        k: usize,
-        list: usize,
-        filter: &Filter,
-        scratch: &mut Scratch,
-        hits: &mut Vec<Near>,
-    ) {
+    fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>) {
         let rows = self.0.points.rows();
-        let wanted = k.min(filter.rows.count());
-        let mut list = list.max(k).max(1);
+        let passing = &wanted.filter.rows;
+        let most = wanted.k.min(passing.count());
+        let mut list = wanted.list.max(wanted.k);
         loop {
-            self.0.walk(query, list, None, scratch, hits);
+            self.0.walk(wanted.query, list, None, scratch, hits);
             scratch.counts.predicates += hits.len() as u64;
-            hits.retain(|near| filter.rows.contains(near.row()));
-            if hits.len() >= wanted || list >= rows {
+            hits.retain(|near| passing.contains(near.row()));
+            if hits.len() >= most || list >= rows {
                 break;
             }
             list *= 2;
         }
-        hits.truncate(k);
+        hits.truncate(wanted.k);
     }
 }
 
@@ -285,19 +200,7 @@ impl Method for PreFilter {
         Built::default()
     }
 
-    fn serves(&self, _: &Filter) -> bool {
-        true
-    }
-
-    fn find(
-        &self,
-        query: &[f32],
-        k: usize,
-        _: usize,
-        filter: &Filter,
-        scratch: &mut Scratch,
-        hits: &mut Vec<Near>,
-    ) {
-        scratch.scan(query, &self.0, filter.rows.iter(), k, hits);
+    fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>) {
+        scratch.scan(wanted.query, &self.0, wanted.filter.rows.iter(), wanted.k, hits);
     }
 }

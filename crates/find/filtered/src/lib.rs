@@ -45,7 +45,7 @@ pub use attributes::{Filter, Labels, Shape};
 pub use beam::{Counts, Near, Scratch};
 pub use filtered_vamana::LabelGraph;
 pub use hnsw::{Gate, Hnsw, HnswConfig, PostFilter, PreFilter};
-pub use method::{Built, Method};
+pub use method::{Built, Method, Wanted};
 pub use serf::{PrefixGraph, RangeGraph, SerfConfig};
 pub use synthetic::{clusters, random_label_sets, random_labels};
 pub use ung::{Ung, UngConfig};

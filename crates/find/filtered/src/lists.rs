@@ -1,5 +1,7 @@
 //! Adjacency: lists of one capacity while a graph grows, packed lists when it is done.
 
+use crate::beam::{Counts, Near, Walk};
+
 /// A list for each node, all with room for `capacity` others.
 #[derive(Debug, Clone)]
 pub(crate) struct Lists {
@@ -82,5 +84,19 @@ impl Packed {
 
     pub fn bytes(&self) -> usize {
         4 * (self.starts.len() + self.ids.len())
+    }
+}
+
+/// A walk through all neighbours.
+impl Walk for &Lists {
+    fn neighbours(&mut self, from: Near, out: &mut Vec<u32>, _: &mut Counts) {
+        out.extend_from_slice(self.of(from.row()));
+    }
+}
+
+/// A walk through all neighbours.
+impl Walk for &Packed {
+    fn neighbours(&mut self, from: Near, out: &mut Vec<u32>, _: &mut Counts) {
+        out.extend_from_slice(self.of(from.row()));
     }
 }

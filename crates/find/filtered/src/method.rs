@@ -16,6 +16,18 @@ pub struct Built {
     pub bytes: usize,
 }
 
+/// What is looked for.
+pub struct Wanted<'a> {
+    /// Of the rows' width.
+    pub query: &'a [f32],
+    /// How many rows, at least 1.
+    pub k: usize,
+    /// The length of the candidate list, at least 1.
+    pub list: usize,
+    /// What the rows must pass.
+    pub filter: &'a Filter,
+}
+
 /// A way to find the nearest rows that pass a filter. Distances are squared Euclidean ones.
 pub trait Method: Send + Sync {
     /// What it is called.
@@ -28,18 +40,12 @@ pub trait Method: Send + Sync {
     fn built(&self) -> Built;
 
     /// Whether it can answer a search with this filter.
-    fn serves(&self, filter: &Filter) -> bool;
+    fn serves(&self, _filter: &Filter) -> bool {
+        true
+    }
 
     /// [`Method::search`] for a query and a filter that were checked.
-    fn find(
-        &self,
-        query: &[f32],
-        k: usize,
-        list: usize,
-        filter: &Filter,
-        scratch: &mut Scratch,
-        hits: &mut Vec<Near>,
-    );
+    fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>);
 
     /// Puts the `k` rows nearest to `query` that pass `filter` into `hits`, nearest first, as far as a candidate list of length `list`
     /// (ef of HNSW, L of Vamana) finds them. Costs are added to `scratch.counts`. A row that does not pass is never a hit.
@@ -55,20 +61,7 @@ pub trait Method: Send + Sync {
         scratch: &mut Scratch,
         hits: &mut Vec<Near>,
     ) -> Result<()> {
-        if query.len() != self.dims() {
-            return Err(Error::Dims {
-                what: "a query".into(),
-                expected: self.dims(),
-                found: query.len(),
-            });
-        }
-        if let Some(column) = query.iter().position(|value| !value.is_finite()) {
-            return Err(Error::NotFinite {
-                what: "a query".into(),
-                row: 0,
-                column,
-            });
-        }
+        kokeshi_core::check_query(query, self.dims())?;
         if !self.serves(filter) {
             return Err(Error::Parse {
                 what: format!("a filter for {}", self.name()),
@@ -78,7 +71,14 @@ pub trait Method: Send + Sync {
         }
         hits.clear();
         if k > 0 {
-            self.find(query, k, list.max(1), filter, scratch, hits);
+            let list = list.max(1);
+            let wanted = Wanted {
+                query,
+                k,
+                list,
+                filter,
+            };
+            self.find(&wanted, scratch, hits);
         }
         Ok(())
     }

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use kokeshi_core::{Embeddings, Result};
 
 use crate::attributes::{Filter, Shape};
-use crate::beam::{Counts, Near, Scratch, Walk};
+use crate::beam::{Counts, Near, Scratch, Walk, renumber};
 use crate::lists::Packed;
-use crate::method::{Built, Method, check_rows};
+use crate::method::{Built, Method, Wanted, check_rows};
 use crate::prune::{by_distance, nearer_to_kept, prune};
 
 /// How a graph is built.
@@ -57,14 +57,10 @@ impl Sorted {
             let order = key(a).is_nan().cmp(&key(b).is_nan());
             order.then(key(a).total_cmp(&key(b))).then(a.cmp(&b))
         });
-        let mut values = Vec::with_capacity(points.as_slice().len());
-        for &row in &rows {
-            values.extend_from_slice(points.row(row as usize));
-        }
         Ok(Self {
             numbers: rows.iter().map(|&row| key(row)).collect(),
+            points: Arc::new(points.gather(&rows)?),
             rows,
-            points: Arc::new(Embeddings::from_vec(values, points.dims())?),
         })
     }
 
@@ -73,14 +69,6 @@ impl Sorted {
         let start = self.numbers.partition_point(|&number| number < low);
         let end = self.numbers.partition_point(|&number| number <= high);
         (start as u32, end.max(start) as u32)
-    }
-
-    fn to_rows(&self, hits: &mut Vec<Near>, k: usize) {
-        hits.truncate(k);
-        for near in hits.iter_mut() {
-            *near = Near::new(near.distance(), self.rows[near.row() as usize]);
-        }
-        hits.sort_unstable();
     }
 
     fn bytes(&self) -> usize {
@@ -225,23 +213,16 @@ impl Method for PrefixGraph {
         matches!(filter.shape, Shape::Range(low, high) if self.sorted.ranks(low, high).0 == 0)
     }
 
-    fn find(
-        &self,
-        query: &[f32],
-        k: usize,
-        list: usize,
-        filter: &Filter,
-        scratch: &mut Scratch,
-        hits: &mut Vec<Near>,
-    ) {
-        let Shape::Range(low, high) = filter.shape else {
+    fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>) {
+        let Shape::Range(low, high) = wanted.filter.shape else {
             return;
         };
         let (_, end) = self.sorted.ranks(low, high);
         let mut walk = Replayed { graph: self, end };
         let points = &self.sorted.points;
-        scratch.beam(query, points, entries(0, end), list.max(k), &mut walk, hits);
-        self.sorted.to_rows(hits, k);
+        let list = wanted.list.max(wanted.k);
+        scratch.beam(wanted.query, points, entries(0, end), list, &mut walk, hits);
+        renumber(hits, wanted.k, &self.sorted.rows);
     }
 }
 
@@ -389,16 +370,8 @@ impl Method for RangeGraph {
         matches!(filter.shape, Shape::Range(..))
     }
 
-    fn find(
-        &self,
-        query: &[f32],
-        k: usize,
-        list: usize,
-        filter: &Filter,
-        scratch: &mut Scratch,
-        hits: &mut Vec<Near>,
-    ) {
-        let Shape::Range(low, high) = filter.shape else {
+    fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>) {
+        let Shape::Range(low, high) = wanted.filter.shape else {
             return;
         };
         let (low, high) = self.sorted.ranks(low, high);
@@ -409,8 +382,9 @@ impl Method for RangeGraph {
             met: None,
         };
         let points = &self.sorted.points;
-        scratch.beam(query, points, entries(low, high), list.max(k), &mut walk, hits);
-        self.sorted.to_rows(hits, k);
+        let list = wanted.list.max(wanted.k);
+        scratch.beam(wanted.query, points, entries(low, high), list, &mut walk, hits);
+        renumber(hits, wanted.k, &self.sorted.rows);
     }
 }
 

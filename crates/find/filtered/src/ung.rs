@@ -7,9 +7,9 @@ use std::sync::Arc;
 use kokeshi_core::{Embeddings, Result, Seed};
 
 use crate::attributes::{Filter, Labels, Shape, subset};
-use crate::beam::{Counts, Near, Scratch, Walk};
+use crate::beam::{Near, Scratch, renumber};
 use crate::lists::{Lists, Packed};
-use crate::method::{Built, Method, check_rows};
+use crate::method::{Built, Method, Wanted, check_rows};
 use crate::vamana::{Builder, VamanaConfig, medoid};
 
 /// How a graph is built.
@@ -89,23 +89,6 @@ impl Groups {
     }
 }
 
-/// Neighbours inside a group that is still alone, or all.
-struct All<'a>(&'a Lists);
-
-impl Walk for All<'_> {
-    fn neighbours(&mut self, from: Near, out: &mut Vec<u32>, _: &mut Counts) {
-        out.extend_from_slice(self.0.of(from.row()));
-    }
-}
-
-struct Linked<'a>(&'a Packed);
-
-impl Walk for Linked<'_> {
-    fn neighbours(&mut self, from: Near, out: &mut Vec<u32>, _: &mut Counts) {
-        out.extend_from_slice(self.0.of(from.row()));
-    }
-}
-
 impl Ung {
     /// Builds the graphs of all groups and links them.
     ///
@@ -115,11 +98,7 @@ impl Ung {
         check_rows("labels", points.rows(), labels.rows())?;
         let mut seed = Seed(config.vamana.seed);
         let (mut groups, rows) = group(labels);
-        let mut values = Vec::with_capacity(points.as_slice().len());
-        for &row in &rows {
-            values.extend_from_slice(points.row(row as usize));
-        }
-        let points = Arc::new(Embeddings::from_vec(values, points.dims())?);
+        let points = Arc::new(points.gather(&rows)?);
 
         let mut builder = Builder::new(&points, config.vamana);
         for group in 0..groups.sets.len() {
@@ -222,7 +201,7 @@ fn link(
             for (at, &other) in larger.iter().enumerate() {
                 let start = groups.entries[other as usize].first().copied();
                 let list = config.vamana.list;
-                scratch.beam(query, points, start, list, &mut All(inside), &mut hits);
+                scratch.beam(query, points, start, list, &mut &*inside, &mut hits);
                 let best = hits.first().map(|&near| (near, place));
                 if closest[at].is_none_or(|old| best.is_some_and(|best| best < old)) {
                     closest[at] = best;
@@ -260,35 +239,24 @@ impl Method for Ung {
         matches!(filter.shape, Shape::Contains(_))
     }
 
-    fn find(
-        &self,
-        query: &[f32],
-        k: usize,
-        list: usize,
-        filter: &Filter,
-        scratch: &mut Scratch,
-        hits: &mut Vec<Near>,
-    ) {
-        let Shape::Contains(wanted) = &filter.shape else {
+    fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>) {
+        let Shape::Contains(labels) = &wanted.filter.shape else {
             return;
         };
-        let groups = self.groups.minimal(wanted, false);
+        let groups = self.groups.minimal(labels, false);
         let entries = groups
             .iter()
             .flat_map(|&group| &self.groups.entries[group as usize]);
+        let list = wanted.list.max(wanted.k);
         scratch.beam(
-            query,
+            wanted.query,
             &self.points,
             entries.copied(),
-            list.max(k),
-            &mut Linked(&self.lists),
+            list,
+            &mut &self.lists,
             hits,
         );
-        hits.truncate(k);
-        for near in hits.iter_mut() {
-            *near = Near::new(near.distance(), self.rows[near.row() as usize]);
-        }
-        hits.sort_unstable();
+        renumber(hits, wanted.k, &self.rows);
     }
 }
 

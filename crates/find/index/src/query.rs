@@ -1,6 +1,6 @@
 //! How the rows of an index are compared with a query: scores, larger is better.
 
-use kokeshi_core::{Error, Metric, Result, distance};
+use kokeshi_core::{Metric, Result, distance};
 
 use crate::Vectors;
 
@@ -12,20 +12,7 @@ pub(crate) struct Query {
 
 impl Query {
     pub fn new(query: &[f32], metric: Metric, dims: usize) -> Result<Self> {
-        if query.len() != dims {
-            return Err(Error::Dims {
-                what: "a query".into(),
-                expected: dims,
-                found: query.len(),
-            });
-        }
-        if let Some(column) = query.iter().position(|value| !value.is_finite()) {
-            return Err(Error::NotFinite {
-                what: "a query".into(),
-                row: 0,
-                column,
-            });
-        }
+        kokeshi_core::check_query(query, dims)?;
         let mut values = query.to_vec();
         if metric == Metric::Cosine {
             distance::normalize(&mut values);

@@ -231,15 +231,8 @@ impl Chain {
     /// # Errors
     /// [`Error::Dims`] for another width, [`Error::NotFinite`] for NaN and infinity.
     pub fn query<'a>(&'a self, query: &[f32]) -> Result<Box<dyn Query + 'a>> {
-        self.check(query.len(), "a query")?;
-        match query.iter().position(|value| !value.is_finite()) {
-            Some(column) => Err(Error::NotFinite {
-                what: "a query".into(),
-                row: 0,
-                column,
-            }),
-            None => Ok(self.prepare(query)),
-        }
+        kokeshi_core::check_query(query, self.dims)?;
+        Ok(self.prepare(query))
     }
 
     fn check(&self, found: usize, what: &str) -> Result<()> {
