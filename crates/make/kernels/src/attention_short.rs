@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 
 use crate::activation::exp2;
 use crate::attention::Attention;
+use crate::attention_tiled::store;
 use crate::buffer::Buffer;
 use crate::simd::Simd;
 
@@ -226,22 +227,7 @@ unsafe fn answer<S: Simd, const ROWS: usize, const VECTORS: usize, const WIDTH: 
                 }
             }
         }
-        // Up to the constant and not to `block.rows`, so that it is unrolled and the sums can stay in registers.
-        for row in 0..ROWS {
-            if row >= block.rows {
-                break;
-            }
-            let factor = S::splat(factors[row]);
-            for vector in 0..WIDTH {
-                let out = block
-                    .out
-                    .add(row * input.heads * input.head_dims + dim + vector * S::W);
-                let value = S::mul(sums[row][vector], factor);
-                match vector + 1 == WIDTH && last < S::W {
-                    true => S::store_part(out, value, last),
-                    false => S::store(out, value),
-                }
-            }
-        }
+        let (out, stride) = (block.out.add(dim), input.heads * input.head_dims);
+        store::<S, ROWS, WIDTH>(&sums, factors, block.rows, out, stride, input.head_dims - dim);
     }
 }

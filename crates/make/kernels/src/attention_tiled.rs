@@ -493,17 +493,40 @@ unsafe fn answer<S: Simd, const ROWS: usize, const VECTORS: usize>(
                 }
             }
         }
-        // Up to the constant and not to `block.rows`, so that it is unrolled and the sums can stay in registers.
+        let out = block.out.add(column);
+        store::<S, ROWS, VECTORS>(
+            &sums,
+            factors,
+            block.rows,
+            out,
+            block.out_stride,
+            block.head_dims - column,
+        );
+    }
+}
+
+/// Writes the first `rows` rows of `sums`, each times its factor, `stride` apart; of a row there are `left` values.
+#[inline(always)]
+pub(crate) unsafe fn store<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    sums: &[[S::V; VECTORS]; ROWS],
+    factors: &[f32; ROWS],
+    rows: usize,
+    out: *mut f32,
+    stride: usize,
+    left: usize,
+) {
+    // SAFETY: the caller promises room for the rows, and and that every vector has at least one value of the `left` ones.
+    unsafe {
+        // Up to the constant and not to `rows`, so that it is unrolled and the sums can stay in registers.
         for row in 0..ROWS {
-            if row >= block.rows {
+            if row >= rows {
                 break;
             }
             let factor = S::splat(factors[row]);
             for vector in 0..VECTORS {
-                let first = column + vector * S::W;
-                let out = block.out.add(row * block.out_stride + first);
+                let out = out.add(row * stride + vector * S::W);
                 let value = S::mul(sums[row][vector], factor);
-                match block.head_dims - first {
+                match left - vector * S::W {
                     count if count >= S::W => S::store(out, value),
                     count => S::store_part(out, value, count),
                 }

@@ -1,7 +1,7 @@
 //! GISTEmbed (arXiv 2402.16829): a guide model removes candidates that it finds closer to the anchor than the positive.
 
-use super::{Aux, Loss, Reps, units};
-use crate::tape::{Matrix, Tape, Targets, Var};
+use super::{Aux, Loss, Reps, contrast, units};
+use crate::tape::{Tape, Var};
 
 /// How much closer than the positive a candidate may be to the anchor.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -64,40 +64,20 @@ impl Loss for Gist {
             .iter()
             .map(|(a, b, _)| tape.similarities(guide[*a], guide[*b]))
             .collect();
-        let logits = tape.beside(&blocks);
-        let logits = tape.scale(logits, 1.0 / self.temperature);
-        let rows = tape.value(logits).rows;
-        let threshold: Vec<f32> = (0..rows)
+        let threshold: Vec<f32> = (0..tape.value(judged[0]).rows)
             .map(|row| match (tape.value(judged[0]).row(row)[row], self.margin) {
                 (found, Margins::Absolute(margin)) => found - margin,
                 (found, Margins::Relative(margin)) => found * (1.0 - margin),
             })
             .collect();
-        let judged: Vec<&Matrix> = judged.iter().map(|block| tape.value(*block)).collect();
-        let mut hidden = Vec::with_capacity(rows * tape.value(logits).cols);
-        for (row, threshold) in threshold.iter().enumerate() {
-            for (block, (_, _, same)) in judged.iter().zip(&pairs) {
-                for (column, found) in block.row(row).iter().enumerate() {
-                    let own = row == column;
-                    hidden.push(if own && block_is_target(block, &judged) {
-                        false
-                    } else {
-                        found > threshold || (own && *same)
-                    });
-                }
-            }
-        }
-        let targets = Targets {
-            hidden,
-            ..Targets::diagonal(rows)
+        let hidden = |tape: &Tape, block: usize, row: usize, column: usize| {
+            let (own, same) = (row == column, pairs[block].2);
+            let target = own && block == 0;
+            !target && (tape.value(judged[block]).row(row)[column] > threshold[row] || (own && same))
         };
+        let (logits, targets) = contrast(tape, &blocks, 1.0 / self.temperature, hidden);
         tape.cross_entropy(logits, targets)
     }
-}
-
-/// Whether it is the block of anchors and positives.
-fn block_is_target(block: &Matrix, blocks: &[&Matrix]) -> bool {
-    std::ptr::eq(block, blocks[0])
 }
 
 #[cfg(test)]

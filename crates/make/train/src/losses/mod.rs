@@ -30,7 +30,7 @@ pub use teacher::{Embedding, Margin};
 
 use kokeshi_core::Seed;
 
-use crate::tape::{Matrix, Tape, Var};
+use crate::tape::{Matrix, Tape, Targets, Var};
 
 /// Pooled vectors of a batch, by layer and column.
 #[derive(Debug, Clone)]
@@ -123,6 +123,29 @@ impl<L: Loss + ?Sized> Loss for Box<L> {
     fn loss(&self, tape: &mut Tape, reps: &Reps, aux: &Aux) -> Var {
         (**self).loss(tape, reps, aux)
     }
+}
+
+/// What every contrastive loss is the cross-entropy of: blocks of similarities side by side, times `scale`, each row pointing at its own
+/// column of the first block. `hidden(tape, block, row, column)`: what is no candidate.
+fn contrast(
+    tape: &mut Tape,
+    blocks: &[Var],
+    scale: f32,
+    hidden: impl Fn(&Tape, usize, usize, usize) -> bool,
+) -> (Var, Targets) {
+    let logits = tape.beside(blocks);
+    let logits = tape.scale(logits, scale);
+    let rows = tape.value(logits).rows;
+    let mut targets = Targets::diagonal(rows);
+    for row in 0..rows {
+        for (number, block) in blocks.iter().enumerate() {
+            let columns = 0..tape.value(*block).cols;
+            targets
+                .hidden
+                .extend(columns.map(|column| hidden(tape, number, row, column)));
+        }
+    }
+    (logits, targets)
 }
 
 /// Rows of length one, for each column.

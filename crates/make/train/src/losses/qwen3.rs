@@ -1,8 +1,8 @@
 //! Qwen3 Embedding's loss (arXiv 2506.05176, equation 1): candidates that the student itself finds closer than the positive are taken for
 //! false negatives.
 
-use super::{Aux, Loss, Reps, units};
-use crate::tape::{Tape, Targets, Var};
+use super::{Aux, Loss, Reps, contrast, units};
+use crate::tape::{Tape, Var};
 
 /// Ranking over anchor-positive, anchor-anchor, positive-positive and own negatives, without candidates that score more than the positive
 /// plus `margin`, and without documents equal to the positive (`Aux::documents`).
@@ -40,28 +40,18 @@ impl Loss for Qwen3 {
         let rows = tape.value(blocks[0]).rows;
         let own: Vec<f32> = (0..rows).map(|row| tape.value(blocks[0]).row(row)[row]).collect();
         let equal = |a: usize, b: usize| matches!((aux.documents.get(a), aux.documents.get(b)), (Some(a), Some(b)) if a == b);
-        let mut hidden = Vec::new();
-        for (row, own) in own.iter().enumerate() {
-            for (which, block) in blocks.iter().enumerate() {
-                for (column, score) in tape.value(*block).row(row).iter().enumerate() {
-                    let same = row == column;
-                    let too_close = *score > own + self.margin;
-                    hidden.push(match which {
-                        0 => !same && (too_close || equal(row, column)),
-                        1 => same || too_close,
-                        2 => same || equal(row, column) || (self.mask_documents && too_close),
-                        // A hard negative counts for its own anchor only.
-                        _ => !same || too_close,
-                    });
-                }
+        let hidden = |tape: &Tape, block: usize, row: usize, column: usize| {
+            let same = row == column;
+            let too_close = tape.value(blocks[block]).row(row)[column] > own[row] + self.margin;
+            match block {
+                0 => !same && (too_close || equal(row, column)),
+                1 => same || too_close,
+                2 => same || equal(row, column) || (self.mask_documents && too_close),
+                // A hard negative counts for its own anchor only.
+                _ => !same || too_close,
             }
-        }
-        let logits = tape.beside(&blocks);
-        let logits = tape.scale(logits, 1.0 / self.temperature);
-        let targets = Targets {
-            hidden,
-            ..Targets::diagonal(rows)
         };
+        let (logits, targets) = contrast(tape, &blocks, 1.0 / self.temperature, hidden);
         tape.cross_entropy(logits, targets)
     }
 }

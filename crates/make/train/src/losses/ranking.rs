@@ -1,6 +1,6 @@
 //! In-batch ranking: each anchor should find its positive among all candidates.
 
-use super::{Aux, Loss, Reps, units};
+use super::{Aux, Loss, Reps, contrast, units};
 use crate::tape::{Tape, Targets, Var};
 
 /// How two vectors are compared.
@@ -48,13 +48,9 @@ impl Loss for Ranking {
             .iter()
             .map(|candidates| tape.similarities(columns[0], *candidates))
             .collect();
-        let logits = tape.beside(&blocks);
-        let logits = tape.scale(logits, self.scale);
-        let (rows, cols) = (tape.value(logits).rows, tape.value(logits).cols);
-        let mut targets = Targets::diagonal(rows);
-        if !self.in_batch {
-            targets.hidden = (0..rows * cols).map(|at| at / cols != at % cols % rows).collect();
-        }
+        let (logits, mut targets) = contrast(tape, &blocks, self.scale, |_, _, row, column| {
+            !self.in_batch && row != column
+        });
         if self.focal != 0.0 {
             targets.weights = focal_weights(tape, logits, &targets, self.focal);
         }
