@@ -2,6 +2,8 @@
 //!
 //! [`distill`] makes a small static model out of a large one: a vector for each token of the teacher's vocabulary, trained so that the
 //! mean of a text's token vectors is close to the teacher's vector of the text, and turned to axes whose prefixes work alone.
+//!
+//! [`tape`] differentiates, and [`losses`] compose what trains an encoder at several sizes; what runs them over data is not there yet.
 
 mod axes;
 mod bags;
