@@ -1,6 +1,8 @@
 //! Whole texts through a decoder at once, with the positions and the mask of one's choice: what streaming over a cache is compared with.
 
-use kokeshi_kernels::{Attention, Far, Mask, Masked, Scratch as AttentionScratch, masked_attention};
+use kokeshi_kernels::{
+    Attention, Far, Mask, Masked, Precision, Scratch as AttentionScratch, masked_attention,
+};
 
 use crate::decoder::{Decoder, Scratch};
 use crate::error::Result;
@@ -173,6 +175,6 @@ impl Decoder {
                 keys,
             }),
         };
-        masked_attention(self.level, input, mask_scratch, &mut scratch.attended);
+        masked_attention(self.level, Precision::F32, input, mask_scratch, &mut scratch.attended);
     }
 }

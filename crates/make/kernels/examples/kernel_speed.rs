@@ -37,15 +37,15 @@ fn main() {
         let work = 2.0 * (rows * inputs * outputs) as f64;
         for (precision, kind) in [(Precision::F32, "f32"), (Precision::Int8, "int8")] {
             let layer = Linear::new(level, precision, inputs, outputs, &weights, None);
-            quantized.fill(level, rows, inputs, &x);
+            layer.prepare(rows, &x, &mut quantized);
             let speed = best(work, || {
-                layer.apply_quantized(rows, &x, &quantized, &mut out, epilogue)
+                layer.apply_prepared(rows, &x, &quantized, &mut out, epilogue)
             });
             found.push((format!("{kind} {name}"), speed));
             out.fill(0.0);
+            let speed = best((rows * inputs) as f64, || layer.prepare(rows, &x, &mut quantized));
+            found.push((format!("{kind} prepare {inputs} (values)"), speed));
         }
-        let speed = best((rows * inputs) as f64, || quantized.fill(level, rows, inputs, &x));
-        found.push((format!("quantize {inputs} (values)"), speed));
     }
     for len in [14, 200, 512] {
         let joint = values(len * 1152, 17);

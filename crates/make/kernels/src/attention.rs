@@ -2,6 +2,7 @@
 //!
 //! | kernel | for |
 //! |---|---|
+//! | `tiles::attention` | whatever has neither a bias nor tokens far apart, where there are tiles |
 //! | `attention_short` | a few vectors of tokens |
 //! | `attention_int8` | all others at int8 |
 //! | `attention_tiled` | all others at f32, and whatever has a mask, a bias, or heads that share keys and values (grouped-query attention, arXiv 2305.13245) |
@@ -13,6 +14,11 @@ use crate::buffer::Buffer;
 use crate::linear::Precision;
 use crate::mask::{Bias, Far, Mask};
 use crate::simd::{Level, Simd, at_level};
+#[cfg(target_arch = "x86_64")]
+use crate::{
+    simd::Set,
+    tiles::attention::{self as tiled, TileScratch},
+};
 
 /// The queries, keys and values of one sequence.
 ///
@@ -52,6 +58,19 @@ pub struct Masked<'a> {
     pub far: Option<Far<'a>>,
 }
 
+impl<'a> Masked<'a> {
+    /// Every token sees every token.
+    pub(crate) fn whole(attention: Attention<'a>) -> Self {
+        Self {
+            attention,
+            key_heads: attention.heads,
+            mask: Mask::ALL,
+            bias: None,
+            far: None,
+        }
+    }
+}
+
 /// Memory that is used again from call to call.
 #[derive(Clone, Default)]
 pub struct Scratch {
@@ -59,6 +78,8 @@ pub struct Scratch {
     keys: Buffer,
     tiled: TiledScratch,
     int8: Int8Scratch,
+    #[cfg(target_arch = "x86_64")]
+    tiles: TileScratch,
 }
 
 /// Writes `softmax(scale * Q K^T) V` to `out` (`[len, heads * head_dims]`). At int8 both products are of bytes, unless a head is wider than
@@ -82,6 +103,17 @@ pub fn attention(
     for slice in [input.queries, input.keys, input.values] {
         assert!(slice.len() >= needed, "input is [len, stride]");
     }
+    #[cfg(target_arch = "x86_64")]
+    if level.0 == Set::Amx {
+        let whole = Masked::whole(input);
+        // SAFETY: levels come from `Level::available`; the lengths are checked above.
+        return unsafe {
+            match precision {
+                Precision::F32 => tiled::all_heads::<true>(whole, &mut scratch.tiles, out),
+                Precision::Int8 => tiled::all_heads::<false>(whole, &mut scratch.tiles, out),
+            }
+        };
+    }
     if precision == Precision::Int8 && attention_int8::fits(&input) {
         return attention_int8::run(level, input, &mut scratch.int8, out);
     }
@@ -97,14 +129,7 @@ unsafe fn plain<S: Simd>(input: Attention<'_>, scratch: &mut Scratch, out: &mut 
         if input.len <= attention_short::most::<S>() {
             return attention_short::all_heads::<S>(input, &mut scratch.keys, out);
         }
-        let whole = Masked {
-            attention: input,
-            key_heads: input.heads,
-            mask: Mask::ALL,
-            bias: None,
-            far: None,
-        };
-        tiles::<S>(whole, &mut scratch.tiled, out);
+        tiles::<S>(Masked::whole(input), &mut scratch.tiled, out);
     }
 }
 
@@ -112,7 +137,13 @@ unsafe fn plain<S: Simd>(input: Attention<'_>, scratch: &mut Scratch, out: &mut 
 ///
 /// # Panics
 /// If the lengths don't fit.
-pub fn masked_attention(level: Level, input: Masked<'_>, scratch: &mut Scratch, out: &mut [f32]) {
+pub fn masked_attention(
+    level: Level,
+    precision: Precision,
+    input: Masked<'_>,
+    scratch: &mut Scratch,
+    out: &mut [f32],
+) {
     let Attention {
         queries,
         keys,
@@ -163,6 +194,16 @@ pub fn masked_attention(level: Level, input: Masked<'_>, scratch: &mut Scratch, 
             "far keys are [len, key heads * head_dims]"
         );
         assert!(far.window > 0, "a token is near to itself");
+    }
+    #[cfg(target_arch = "x86_64")]
+    if level.0 == Set::Amx && tiled::fits(&input) {
+        // SAFETY: levels come from `Level::available`; the lengths are checked above.
+        return unsafe {
+            match precision {
+                Precision::F32 => tiled::all_heads::<true>(input, &mut scratch.tiles, out),
+                Precision::Int8 => tiled::all_heads::<false>(input, &mut scratch.tiles, out),
+            }
+        };
     }
     let scratch = &mut scratch.tiled;
     // SAFETY: levels come from `Level::available`; the lengths are checked above.

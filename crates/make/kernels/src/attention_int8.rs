@@ -12,7 +12,7 @@
     reason = "index loops over fixed-size arrays become registers; iterators over two of them at once do not always"
 )]
 
-use crate::activation::polynomial;
+use crate::activation::exp2_rough;
 use crate::attention::Attention;
 use crate::buffer::Buffer;
 use crate::simd::int8::Dot;
@@ -388,16 +388,6 @@ unsafe fn softmax<S: Simd>(len: usize, scale: f32, scores: &mut [f32], weights: 
         }
         1.0 / S::sum(sum)
     }
-}
-
-/// Two to the power of `x` on [0, 1], fitted as `activation::exp2` with fewer terms.
-const EXP2_ROUGH: [f32; 4] = [7.802_452e-2, 2.260_671_7e-1, 6.958_335e-1, 9.999_252e-1];
-
-/// Two to the power of `x`, relative error below 1.1e-4, which is less than a byte can show.
-#[inline(always)]
-unsafe fn exp2_rough<S: Simd>(x: S::V) -> S::V {
-    // SAFETY: the caller promises what `Simd` asks.
-    unsafe { S::times_exp2(polynomial::<S, 4>(S::fraction(x), EXP2_ROUGH), x) }
 }
 
 /// The weighted sum of the values, dimensions from `column` on.

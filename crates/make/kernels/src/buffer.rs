@@ -15,7 +15,7 @@ struct Line([u8; LINE]);
 /// Implemented for plain numbers only, no bigger than 64 bytes and of a size that divides it.
 pub unsafe trait Plain: Copy {}
 
-// SAFETY: every pattern of bits is a number of these types; their sizes are 1 and 4 bytes.
+// SAFETY: every pattern of bits is a number of these types; their sizes are 1, 2 and 4 bytes.
 unsafe impl Plain for f32 {}
 // SAFETY: as above.
 unsafe impl Plain for i32 {}
@@ -23,6 +23,8 @@ unsafe impl Plain for i32 {}
 unsafe impl Plain for i8 {}
 // SAFETY: as above.
 unsafe impl Plain for u8 {}
+// SAFETY: as above.
+unsafe impl Plain for u16 {}
 
 /// A growable run of numbers aligned to 64 bytes.
 #[derive(Clone)]

@@ -32,6 +32,8 @@ pub mod quantize;
 pub mod rotary;
 pub mod scalar;
 pub mod simd;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 pub use activation::Activation;
 pub use attention::{Attention, Masked, Scratch, attention, masked_attention};

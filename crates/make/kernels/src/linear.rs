@@ -9,6 +9,8 @@ use crate::simd::int8::Dot;
 use crate::simd::int8::{AvxVnni, Vnni512, Wide256, Wide512};
 use crate::simd::portable::Portable;
 use crate::simd::{Level, Set, at_level, at_level_int8};
+#[cfg(target_arch = "x86_64")]
+use crate::tiles;
 
 /// What happens to a product before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +34,8 @@ pub enum Precision {
 
 /// `[outputs, inputs]` weights with a bias, packed for one instruction set.
 ///
-/// A panel holds as many outputs as the register tile is wide (AVX-512: 48, else 16), input after input, so that the innermost loop reads it in order.
+/// A panel holds as many outputs as the register tile is wide (AMX: 32, AVX-512: 48, else 16), input after input, so that the innermost loop reads it
+/// in order.
 /// The last panel is filled up with zeros.
 #[derive(Clone)]
 pub struct Linear {
@@ -48,13 +51,17 @@ pub struct Linear {
 #[derive(Clone)]
 enum Panels {
     F32(Buffer),
+    /// On tiles: sums of two bf16 values.
+    #[cfg(target_arch = "x86_64")]
+    Halves(Buffer<u16>),
     Int8(Int8Panels),
 }
 
 /// Packed weights as signed bytes.
 #[derive(Clone)]
 pub(crate) struct Int8Panels {
-    /// `[panels][inputs / group][panel width][group]`, the group being what one instruction sums; inputs are filled up with zeros.
+    /// `[panels][inputs / group][panel width][group]`, the group being what one instruction sums; inputs are filled up with zeros. For tiles see
+    /// `tiles::linear::int8_place`.
     pub(crate) weights: Buffer<i8>,
     /// A weight is its byte times its output's scale: `[panels][panel width]`.
     pub(crate) scales: Buffer,
@@ -68,6 +75,8 @@ const MOST_INT8_INPUTS: usize = i32::MAX as usize / (255 * 127);
 /// How many outputs a panel holds.
 fn panel_width(level: Level) -> usize {
     match level.0 {
+        #[cfg(target_arch = "x86_64")]
+        Set::Amx => tiles::linear::WIDTH,
         #[cfg(target_arch = "x86_64")]
         Set::Avx512Vnni | Set::Avx512 => 48,
         #[cfg(target_arch = "x86_64")]
@@ -102,8 +111,10 @@ impl Linear {
             outputs,
             panels: match precision {
                 Precision::Int8 if inputs <= MOST_INT8_INPUTS => {
-                    Panels::Int8(pack_int8(width, group(level), inputs, outputs, weights))
+                    Panels::Int8(pack_int8(level, inputs, outputs, weights))
                 }
+                #[cfg(target_arch = "x86_64")]
+                _ if level.0 == Set::Amx => Panels::Halves(tiles::linear::pack(inputs, outputs, weights)),
                 _ => Panels::F32(pack(width, inputs, outputs, weights)),
             },
             bias: padded,
@@ -113,8 +124,8 @@ impl Linear {
     /// What it multiplies as.
     pub fn precision(&self) -> Precision {
         match self.panels {
-            Panels::F32(_) => Precision::F32,
-            Panels::Int8 { .. } => Precision::Int8,
+            Panels::Int8(_) => Precision::Int8,
+            _ => Precision::F32,
         }
     }
 
@@ -128,8 +139,8 @@ impl Linear {
         self.outputs
     }
 
-    /// Applies it to `x` (`[rows, inputs]`), into `out` (`[rows, outputs]`). If it is an int8 layer, `x` is quantised into `quantized`
-    /// first; else `quantized` is not touched.
+    /// Applies it to `x` (`[rows, inputs]`), into `out` (`[rows, outputs]`), by way of `quantized`: [`Linear::prepare`], then
+    /// [`Linear::apply_prepared`].
     ///
     /// # Panics
     /// If the lengths don't fit.
@@ -141,18 +152,31 @@ impl Linear {
         out: &mut [f32],
         epilogue: Epilogue,
     ) {
-        if self.precision() == Precision::Int8 {
-            quantized.fill(self.level, rows, self.inputs, x);
-        }
-        self.apply_quantized(rows, x, quantized, out, epilogue);
+        self.prepare(rows, x, quantized);
+        self.apply_prepared(rows, x, quantized, out, epilogue);
     }
 
-    /// As [`Linear::apply`], with `quantized` made from `x` already: by a layer before this one that read the same `x`, or by
-    /// [`QuantizedRows::fill`]. An f32 layer reads `x` alone.
+    /// Makes of `x` (`[rows, inputs]`) what this layer reads, if it doesn't read `x` itself: codes at int8, pairs of bf16 values at f32 on
+    /// tiles.
     ///
     /// # Panics
     /// If the lengths don't fit.
-    pub fn apply_quantized(
+    pub fn prepare(&self, rows: usize, x: &[f32], quantized: &mut QuantizedRows) {
+        assert_eq!(x.len(), rows * self.inputs, "input is [rows, inputs]");
+        match &self.panels {
+            Panels::F32(_) => {}
+            #[cfg(target_arch = "x86_64")]
+            Panels::Halves(_) => quantized.split(rows, self.inputs, x),
+            Panels::Int8(_) => quantized.fill(self.level, rows, self.inputs, x),
+        }
+    }
+
+    /// As [`Linear::apply`], with `quantized` made from `x` already: by [`Linear::prepare`] of this layer, or of another one with as many
+    /// inputs and the same precision.
+    ///
+    /// # Panics
+    /// If the lengths don't fit.
+    pub fn apply_prepared(
         &self,
         rows: usize,
         x: &[f32],
@@ -174,12 +198,20 @@ impl Linear {
                     floats(layer: &Linear, panels: &Buffer, rows: usize, x: &[f32], out: &mut [f32], epilogue: Epilogue)
                 )
             },
+            #[cfg(target_arch = "x86_64")]
+            Panels::Halves(panels) => {
+                quantized.check(rows, self.inputs);
+                // SAFETY: as above; panels of halves are made where tiles are available; `quantized` has room for its rows.
+                unsafe { tiles::linear::floats(layer, panels, quantized, out, epilogue) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Panels::Int8(panels) if self.level.0 == Set::Amx => {
+                quantized.check(rows, self.inputs);
+                // SAFETY: as above.
+                unsafe { tiles::linear::whole(layer, panels, quantized, out, epilogue) }
+            }
             Panels::Int8(panels) => {
-                assert_eq!(quantized.rows(), rows, "as many rows are quantised");
-                assert_eq!(
-                    quantized.width, self.inputs,
-                    "rows of the same width are quantised"
-                );
+                quantized.check(rows, self.inputs);
                 // SAFETY: as above; `quantized` has room for its rows.
                 unsafe {
                     at_level_int8!(
@@ -196,7 +228,7 @@ impl Linear {
 fn group(level: Level) -> usize {
     match level.0 {
         #[cfg(target_arch = "x86_64")]
-        Set::Avx512Vnni => Vnni512::GROUP,
+        Set::Amx | Set::Avx512Vnni => Vnni512::GROUP,
         #[cfg(target_arch = "x86_64")]
         Set::Avx512 => Wide512::GROUP,
         #[cfg(target_arch = "x86_64")]
@@ -218,9 +250,15 @@ fn pack(width: usize, inputs: usize, outputs: usize, weights: &[f32]) -> Buffer 
     panels
 }
 
-fn pack_int8(width: usize, group: usize, inputs: usize, outputs: usize, weights: &[f32]) -> Int8Panels {
+fn pack_int8(level: Level, inputs: usize, outputs: usize, weights: &[f32]) -> Int8Panels {
+    let (width, group) = (panel_width(level), group(level));
     let padded = outputs.div_ceil(width) * width;
-    let size = inputs.next_multiple_of(group) * width;
+    let step = match level.0 {
+        #[cfg(target_arch = "x86_64")]
+        Set::Amx => tiles::linear::INT8_STEP,
+        _ => group,
+    };
+    let size = inputs.next_multiple_of(step) * width;
     let mut packed = Int8Panels {
         weights: Buffer::zeros(padded / width * size),
         scales: Buffer::zeros(padded),
@@ -232,7 +270,13 @@ fn pack_int8(width: usize, group: usize, inputs: usize, outputs: usize, weights:
         packed.sums[output] = codes.iter().map(|code| i32::from(*code)).sum();
         let panel = &mut packed.weights[output / width * size..][..size];
         for (step, codes) in codes.chunks(group).enumerate() {
-            panel[(step * width + output % width) * group..][..codes.len()].copy_from_slice(codes);
+            let column = output % width;
+            let place = match level.0 {
+                #[cfg(target_arch = "x86_64")]
+                Set::Amx => tiles::linear::int8_place(step * group, column),
+                _ => (step * width + column) * group,
+            };
+            panel[place..][..codes.len()].copy_from_slice(codes);
         }
     }
     packed

@@ -270,13 +270,14 @@ unsafe fn finish<S: Simd, const ROUGH: bool>(place: &Place, sums: &Sums, epilogu
 
 /// What becomes of a sum. Not a closure: those are not surely inlined, and outside the function that is compiled for the instruction set
 /// every vector operation is a call.
-trait Last<S: Simd> {
+pub(crate) trait Last<S: Simd> {
     /// `before`: what stands where the result goes; read only if it is used.
     unsafe fn make(&self, sum: S::V, before: S::V) -> S::V;
 }
 
 /// Added to what is there.
-struct Residual;
+#[derive(Clone, Copy)]
+pub(crate) struct Residual;
 
 impl<S: Simd> Last<S> for Residual {
     #[inline(always)]
@@ -287,7 +288,8 @@ impl<S: Simd> Last<S> for Residual {
 }
 
 /// GELU for what is quantised next.
-struct RoughGelu;
+#[derive(Clone, Copy)]
+pub(crate) struct RoughGelu;
 
 impl<S: Simd> Last<S> for RoughGelu {
     #[inline(always)]

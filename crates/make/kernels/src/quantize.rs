@@ -1,13 +1,16 @@
-//! Activations as int8 layers read them: each row as unsigned bytes with a scale and a zero point of its own.
+//! Activations as layers read them that don't read f32: at int8 each row as unsigned bytes with a scale and a zero point of its own; at f32 on
+//! tiles as sums of two bf16 values.
 
 use crate::buffer::Buffer;
 use crate::simd::{Level, Simd, at_level};
 
 /// Codes of a row start this many bytes apart, a multiple of it.
 const ALIGN: usize = 64;
+/// There is room for a multiple of this many rows, since tiles are read whole.
+const BLOCK: usize = 32;
 
 /// Rows of activations, quantised: value `x[row][column]` is about `(code - zero) * scale` with the row's scale and zero point. Filled by
-/// [`crate::Linear::apply`] or [`QuantizedRows::fill`]; memory is used again.
+/// [`crate::Linear::prepare`]; memory is used again.
 #[derive(Clone, Default)]
 pub struct QuantizedRows {
     /// `[rows][stride]`; codes from `width` on mean nothing and meet weights that are zeros.
@@ -18,6 +21,8 @@ pub struct QuantizedRows {
     pub(crate) scales: Vec<f32>,
     /// `[rows]`
     pub(crate) zeros: Vec<i32>,
+    /// Instead of codes: `[rows][high, low][stride]` bf16 values, from `width` on zeros.
+    pub(crate) halves: Buffer<u16>,
 }
 
 /// How far apart rows of codes lie.
@@ -30,9 +35,15 @@ impl QuantizedRows {
     pub(crate) fn resize(&mut self, rows: usize, width: usize) {
         self.width = width;
         self.stride = stride(width);
-        self.codes.resize(rows * self.stride);
+        self.codes.resize(rows.next_multiple_of(BLOCK) * self.stride);
         self.scales.resize(rows, 0.0);
         self.zeros.resize(rows, 0);
+    }
+
+    /// Panics unless it holds `rows` rows of `width` values.
+    pub(crate) fn check(&self, rows: usize, width: usize) {
+        assert_eq!(self.rows(), rows, "as many rows are prepared");
+        assert_eq!(self.width, width, "rows of the same width are prepared");
     }
 
     /// How many rows it holds.
@@ -40,12 +51,22 @@ impl QuantizedRows {
         self.scales.len()
     }
 
+    /// Splits `x` (`[rows, width]`) into sums of two bf16 values, for tiles.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn split(&mut self, rows: usize, width: usize, x: &[f32]) {
+        use crate::tiles::linear::{BF16_STEP, split_rows};
+        self.width = width;
+        self.stride = width.next_multiple_of(BF16_STEP);
+        self.scales.resize(rows, 0.0);
+        self.halves.resize(rows.next_multiple_of(BLOCK) * 2 * self.stride);
+        if width > 0 {
+            // SAFETY: tiles are available; there is room for the rows, padded to whole steps.
+            unsafe { split_rows(width, self.stride, x, &mut self.halves) }
+        }
+    }
+
     /// Quantises `x` (`[rows, width]`): the range of each row, widened to contain zero, is cut into 255 steps.
-    ///
-    /// # Panics
-    /// If the lengths don't fit.
-    pub fn fill(&mut self, level: Level, rows: usize, width: usize, x: &[f32]) {
-        assert_eq!(x.len(), rows * width, "input is [rows, width]");
+    pub(crate) fn fill(&mut self, level: Level, rows: usize, width: usize, x: &[f32]) {
         self.resize(rows, width);
         if width == 0 {
             return;

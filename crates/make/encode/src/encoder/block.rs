@@ -189,7 +189,13 @@ impl Block {
                     bias,
                     far,
                 };
-                masked_attention(self.level, masked, &mut scratch.attention, out);
+                masked_attention(
+                    self.level,
+                    self.output.precision(),
+                    masked,
+                    &mut scratch.attention,
+                    out,
+                );
             }
             start += len;
         }

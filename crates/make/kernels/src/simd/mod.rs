@@ -12,6 +12,9 @@ pub struct Level(pub(crate) Set);
 /// The instruction sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Set {
+    /// AVX-512 with VNNI and bf16; and AMX for products.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
     /// AVX-512 F, BW, DQ and VL: 16 values at once; and VNNI for bytes.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
@@ -34,6 +37,16 @@ impl Level {
         Self::available()[0]
     }
 
+    /// How far a product of f32 values may be from the exact one, as a share of the sum of its terms' magnitudes, rounding of the sum aside: on
+    /// tiles every factor is the sum of two bf16 values.
+    pub fn product_error(self) -> f32 {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Amx => 1.0 / 65536.0,
+            _ => 0.0,
+        }
+    }
+
     /// All that this processor has, widest first; the last is plain Rust.
     pub fn available() -> Vec<Self> {
         let mut levels = Vec::new();
@@ -43,6 +56,9 @@ impl Level {
             let fma = has!("avx2") && has!("fma");
             if fma && has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
                 if has!("avx512vnni") {
+                    if crate::tiles::available() {
+                        levels.push(Self(Set::Amx));
+                    }
                     levels.push(Self(Set::Avx512Vnni));
                 }
                 levels.push(Self(Set::Avx512));
@@ -127,7 +143,7 @@ macro_rules! at_level {
         }
         match $level.0 {
             #[cfg(target_arch = "x86_64")]
-            $crate::simd::Set::Avx512Vnni | $crate::simd::Set::Avx512 => avx512($($arg),*),
+            $crate::simd::Set::Amx | $crate::simd::Set::Avx512Vnni | $crate::simd::Set::Avx512 => avx512($($arg),*),
             #[cfg(target_arch = "x86_64")]
             $crate::simd::Set::Avx2Vnni | $crate::simd::Set::Avx2 => avx2($($arg),*),
             $crate::simd::Set::Portable => $name::<$crate::simd::portable::Portable>($($arg),*),
@@ -165,7 +181,7 @@ macro_rules! at_level_int8 {
         }
         match $level.0 {
             #[cfg(target_arch = "x86_64")]
-            $crate::simd::Set::Avx512Vnni => avx512_vnni($($arg),*),
+            $crate::simd::Set::Amx | $crate::simd::Set::Avx512Vnni => avx512_vnni($($arg),*),
             #[cfg(target_arch = "x86_64")]
             $crate::simd::Set::Avx512 => avx512($($arg),*),
             #[cfg(target_arch = "x86_64")]
