@@ -76,7 +76,7 @@ const MOST_INT8_INPUTS: usize = i32::MAX as usize / (255 * 127);
 fn panel_width(level: Level) -> usize {
     match level.0 {
         #[cfg(target_arch = "x86_64")]
-        Set::Amx => tiles::linear::WIDTH,
+        Set::Amx => tiles::BLOCK,
         #[cfg(target_arch = "x86_64")]
         Set::Avx512Vnni | Set::Avx512 => 48,
         #[cfg(target_arch = "x86_64")]

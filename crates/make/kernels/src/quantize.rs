@@ -3,6 +3,8 @@
 
 use crate::buffer::Buffer;
 use crate::simd::{Level, Simd, at_level};
+#[cfg(target_arch = "x86_64")]
+use crate::{simd::Set, tiles::linear::quantize_rows};
 
 /// Codes of a row start this many bytes apart, a multiple of it.
 const ALIGN: usize = 64;
@@ -13,7 +15,8 @@ const BLOCK: usize = 32;
 /// [`crate::Linear::prepare`]; memory is used again.
 #[derive(Clone, Default)]
 pub struct QuantizedRows {
-    /// `[rows][stride]`; codes from `width` on mean nothing and meet weights that are zeros.
+    /// `[rows][stride]`, or for tiles as `tiles::linear::quantize_rows` lays them out; codes from `width` on mean nothing and meet weights that
+    /// are zeros.
     pub(crate) codes: Buffer<u8>,
     pub(crate) stride: usize,
     pub(crate) width: usize,
@@ -21,7 +24,7 @@ pub struct QuantizedRows {
     pub(crate) scales: Vec<f32>,
     /// `[rows]`
     pub(crate) zeros: Vec<i32>,
-    /// Instead of codes: `[rows][high, low][stride]` bf16 values, from `width` on zeros.
+    /// Instead of codes: bf16 values, as `tiles::linear::split_rows` lays them out.
     pub(crate) halves: Buffer<u16>,
 }
 
@@ -56,12 +59,12 @@ impl QuantizedRows {
     pub(crate) fn split(&mut self, rows: usize, width: usize, x: &[f32]) {
         use crate::tiles::linear::{BF16_STEP, split_rows};
         self.width = width;
-        self.stride = width.next_multiple_of(BF16_STEP);
         self.scales.resize(rows, 0.0);
-        self.halves.resize(rows.next_multiple_of(BLOCK) * 2 * self.stride);
+        self.halves
+            .resize(rows.next_multiple_of(BLOCK) * 2 * width.next_multiple_of(BF16_STEP));
         if width > 0 {
             // SAFETY: tiles are available; there is room for the rows, padded to whole steps.
-            unsafe { split_rows(width, self.stride, x, &mut self.halves) }
+            unsafe { split_rows(width, x, &mut self.halves) }
         }
     }
 
@@ -70,6 +73,11 @@ impl QuantizedRows {
         self.resize(rows, width);
         if width == 0 {
             return;
+        }
+        #[cfg(target_arch = "x86_64")]
+        if level.0 == Set::Amx {
+            // SAFETY: levels come from `Level::available`; there is room for whole blocks of rows.
+            return unsafe { quantize_rows(x, self) };
         }
         let rows = self;
         // SAFETY: levels come from `Level::available`; there is room for the rows, padded to whole vectors.

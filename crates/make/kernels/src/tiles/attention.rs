@@ -3,11 +3,11 @@
 //!
 //! The scores of a block of queries with all keys are held at once: memory grows with the length of a sequence, not with its square.
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::split::{round, split, widen};
-use super::{BYTES, ROW_BYTES, ROWS, Tiles};
+use super::multiply::multiply;
+use super::{BLOCK, BYTES, ROW_BYTES, ROWS, Tiles};
 use crate::activation::{exp2, exp2_rough};
 use crate::attention::{Attention, Masked};
 use crate::buffer::Buffer;
@@ -15,8 +15,6 @@ use crate::mask::Mask;
 use crate::simd::Simd;
 use crate::simd::x86::Avx512;
 
-/// Queries of a block, and keys or dimensions that two tiles hold side by side.
-const BLOCK: usize = 2 * ROWS;
 /// A score that counts for nothing.
 const NOTHING: f32 = f32::MIN / 4.0;
 
@@ -405,173 +403,5 @@ unsafe fn safe_weights<const EXACT: bool>(scores: &[f32], to: *mut u16) -> f32 {
             sum = _mm512_add_ps(sum, weigh::<EXACT>(score, u16::MAX, to));
         }
         1.0 / _mm512_reduce_add_ps(sum)
-    }
-}
-
-/// The sum of `steps` products of two tiles of rows (`a`, `[steps][parts][32][32]`) and two of columns (`b`, `[steps][parts][2 tiles]`), as 32 rows of
-/// 32 values, `stride` values apart. `both`: whether more than 16 rows count.
-#[inline(always)]
-unsafe fn multiply<const EXACT: bool>(
-    a: *const u16,
-    b: *const u16,
-    steps: usize,
-    both: bool,
-    out: *mut f32,
-    stride: usize,
-) {
-    // SAFETY: the caller promises whole tiles and configured tiles.
-    unsafe {
-        if EXACT {
-            exact(a, b, steps, both, out, stride);
-        } else {
-            single(a, b, steps, both, out, stride);
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn single(a: *const u16, b: *const u16, steps: usize, both: bool, out: *mut f32, stride: usize) {
-    // SAFETY: as above.
-    unsafe {
-        if both {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a} + {line}]",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {line} + 1024]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a}, 2048",
-                "add {b}, 2048",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {stride}], tmm0",
-                "tilestored [{out} + {stride} + 64], tmm1",
-                "tilestored [{below} + {stride}], tmm2",
-                "tilestored [{below} + {stride} + 64], tmm3",
-                a = inout(reg) a => _,
-                b = inout(reg) b => _,
-                line = in(reg) ROW_BYTES,
-                stride = in(reg) 4 * stride,
-                out = in(reg) out,
-                below = in(reg) out.add(ROWS * stride),
-                steps = inout(reg) steps => _,
-                options(nostack),
-            );
-        } else {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "2:",
-                "tileloadd tmm4, [{a} + {line}]",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "add {a}, 2048",
-                "add {b}, 2048",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {stride}], tmm0",
-                "tilestored [{out} + {stride} + 64], tmm1",
-                a = inout(reg) a => _,
-                b = inout(reg) b => _,
-                line = in(reg) ROW_BYTES,
-                stride = in(reg) 4 * stride,
-                out = in(reg) out,
-                steps = inout(reg) steps => _,
-                options(nostack),
-            );
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn exact(a: *const u16, b: *const u16, steps: usize, both: bool, out: *mut f32, stride: usize) {
-    // SAFETY: as above.
-    unsafe {
-        if both {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a} + {line}]",
-                "tileloadd tmm6, [{b} + {line} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 3072]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {line} + 1024]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm4, [{a} + {line} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {line} + 3072]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a}, 4096",
-                "add {b}, 4096",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {stride}], tmm0",
-                "tilestored [{out} + {stride} + 64], tmm1",
-                "tilestored [{below} + {stride}], tmm2",
-                "tilestored [{below} + {stride} + 64], tmm3",
-                a = inout(reg) a => _,
-                b = inout(reg) b => _,
-                line = in(reg) ROW_BYTES,
-                stride = in(reg) 4 * stride,
-                out = in(reg) out,
-                below = in(reg) out.add(ROWS * stride),
-                steps = inout(reg) steps => _,
-                options(nostack),
-            );
-        } else {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "2:",
-                "tileloadd tmm4, [{a} + {line}]",
-                "tileloadd tmm6, [{b} + {line} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 3072]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm4, [{a} + {line} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "add {a}, 4096",
-                "add {b}, 4096",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {stride}], tmm0",
-                "tilestored [{out} + {stride} + 64], tmm1",
-                a = inout(reg) a => _,
-                b = inout(reg) b => _,
-                line = in(reg) ROW_BYTES,
-                stride = in(reg) 4 * stride,
-                out = in(reg) out,
-                steps = inout(reg) steps => _,
-                options(nostack),
-            );
-        }
     }
 }

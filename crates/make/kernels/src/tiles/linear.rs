@@ -1,21 +1,19 @@
 //! Linear layers by tiles: 32 rows by 32 outputs at a time. While the tiles of one block are multiplied, the sums of the block before it get
 //! their scales, bias and activation.
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::split::{split, split_scalar};
-use super::{BYTES, ROW_BYTES, ROWS, Tiles};
+use super::multiply::{multiply, multiply_bytes};
+use super::{BLOCK, BYTES, ROW_BYTES, ROWS, Tiles};
 use crate::activation::Activation;
 use crate::buffer::Buffer;
 use crate::linear::{Epilogue, Int8Panels, Linear};
 use crate::product::{Last, Residual, RoughGelu};
-use crate::quantize::QuantizedRows;
+use crate::quantize::{QuantizedRows, steps as steps_of};
 use crate::simd::Simd;
 use crate::simd::x86::Avx512;
 
-/// Outputs of a panel, and the most rows of a block.
-pub(crate) const WIDTH: usize = 2 * ROWS;
 /// Inputs of bytes that one tile takes in.
 pub(crate) const INT8_STEP: usize = 64;
 /// Inputs of bf16 that one tile takes in.
@@ -23,7 +21,7 @@ pub(crate) const BF16_STEP: usize = 32;
 
 /// Sums of a block, f32 or i32: `[32][32]`.
 #[repr(C, align(64))]
-struct Sums([u32; WIDTH * WIDTH]);
+struct Sums([u32; BLOCK * BLOCK]);
 
 /// Where the input `input` of output `column` of a panel of bytes stands: `[steps][2 tiles][16 groups][16 outputs][4 inputs]`.
 pub(crate) fn int8_place(input: usize, column: usize) -> usize {
@@ -35,10 +33,10 @@ pub(crate) fn int8_place(input: usize, column: usize) -> usize {
 pub(crate) fn pack(inputs: usize, outputs: usize, weights: &[f32]) -> Buffer<u16> {
     let steps = inputs.div_ceil(BF16_STEP);
     let size = steps * 4 * BYTES / 2;
-    let mut panels = Buffer::zeros(outputs.div_ceil(WIDTH) * size);
+    let mut panels = Buffer::zeros(outputs.div_ceil(BLOCK) * size);
     for (output, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
-        let panel = &mut panels[output / WIDTH * size..][..size];
-        let column = output % WIDTH;
+        let panel = &mut panels[output / BLOCK * size..][..size];
+        let column = output % BLOCK;
         for (step, row) in row.chunks(BF16_STEP).enumerate() {
             let high = (step * 4 + column / ROWS) * BYTES / 2 + column % ROWS * 2;
             for (inside, weight) in row.iter().enumerate() {
@@ -50,19 +48,65 @@ pub(crate) fn pack(inputs: usize, outputs: usize, weights: &[f32]) -> Buffer<u16
     panels
 }
 
-/// Splits `x` (`[rows, width]`) into `to`, `[rows][high, low][stride]`: what [`floats`] reads. Padding is zeros.
+/// Splits `x` (`[rows, width]`) into `to`: what [`floats`] reads, `[blocks of 32 rows][steps][high, low][32 rows][32]`. Padding is zeros.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(crate) unsafe fn split_rows(width: usize, stride: usize, x: &[f32], to: &mut Buffer<u16>) {
+pub(crate) unsafe fn split_rows(width: usize, x: &[f32], to: &mut Buffer<u16>) {
+    let steps = width.div_ceil(BF16_STEP);
     for (row, x) in x.chunks_exact(width).enumerate() {
-        for at in (0..stride).step_by(ROWS) {
-            // SAFETY: rows of `to` are whole numbers of vectors long; loads stay inside the row.
+        let first = row / BLOCK * steps * 2 * BYTES + row % BLOCK * BF16_STEP;
+        for at in (0..steps * BF16_STEP).step_by(ROWS) {
+            // SAFETY: `to` has room for whole blocks; loads stay inside the row.
             unsafe {
-                let count = width.saturating_sub(at).min(ROWS);
-                let halves = split(Avx512::load_part(x.as_ptr().add(at.min(width)), count));
-                let to = to.as_mut_ptr().add(2 * row * stride + at);
+                let value = match width.saturating_sub(at) {
+                    ROWS.. => _mm512_loadu_ps(x.as_ptr().add(at)),
+                    count => Avx512::load_part(x.as_ptr().add(at.min(width)), count),
+                };
+                let halves = split(value);
+                let to = to.as_mut_ptr().add(first + at / BF16_STEP * 2 * BYTES + at % BF16_STEP);
                 _mm256_storeu_si256(to.cast(), halves.high);
-                _mm256_storeu_si256(to.add(stride).cast(), halves.low);
+                _mm256_storeu_si256(to.add(BYTES).cast(), halves.low);
             }
+        }
+    }
+}
+
+/// Quantises `x` (`[rows, width]`) as [`QuantizedRows`] says, the codes as [`whole`] reads them: `[blocks of 32 rows][steps][32 rows][64]`.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+pub(crate) unsafe fn quantize_rows(x: &[f32], to: &mut QuantizedRows) {
+    let width = to.width;
+    let steps = width.div_ceil(INT8_STEP);
+    // Sixteen values from `at` on, zeros behind the row's end.
+    let load = |x: &[f32], at: usize| {
+        // SAFETY: loads stay inside the row.
+        unsafe {
+            match width.saturating_sub(at) {
+                ROWS.. => _mm512_loadu_ps(x.as_ptr().add(at)),
+                count => Avx512::load_part(x.as_ptr().add(at.min(width)), count),
+            }
+        }
+    };
+    // Packing works inside quarters of a vector.
+    let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    for (row, x) in x.chunks_exact(width).enumerate() {
+        let (mut least, mut most) = (_mm512_setzero_ps(), _mm512_setzero_ps());
+        for at in (0..width).step_by(ROWS) {
+            let value = load(x, at);
+            least = _mm512_min_ps(least, value);
+            most = _mm512_max_ps(most, value);
+        }
+        let (scale, inverse, zero) = steps_of(-_mm512_reduce_min_ps(least), _mm512_reduce_max_ps(most));
+        (to.scales[row], to.zeros[row]) = (scale, zero as i32);
+        let (inverse, zero) = (_mm512_set1_ps(inverse), _mm512_set1_ps(zero));
+        let first = row / BLOCK * steps * 2 * BYTES + row % BLOCK * INT8_STEP;
+        for step in 0..steps {
+            let code = |at: usize| {
+                _mm512_cvtps_epi32(_mm512_fmadd_ps(load(x, step * INT8_STEP + at), inverse, zero))
+            };
+            let low = _mm512_packs_epi32(code(0), code(16));
+            let high = _mm512_packs_epi32(code(32), code(48));
+            let codes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high));
+            // SAFETY: there is room for whole blocks.
+            unsafe { _mm512_store_si512(to.codes.as_mut_ptr().add(first + step * 2 * BYTES).cast(), codes) };
         }
     }
 }
@@ -92,7 +136,8 @@ pub(crate) unsafe fn whole(
         // SAFETY: rows of codes are padded to whole blocks, and panels to whole steps.
         unsafe {
             let weights = panels.weights.as_ptr().add(panel * steps * 2 * BYTES);
-            int8_block(x.codes.as_ptr().add(row * x.stride), x.stride, weights, steps, rows, sums);
+            let codes = x.codes.as_ptr().add(row * steps * INT8_STEP);
+            multiply_bytes(codes, weights, steps, rows > ROWS, sums.0.as_mut_ptr().cast(), BLOCK);
         }
     };
     let scale = Bytes { panels, x };
@@ -123,8 +168,8 @@ pub(crate) unsafe fn floats(
         // SAFETY: split rows are padded to whole blocks, and panels to whole steps.
         unsafe {
             let weights = panels.as_ptr().add(panel * steps * 2 * BYTES);
-            let x = x.halves.as_ptr().add(row * 2 * x.stride);
-            float_block(x, layer.inputs.next_multiple_of(BF16_STEP), weights, steps, rows, sums);
+            let x = x.halves.as_ptr().add(row * 2 * steps * BF16_STEP);
+            multiply::<true>(x, weights, steps, rows > ROWS, sums.0.as_mut_ptr().cast(), BLOCK);
         }
     };
     // SAFETY: the caller's promise is passed on.
@@ -155,28 +200,28 @@ unsafe fn blocks<K: Kind, L: Last<Avx512>>(
 ) {
     // SAFETY: the caller runs on a processor with tiles.
     let _tiles = unsafe { Tiles::configure() };
-    let mut sums = [const { Sums([0; WIDTH * WIDTH]) }; 2];
+    let (mut one, mut two) = (Sums([0; BLOCK * BLOCK]), Sums([0; BLOCK * BLOCK]));
+    let (mut now, mut before) = (&mut one, &mut two);
     let mut waiting: Option<Block> = None;
-    for column in (0..layer.outputs).step_by(WIDTH) {
-        for row in (0..rows).step_by(WIDTH) {
+    for column in (0..layer.outputs).step_by(BLOCK) {
+        for row in (0..rows).step_by(BLOCK) {
             let block = Block {
                 row,
-                rows: WIDTH.min(rows - row),
+                rows: BLOCK.min(rows - row),
                 column,
-                columns: WIDTH.min(layer.outputs - column),
+                columns: BLOCK.min(layer.outputs - column),
             };
-            let [now, before] = &mut sums;
-            make(column / WIDTH, row, block.rows, now);
+            make(column / BLOCK, row, block.rows, now);
             if let Some(waiting) = waiting.replace(block) {
                 // SAFETY: the block is inside the output.
                 unsafe { finish(layer, waiting, before, out, &kind, &last) };
             }
-            sums.swap(0, 1);
+            std::mem::swap(&mut now, &mut before);
         }
     }
     if let Some(waiting) = waiting {
         // SAFETY: as above.
-        unsafe { finish(layer, waiting, &sums[1], out, &kind, &last) };
+        unsafe { finish(layer, waiting, before, out, &kind, &last) };
     }
 }
 
@@ -251,7 +296,7 @@ unsafe fn finish<K: Kind, L: Last<Avx512>>(
             let shared = kind.row(block.row + row);
             for at in (0..block.columns).step_by(ROWS) {
                 let column = block.column + at;
-                let value = kind.values(sums.0.as_ptr().add(row * WIDTH + at), shared, column);
+                let value = kind.values(sums.0.as_ptr().add(row * BLOCK + at), shared, column);
                 let value = _mm512_add_ps(value, _mm512_load_ps(layer.bias.as_ptr().add(column)));
                 let to = out.as_mut_ptr().add((block.row + row) * layer.outputs + column);
                 match block.columns - at {
@@ -263,172 +308,6 @@ unsafe fn finish<K: Kind, L: Last<Avx512>>(
                     }
                 }
             }
-        }
-    }
-}
-
-/// Codes (`rows` of them, `stride` bytes apart, room for whole tiles) times a panel.
-#[inline(always)]
-unsafe fn int8_block(codes: *const u8, stride: usize, weights: *const i8, steps: usize, rows: usize, sums: &mut Sums) {
-    // SAFETY: the caller promises the values; tiles are configured.
-    unsafe {
-        if rows > ROWS {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a} + {stride}]",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tdpbusd tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbusd tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{below} + {stride}]",
-                "tdpbusd tmm2, tmm5, tmm6",
-                "tdpbusd tmm3, tmm5, tmm7",
-                "add {a}, 64",
-                "add {below}, 64",
-                "add {b}, 2048",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {wide}], tmm0",
-                "tilestored [{out} + {wide} + 64], tmm1",
-                "tilestored [{out} + {wide} + 2048], tmm2",
-                "tilestored [{out} + {wide} + 2112], tmm3",
-                a = inout(reg) codes => _,
-                below = inout(reg) codes.add(ROWS * stride) => _,
-                b = inout(reg) weights => _,
-                stride = in(reg) stride,
-                line = in(reg) ROW_BYTES,
-                wide = in(reg) 2 * ROW_BYTES,
-                out = in(reg) sums.0.as_mut_ptr(),
-                steps = inout(reg) steps => _,
-                options(nostack),
-            );
-        } else {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "2:",
-                "tileloadd tmm4, [{a} + {stride}]",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tdpbusd tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbusd tmm1, tmm4, tmm7",
-                "add {a}, 64",
-                "add {b}, 2048",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {wide}], tmm0",
-                "tilestored [{out} + {wide} + 64], tmm1",
-                a = inout(reg) codes => _,
-                b = inout(reg) weights => _,
-                stride = in(reg) stride,
-                line = in(reg) ROW_BYTES,
-                wide = in(reg) 2 * ROW_BYTES,
-                out = in(reg) sums.0.as_mut_ptr(),
-                steps = inout(reg) steps => _,
-                options(nostack),
-            );
-        }
-    }
-}
-
-/// Split rows (`[rows][high, low][width]`, room for whole tiles) times a panel: high x low, high x high, low x high.
-#[inline(always)]
-unsafe fn float_block(x: *const u16, width: usize, weights: *const u16, steps: usize, rows: usize, sums: &mut Sums) {
-    // Bytes from one row to the next, and from a row's high parts to its low ones.
-    let (stride, low) = (4 * width, 2 * width);
-    // SAFETY: the caller promises the values; tiles are configured.
-    unsafe {
-        let x = x.cast::<u8>();
-        if rows > ROWS {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a} + {stride}]",
-                "tileloadd tmm6, [{b} + {line} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 3072]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{below} + {stride}]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a}, {low}",
-                "add {below}, {low}",
-                "tileloadd tmm4, [{a} + {stride}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{below} + {stride}]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "sub {a}, {low}",
-                "sub {below}, {low}",
-                "add {a}, 64",
-                "add {below}, 64",
-                "add {b}, 4096",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {wide}], tmm0",
-                "tilestored [{out} + {wide} + 64], tmm1",
-                "tilestored [{out} + {wide} + 2048], tmm2",
-                "tilestored [{out} + {wide} + 2112], tmm3",
-                a = inout(reg) x => _,
-                below = inout(reg) x.add(ROWS * stride) => _,
-                b = inout(reg) weights => _,
-                stride = in(reg) stride,
-                low = in(reg) low,
-                line = in(reg) ROW_BYTES,
-                wide = in(reg) 2 * ROW_BYTES,
-                out = in(reg) sums.0.as_mut_ptr(),
-                steps = inout(reg) steps => _,
-                options(nostack),
-            );
-        } else {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "2:",
-                "tileloadd tmm4, [{a} + {stride}]",
-                "tileloadd tmm6, [{b} + {line} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 3072]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "add {a}, {low}",
-                "tileloadd tmm4, [{a} + {stride}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "sub {a}, {low}",
-                "add {a}, 64",
-                "add {b}, 4096",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {wide}], tmm0",
-                "tilestored [{out} + {wide} + 64], tmm1",
-                a = inout(reg) x => _,
-                b = inout(reg) weights => _,
-                stride = in(reg) stride,
-                low = in(reg) low,
-                line = in(reg) ROW_BYTES,
-                wide = in(reg) 2 * ROW_BYTES,
-                out = in(reg) sums.0.as_mut_ptr(),
-                steps = inout(reg) steps => _,
-                options(nostack),
-            );
         }
     }
 }

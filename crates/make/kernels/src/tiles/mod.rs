@@ -3,6 +3,7 @@
 //! | file | what it computes |
 //! |---|---|
 //! | [`split`] | f32 values as sums of two bf16 values |
+//! | [`multiply`] | blocks of sums |
 //! | [`linear`] | the products behind [`crate::Linear`] |
 //! | [`attention`] | attention |
 //!
@@ -17,6 +18,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod linear;
+mod multiply;
 pub(crate) mod split;
 
 use std::arch::asm;
@@ -24,6 +26,8 @@ use std::sync::OnceLock;
 
 /// Rows of a tile.
 pub(crate) const ROWS: usize = 16;
+/// Rows and columns of a block of sums: two tiles each way.
+pub(crate) const BLOCK: usize = 2 * ROWS;
 /// Bytes of a tile's row.
 pub(crate) const ROW_BYTES: usize = 64;
 /// Bytes of a tile.
