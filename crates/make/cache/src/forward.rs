@@ -175,6 +175,12 @@ impl Decoder {
                 keys,
             }),
         };
-        masked_attention(self.level, Precision::F32, input, mask_scratch, &mut scratch.attended);
+        masked_attention(
+            self.level,
+            Precision::F32,
+            input,
+            mask_scratch,
+            &mut scratch.attended,
+        );
     }
 }

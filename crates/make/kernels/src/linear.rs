@@ -27,6 +27,9 @@ pub enum Precision {
     /// 32-bit floating point: the same values as other libraries give, within rounding.
     #[default]
     F32,
+    /// As [`Precision::F32`], but products are of values rounded to 8 bits (bf16) where the processor multiplies such values by tiles (AMX).
+    /// Elsewhere the same as f32.
+    Bf16,
     /// Signed bytes with a scale for each output as weights, unsigned bytes with a scale and a zero point for each row as activations,
     /// summed without error.
     Int8,
@@ -51,9 +54,12 @@ pub struct Linear {
 #[derive(Clone)]
 enum Panels {
     F32(Buffer),
-    /// On tiles: sums of two bf16 values.
+    /// On tiles: sums of three bf16 values.
     #[cfg(target_arch = "x86_64")]
-    Halves(Buffer<u16>),
+    Sums(Buffer<u16>),
+    /// On tiles: bf16 values.
+    #[cfg(target_arch = "x86_64")]
+    Bf16(Buffer<u16>),
     Int8(Int8Panels),
 }
 
@@ -114,7 +120,11 @@ impl Linear {
                     Panels::Int8(pack_int8(level, inputs, outputs, weights))
                 }
                 #[cfg(target_arch = "x86_64")]
-                _ if level.0 == Set::Amx => Panels::Halves(tiles::linear::pack(inputs, outputs, weights)),
+                Precision::Bf16 if level.0 == Set::Amx => {
+                    Panels::Bf16(tiles::linear::pack::<1>(inputs, outputs, weights))
+                }
+                #[cfg(target_arch = "x86_64")]
+                _ if level.0 == Set::Amx => Panels::Sums(tiles::linear::pack::<3>(inputs, outputs, weights)),
                 _ => Panels::F32(pack(width, inputs, outputs, weights)),
             },
             bias: padded,
@@ -125,6 +135,8 @@ impl Linear {
     pub fn precision(&self) -> Precision {
         match self.panels {
             Panels::Int8(_) => Precision::Int8,
+            #[cfg(target_arch = "x86_64")]
+            Panels::Bf16(_) => Precision::Bf16,
             _ => Precision::F32,
         }
     }
@@ -156,8 +168,7 @@ impl Linear {
         self.apply_prepared(rows, x, quantized, out, epilogue);
     }
 
-    /// Makes of `x` (`[rows, inputs]`) what this layer reads, if it doesn't read `x` itself: codes at int8, pairs of bf16 values at f32 on
-    /// tiles.
+    /// Makes of `x` (`[rows, inputs]`) what this layer reads, if it doesn't read `x` itself: codes at int8, bf16 values on tiles.
     ///
     /// # Panics
     /// If the lengths don't fit.
@@ -166,7 +177,9 @@ impl Linear {
         match &self.panels {
             Panels::F32(_) => {}
             #[cfg(target_arch = "x86_64")]
-            Panels::Halves(_) => quantized.split(rows, self.inputs, x),
+            Panels::Sums(_) => quantized.split::<3>(rows, self.inputs, x),
+            #[cfg(target_arch = "x86_64")]
+            Panels::Bf16(_) => quantized.split::<1>(rows, self.inputs, x),
             Panels::Int8(_) => quantized.fill(self.level, rows, self.inputs, x),
         }
     }
@@ -199,10 +212,16 @@ impl Linear {
                 )
             },
             #[cfg(target_arch = "x86_64")]
-            Panels::Halves(panels) => {
+            Panels::Sums(panels) => {
                 quantized.check(rows, self.inputs);
-                // SAFETY: as above; panels of halves are made where tiles are available; `quantized` has room for its rows.
-                unsafe { tiles::linear::floats(layer, panels, quantized, out, epilogue) }
+                // SAFETY: as above; panels of bf16 values are made where tiles are available; `quantized` has room for its rows.
+                unsafe { tiles::linear::floats::<3>(layer, panels, quantized, out, epilogue) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Panels::Bf16(panels) => {
+                quantized.check(rows, self.inputs);
+                // SAFETY: as above.
+                unsafe { tiles::linear::floats::<1>(layer, panels, quantized, out, epilogue) }
             }
             #[cfg(target_arch = "x86_64")]
             Panels::Int8(panels) if self.level.0 == Set::Amx => {

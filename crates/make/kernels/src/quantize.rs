@@ -1,5 +1,5 @@
-//! Activations as layers read them that don't read f32: at int8 each row as unsigned bytes with a scale and a zero point of its own; at f32 on
-//! tiles as sums of two bf16 values.
+//! Activations as layers read them that don't read f32: at int8 each row as unsigned bytes with a scale and a zero point of its own; on tiles
+//! as bf16 values, or as sums of three at f32.
 
 use crate::buffer::Buffer;
 use crate::simd::{Level, Simd, at_level};
@@ -25,7 +25,7 @@ pub struct QuantizedRows {
     /// `[rows]`
     pub(crate) zeros: Vec<i32>,
     /// Instead of codes: bf16 values, as `tiles::linear::split_rows` lays them out.
-    pub(crate) halves: Buffer<u16>,
+    pub(crate) parts: Buffer<u16>,
 }
 
 /// How far apart rows of codes lie.
@@ -54,17 +54,17 @@ impl QuantizedRows {
         self.scales.len()
     }
 
-    /// Splits `x` (`[rows, width]`) into sums of two bf16 values, for tiles.
+    /// Makes sums of `PARTS` bf16 values of `x` (`[rows, width]`), for tiles.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) fn split(&mut self, rows: usize, width: usize, x: &[f32]) {
+    pub(crate) fn split<const PARTS: usize>(&mut self, rows: usize, width: usize, x: &[f32]) {
         use crate::tiles::linear::{BF16_STEP, split_rows};
         self.width = width;
         self.scales.resize(rows, 0.0);
-        self.halves
-            .resize(rows.next_multiple_of(BLOCK) * 2 * width.next_multiple_of(BF16_STEP));
+        self.parts
+            .resize(rows.next_multiple_of(BLOCK) * PARTS * width.next_multiple_of(BF16_STEP));
         if width > 0 {
             // SAFETY: tiles are available; there is room for the rows, padded to whole steps.
-            unsafe { split_rows(width, x, &mut self.halves) }
+            unsafe { split_rows::<PARTS>(width, x, &mut self.parts) }
         }
     }
 

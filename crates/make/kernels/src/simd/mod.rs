@@ -37,14 +37,13 @@ impl Level {
         Self::available()[0]
     }
 
-    /// How far a product of f32 values may be from the exact one, as a share of the sum of its terms' magnitudes, rounding of the sum aside: on
-    /// tiles every factor is the sum of two bf16 values.
-    pub fn product_error(self) -> f32 {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Set::Amx => 1.0 / 65536.0,
-            _ => 0.0,
+    /// Whether it multiplies bf16 values, which [`crate::Precision::Bf16`] and attention at int8 make use of.
+    pub fn has_bf16(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if self.0 == Set::Amx {
+            return true;
         }
+        false
     }
 
     /// All that this processor has, widest first; the last is plain Rust.

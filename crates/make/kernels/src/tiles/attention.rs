@@ -1,12 +1,12 @@
-//! Attention by tiles: 32 queries by 32 keys at a time, both products of bf16 values, softmax in f32. At f32 every value is the sum of two
-//! bf16 values and every product is three; at int8 it is one, which is closer to f32 than a byte is.
+//! Attention by tiles: 32 queries by 32 keys at a time, both products of bf16 values, softmax in f32. At f32 every value is the sum of three
+//! bf16 values; at bf16 and at int8 it is one, which is closer to f32 than a byte is.
 //!
 //! The scores of a block of queries with all keys are held at once: memory grows with the length of a sequence, not with its square.
 
 use std::arch::x86_64::*;
 
-use super::split::{round, split, widen};
 use super::multiply::multiply;
+use super::split::{split, widen};
 use super::{BLOCK, BYTES, ROW_BYTES, ROWS, Tiles};
 use crate::activation::{exp2, exp2_rough};
 use crate::attention::{Attention, Masked};
@@ -18,7 +18,7 @@ use crate::simd::x86::Avx512;
 /// A score that counts for nothing.
 const NOTHING: f32 = f32::MIN / 4.0;
 
-/// Memory that is used again from call to call; with high parts before low ones everywhere.
+/// Memory that is used again from call to call. `parts`: those of sums of bf16 values, the largest first.
 #[derive(Clone, Default)]
 pub(crate) struct TileScratch {
     /// Queries of a block: `[dimension steps][parts][32 queries][32 dimensions]`.
@@ -40,9 +40,9 @@ pub(crate) fn fits(input: &Masked<'_>) -> bool {
     input.bias.is_none() && input.far.is_none()
 }
 
-/// The twin of [`crate::masked_attention`] on tiles; the lengths were checked there. `EXACT`: products are as exact as at f32.
+/// The twin of [`crate::masked_attention`] on tiles; the lengths were checked there. Values are sums of `PARTS` bf16 values.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
-pub(crate) unsafe fn all_heads<const EXACT: bool>(
+pub(crate) unsafe fn all_heads<const PARTS: usize>(
     input: Masked<'_>,
     scratch: &mut TileScratch,
     out: &mut [f32],
@@ -53,14 +53,13 @@ pub(crate) unsafe fn all_heads<const EXACT: bool>(
         mask,
         ..
     } = input;
-    let parts = if EXACT { 2 } else { 1 };
     let len = attention.len.next_multiple_of(BLOCK);
     let dims = attention.head_dims.next_multiple_of(BLOCK);
-    scratch.queries.resize(parts * BLOCK * dims);
-    scratch.keys.resize(parts * len * dims);
-    scratch.values.resize(parts * len * dims);
+    scratch.queries.resize(PARTS * BLOCK * dims);
+    scratch.keys.resize(PARTS * len * dims);
+    scratch.values.resize(PARTS * len * dims);
     scratch.scores.resize(BLOCK * len);
-    scratch.weights.resize(parts * BLOCK * len);
+    scratch.weights.resize(PARTS * BLOCK * len);
     scratch.sums.resize(BLOCK * BLOCK);
     // SAFETY: the caller runs on a processor with tiles.
     let _tiles = unsafe { Tiles::configure() };
@@ -68,11 +67,11 @@ pub(crate) unsafe fn all_heads<const EXACT: bool>(
     for key_head in 0..key_heads {
         // SAFETY: heads are inside the rows of what was checked; the scratch was made big enough above.
         unsafe {
-            pack_keys::<EXACT>(&attention, key_head, scratch);
-            pack_values::<EXACT>(&attention, key_head, scratch);
+            pack_keys::<PARTS>(&attention, key_head, scratch);
+            pack_values::<PARTS>(&attention, key_head, scratch);
             for head in key_head * group..(key_head + 1) * group {
                 for first in (0..attention.len).step_by(BLOCK) {
-                    block::<EXACT>(&attention, mask, head, first, scratch, out);
+                    block::<PARTS>(&attention, mask, head, first, scratch, out);
                 }
             }
         }
@@ -89,10 +88,9 @@ unsafe fn transpose(rows: &[__m512i; 16], to: *mut u16) {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn pack_keys<const EXACT: bool>(input: &Attention<'_>, head: usize, scratch: &mut TileScratch) {
-    let parts = if EXACT { 2 } else { 1 };
+unsafe fn pack_keys<const PARTS: usize>(input: &Attention<'_>, head: usize, scratch: &mut TileScratch) {
     let steps = input.head_dims.div_ceil(BLOCK);
-    let mut rows = [[_mm512_setzero_si512(); 16]; 2];
+    let mut rows = [[_mm512_setzero_si512(); 16]; PARTS];
     for first in (0..input.len.next_multiple_of(ROWS)).step_by(ROWS) {
         for step in 0..steps {
             let dim = step * BLOCK;
@@ -100,19 +98,23 @@ unsafe fn pack_keys<const EXACT: bool>(input: &Attention<'_>, head: usize, scrat
             for row in 0..ROWS {
                 let token = first + row;
                 // SAFETY: the token's head is inside the keys.
-                let [high, low] = if token < input.len {
+                let values = if token < input.len {
                     unsafe {
-                        let from = input.keys.as_ptr().add(token * input.stride + head * input.head_dims + dim);
-                        row_of::<EXACT>(from, count, None)
+                        let from = input
+                            .keys
+                            .as_ptr()
+                            .add(token * input.stride + head * input.head_dims + dim);
+                        row_of::<PARTS>(from, count, None)
                     }
                 } else {
-                    [_mm512_setzero_si512(); 2]
+                    [_mm512_setzero_si512(); PARTS]
                 };
-                rows[0][row] = high;
-                rows[1][row] = low;
+                for (rows, value) in rows.iter_mut().zip(values) {
+                    rows[row] = value;
+                }
             }
-            let block = (first / BLOCK * steps + step) * parts;
-            for (part, rows) in rows.iter().take(parts).enumerate() {
+            let block = (first / BLOCK * steps + step) * PARTS;
+            for (part, rows) in rows.iter().enumerate() {
                 let tile = 2 * (block + part) + first % BLOCK / ROWS;
                 // SAFETY: the packed keys are whole blocks.
                 unsafe { transpose(rows, scratch.keys.as_mut_ptr().add(tile * BYTES / 2)) };
@@ -121,15 +123,22 @@ unsafe fn pack_keys<const EXACT: bool>(input: &Attention<'_>, head: usize, scrat
     }
 }
 
-/// Up to 32 values of a row as bf16, times `factor` if there is one: high parts and low ones.
+/// Up to 32 values of a row, times `factor` if there is one, as sums of bf16 values.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn row_of<const EXACT: bool>(from: *const f32, count: usize, factor: Option<__m512>) -> [__m512i; 2] {
+unsafe fn row_of<const PARTS: usize>(
+    from: *const f32,
+    count: usize,
+    factor: Option<__m512>,
+) -> [__m512i; PARTS] {
     // SAFETY: the caller promises `count` values, or 32 if it is more.
     let (mut first, mut second) = unsafe {
         match count {
             BLOCK.. => (_mm512_loadu_ps(from), _mm512_loadu_ps(from.add(ROWS))),
-            ROWS.. => (_mm512_loadu_ps(from), Avx512::load_part(from.add(ROWS), count - ROWS)),
+            ROWS.. => (
+                _mm512_loadu_ps(from),
+                Avx512::load_part(from.add(ROWS), count - ROWS),
+            ),
             _ => (Avx512::load_part(from, count), _mm512_setzero_ps()),
         }
     };
@@ -137,18 +146,13 @@ unsafe fn row_of<const EXACT: bool>(from: *const f32, count: usize, factor: Opti
         (first, second) = (_mm512_mul_ps(first, factor), _mm512_mul_ps(second, factor));
     }
     let join = |first, second| _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second);
-    if EXACT {
-        let (first, second) = (split(first), split(second));
-        [join(first.high, second.high), join(first.low, second.low)]
-    } else {
-        [join(round(first), round(second)), _mm512_setzero_si512()]
-    }
+    let (first, second) = (split::<PARTS>(first), split::<PARTS>(second));
+    std::array::from_fn(|part| join(first[part], second[part]))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn pack_values<const EXACT: bool>(input: &Attention<'_>, head: usize, scratch: &mut TileScratch) {
-    let parts = if EXACT { 2 } else { 1 };
+unsafe fn pack_values<const PARTS: usize>(input: &Attention<'_>, head: usize, scratch: &mut TileScratch) {
     let steps = input.len.div_ceil(BLOCK);
     // Puts two rows' values of a dimension side by side.
     let order: [u16; 32] = std::array::from_fn(|at| (at / 2 + at % 2 * 32) as u16);
@@ -159,21 +163,27 @@ unsafe fn pack_values<const EXACT: bool>(input: &Attention<'_>, head: usize, scr
         for dim in (0..input.head_dims).step_by(BLOCK) {
             let rows = tokens.map(|token| {
                 if token >= input.len {
-                    return [_mm512_setzero_si512(); 2];
+                    return [_mm512_setzero_si512(); PARTS];
                 }
                 // SAFETY: the token's head is inside the values.
                 unsafe {
-                    let from = input.values.as_ptr().add(token * input.stride + head * input.head_dims + dim);
-                    row_of::<EXACT>(from, input.head_dims - dim, None)
+                    let from = input
+                        .values
+                        .as_ptr()
+                        .add(token * input.stride + head * input.head_dims + dim);
+                    row_of::<PARTS>(from, input.head_dims - dim, None)
                 }
             });
-            let block = (dim / BLOCK * steps + pair / ROWS) * parts;
-            for part in 0..parts {
+            let block = (dim / BLOCK * steps + pair / ROWS) * PARTS;
+            for part in 0..PARTS {
                 let (one, two) = (rows[0][part], rows[1][part]);
                 let upper = |row| _mm512_castsi256_si512(_mm512_extracti64x4_epi64::<1>(row));
                 // SAFETY: the packed values are whole blocks.
                 unsafe {
-                    let to = scratch.values.as_mut_ptr().add((block + part) * BYTES + pair % ROWS * ROW_BYTES / 2);
+                    let to = scratch
+                        .values
+                        .as_mut_ptr()
+                        .add((block + part) * BYTES + pair % ROWS * ROW_BYTES / 2);
                     _mm512_storeu_si512(to.cast(), _mm512_permutex2var_epi16(one, order, two));
                     let second = _mm512_permutex2var_epi16(upper(one), order, upper(two));
                     _mm512_storeu_si512(to.add(BYTES / 2).cast(), second);
@@ -192,7 +202,7 @@ struct Span {
 /// 32 queries from `first` on, of one head, over all keys that they see.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
-unsafe fn block<const EXACT: bool>(
+unsafe fn block<const PARTS: usize>(
     input: &Attention<'_>,
     mask: Mask,
     head: usize,
@@ -200,7 +210,6 @@ unsafe fn block<const EXACT: bool>(
     scratch: &mut TileScratch,
     out: &mut [f32],
 ) {
-    let parts = if EXACT { 2 } else { 1 };
     let rows = BLOCK.min(input.len - first);
     let both = rows > ROWS;
     let steps = input.head_dims.div_ceil(BLOCK);
@@ -213,11 +222,17 @@ unsafe fn block<const EXACT: bool>(
             let token = first + row;
             // SAFETY: the token's head is inside the queries, and there is room for the block.
             unsafe {
-                let from = input.queries.as_ptr().add(token * input.stride + head * input.head_dims + dim);
-                let halves = row_of::<EXACT>(from, input.head_dims - dim, Some(factor));
-                for (part, half) in halves.into_iter().take(parts).enumerate() {
-                    let to = scratch.queries.as_mut_ptr().add((step * parts + part) * 2 * BYTES / 2 + row * BLOCK);
-                    _mm512_storeu_si512(to.cast(), half);
+                let from = input
+                    .queries
+                    .as_ptr()
+                    .add(token * input.stride + head * input.head_dims + dim);
+                let values = row_of::<PARTS>(from, input.head_dims - dim, Some(factor));
+                for (part, value) in values.into_iter().enumerate() {
+                    let to = scratch
+                        .queries
+                        .as_mut_ptr()
+                        .add((step * PARTS + part) * BYTES + row * BLOCK);
+                    _mm512_storeu_si512(to.cast(), value);
                 }
             }
         }
@@ -227,15 +242,18 @@ unsafe fn block<const EXACT: bool>(
             0 => first.saturating_sub(mask.before) / BLOCK * BLOCK,
             _ => 0,
         },
-        end: (first + rows).saturating_add(mask.after).min(input.len).next_multiple_of(BLOCK),
+        end: (first + rows)
+            .saturating_add(mask.after)
+            .min(input.len)
+            .next_multiple_of(BLOCK),
     };
     let queries = scratch.queries.as_ptr();
     for key in (span.first..span.end).step_by(BLOCK) {
         // SAFETY: keys and scores are padded to whole blocks.
         unsafe {
-            let keys = scratch.keys.as_ptr().add(key / BLOCK * steps * parts * BYTES);
+            let keys = scratch.keys.as_ptr().add(key / BLOCK * steps * PARTS * BYTES);
             let scores = scratch.scores.as_mut_ptr().add(key);
-            multiply::<EXACT>(queries, keys, steps, both, scores, width);
+            multiply::<PARTS>(queries, keys, steps, both, scores, width);
         }
     }
     let mut factors = [0.0; BLOCK];
@@ -246,12 +264,13 @@ unsafe fn block<const EXACT: bool>(
         // SAFETY: there are so many rows of scores, and there is room for the weights of whole blocks.
         unsafe {
             let to = to.add(half * BLOCK);
-            let done = mask.is_all(input.len) && weights::<EXACT>(scores, width, rows, input.len, to, factors);
+            let done =
+                mask.is_all(input.len) && weights::<PARTS>(scores, width, rows, input.len, to, factors);
             if !done {
                 for row in 0..rows {
                     let scores = &mut scores[row * width..][..span.end];
                     hide(mask, first + half + row, input.len, &span, scores);
-                    factors[row] = safe_weights::<EXACT>(&scores[span.first..], to.add(row * BLOCK));
+                    factors[row] = safe_weights::<PARTS>(&scores[span.first..], to.add(row * BLOCK));
                 }
             }
         }
@@ -260,13 +279,18 @@ unsafe fn block<const EXACT: bool>(
         // SAFETY: weights and values are padded to whole blocks; rows and dimensions that are stored are inside `out`.
         unsafe {
             let keys = width / BLOCK;
-            let values = scratch.values.as_ptr().add((dim / BLOCK * keys + span.first / BLOCK) * parts * BYTES);
+            let values = scratch
+                .values
+                .as_ptr()
+                .add((dim / BLOCK * keys + span.first / BLOCK) * PARTS * BYTES);
             let sums = scratch.sums.as_mut_ptr();
             let count = (span.end - span.first) / BLOCK;
-            multiply::<EXACT>(scratch.weights.as_ptr(), values, count, both, sums, BLOCK);
+            multiply::<PARTS>(scratch.weights.as_ptr(), values, count, both, sums, BLOCK);
             for row in 0..rows {
                 let factor = _mm512_set1_ps(factors[row]);
-                let to = out.as_mut_ptr().add(((first + row) * input.heads + head) * input.head_dims + dim);
+                let to = out
+                    .as_mut_ptr()
+                    .add(((first + row) * input.heads + head) * input.head_dims + dim);
                 for at in (0..BLOCK.min(input.head_dims - dim)).step_by(ROWS) {
                     let value = _mm512_mul_ps(_mm512_load_ps(sums.add(row * BLOCK + at)), factor);
                     match input.head_dims - dim - at {
@@ -298,7 +322,7 @@ const TAME: f32 = 60.0;
 /// `[steps of 32 keys][parts][32 queries][32 keys]`, and gives one over the sum of each row; or `false`, if a score is too large for that.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-unsafe fn weights<const EXACT: bool>(
+unsafe fn weights<const PARTS: usize>(
     scores: &[f32],
     width: usize,
     rows: usize,
@@ -306,7 +330,6 @@ unsafe fn weights<const EXACT: bool>(
     to: *mut u16,
     factors: &mut [f32],
 ) -> bool {
-    let parts = if EXACT { 2 } else { 1 };
     let (whole, rest) = (len / 16 * 16, len % 16);
     let mut largest = _mm512_setzero_ps();
     let mut sums = [_mm512_set1_ps(1.0 / 16.0); ROWS];
@@ -314,22 +337,22 @@ unsafe fn weights<const EXACT: bool>(
         // SAFETY: rows of scores and weights are padded to whole blocks.
         unsafe {
             let from = scores.as_ptr().add(row * width);
-            let place = |at: usize| to.add(at / BLOCK * parts * BYTES + row * BLOCK + at % BLOCK);
+            let place = |at: usize| to.add(at / BLOCK * PARTS * BYTES + row * BLOCK + at % BLOCK);
             let mut total = _mm512_setzero_ps();
             for at in (0..whole).step_by(16) {
                 let score = _mm512_load_ps(from.add(at));
                 largest = _mm512_range_ps::<0b1011>(largest, score);
-                total = _mm512_add_ps(total, weigh::<EXACT>(score, u16::MAX, place(at)));
+                total = _mm512_add_ps(total, weigh::<PARTS>(score, u16::MAX, place(at)));
             }
             if rest > 0 {
                 let lanes = ((1_u32 << rest) - 1) as u16;
                 let score = _mm512_maskz_load_ps(lanes, from.add(whole));
                 largest = _mm512_range_ps::<0b1011>(largest, score);
-                total = _mm512_add_ps(total, weigh::<EXACT>(score, lanes, place(whole)));
+                total = _mm512_add_ps(total, weigh::<PARTS>(score, lanes, place(whole)));
             }
             if (1..=ROWS).contains(&(len % BLOCK)) {
                 let to = place(len.next_multiple_of(16));
-                for part in 0..parts {
+                for part in 0..PARTS {
                     _mm256_storeu_si256(to.add(part * BYTES).cast(), _mm256_setzero_si256());
                 }
             }
@@ -348,20 +371,21 @@ unsafe fn weights<const EXACT: bool>(
 /// Stores the weights of sixteen scores, those outside of `lanes` as zeros, and gives what they add to the sum.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-unsafe fn weigh<const EXACT: bool>(score: __m512, lanes: u16, to: *mut u16) -> __m512 {
-    // SAFETY: the caller promises room for two parts.
+unsafe fn weigh<const PARTS: usize>(score: __m512, lanes: u16, to: *mut u16) -> __m512 {
+    // SAFETY: the caller promises room for all parts.
     unsafe {
-        if EXACT {
-            let weight = _mm512_maskz_mov_ps(lanes, exp2::<Avx512>(score));
-            let halves = split(weight);
-            _mm256_storeu_si256(to.cast(), halves.high);
-            _mm256_storeu_si256(to.add(BYTES).cast(), halves.low);
-            weight
-        } else {
-            let weight = round(_mm512_maskz_mov_ps(lanes, exp2_rough::<Avx512>(score)));
-            _mm256_storeu_si256(to.cast(), weight);
+        let store = |at: usize, value| _mm256_storeu_si256(to.add(at * BYTES).cast(), value);
+        if PARTS == 1 {
+            let [weight] = split(_mm512_maskz_mov_ps(lanes, exp2_rough::<Avx512>(score)));
+            store(0, weight);
             // What is summed is what is multiplied.
             widen(weight)
+        } else {
+            let weight = _mm512_maskz_mov_ps(lanes, exp2::<Avx512>(score));
+            for (at, part) in split::<PARTS>(weight).into_iter().enumerate() {
+                store(at, part);
+            }
+            weight
         }
     }
 }
@@ -375,19 +399,26 @@ fn sum_each(v: [__m512; ROWS]) -> __m512 {
     let pair: [__m512; 8] = std::array::from_fn(|at| two(v[2 * at], v[2 * at + 1]));
     let four = |a, b| {
         let (a, b) = (_mm512_castps_pd(a), _mm512_castps_pd(b));
-        _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)))
+        _mm512_add_ps(
+            _mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
+            _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)),
+        )
     };
     let quad: [__m512; 4] = std::array::from_fn(|at| four(pair[2 * at], pair[2 * at + 1]));
     // Each quarter of `quad[at]` holds a part of the sums of rows 4 at to 4 at + 3.
-    let quarters = |a, b| _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+    let quarters = |a, b| {
+        _mm512_add_ps(
+            _mm512_shuffle_f32x4::<0x88>(a, b),
+            _mm512_shuffle_f32x4::<0xdd>(a, b),
+        )
+    };
     quarters(quarters(quad[0], quad[1]), quarters(quad[2], quad[3]))
 }
 
 /// Turns a row of scores (times log2 e) into weights `exp(score - largest)`, written likewise; gives one over their sum.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-unsafe fn safe_weights<const EXACT: bool>(scores: &[f32], to: *mut u16) -> f32 {
-    let parts = if EXACT { 2 } else { 1 };
+unsafe fn safe_weights<const PARTS: usize>(scores: &[f32], to: *mut u16) -> f32 {
     let from = scores.as_ptr();
     // SAFETY: scores are whole blocks; the caller promises room for the weights.
     unsafe {
@@ -399,8 +430,8 @@ unsafe fn safe_weights<const EXACT: bool>(scores: &[f32], to: *mut u16) -> f32 {
         let mut sum = _mm512_setzero_ps();
         for at in (0..scores.len()).step_by(16) {
             let score = _mm512_sub_ps(_mm512_loadu_ps(from.add(at)), most);
-            let to = to.add(at / BLOCK * parts * BYTES + at % BLOCK);
-            sum = _mm512_add_ps(sum, weigh::<EXACT>(score, u16::MAX, to));
+            let to = to.add(at / BLOCK * PARTS * BYTES + at % BLOCK);
+            sum = _mm512_add_ps(sum, weigh::<PARTS>(score, u16::MAX, to));
         }
         1.0 / _mm512_reduce_add_ps(sum)
     }

@@ -3,8 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::split::{split, split_scalar};
 use super::multiply::{multiply, multiply_bytes};
+use super::split::{split, split_scalar};
 use super::{BLOCK, BYTES, ROW_BYTES, ROWS, Tiles};
 use crate::activation::Activation;
 use crate::buffer::Buffer;
@@ -29,31 +29,33 @@ pub(crate) fn int8_place(input: usize, column: usize) -> usize {
     (step * 2 + column / ROWS) * BYTES + inside / 4 * ROW_BYTES + column % ROWS * 4 + inside % 4
 }
 
-/// Weights as sums of two bf16 values: panels of `[steps][high, low][2 tiles][16 pairs][16 outputs][2 inputs]`.
-pub(crate) fn pack(inputs: usize, outputs: usize, weights: &[f32]) -> Buffer<u16> {
+/// Weights as sums of bf16 values: panels of `[steps][PARTS][2 tiles][16 pairs][16 outputs][2 inputs]`.
+pub(crate) fn pack<const PARTS: usize>(inputs: usize, outputs: usize, weights: &[f32]) -> Buffer<u16> {
     let steps = inputs.div_ceil(BF16_STEP);
-    let size = steps * 4 * BYTES / 2;
+    let size = steps * PARTS * BYTES;
     let mut panels = Buffer::zeros(outputs.div_ceil(BLOCK) * size);
     for (output, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
         let panel = &mut panels[output / BLOCK * size..][..size];
         let column = output % BLOCK;
         for (step, row) in row.chunks(BF16_STEP).enumerate() {
-            let high = (step * 4 + column / ROWS) * BYTES / 2 + column % ROWS * 2;
+            let first = step * PARTS * BYTES + column / ROWS * BYTES / 2 + column % ROWS * 2;
             for (inside, weight) in row.iter().enumerate() {
-                let at = high + inside / 2 * ROW_BYTES / 2 + inside % 2;
-                [panel[at], panel[at + BYTES]] = split_scalar(*weight);
+                let at = first + inside / 2 * ROW_BYTES / 2 + inside % 2;
+                for (part, value) in split_scalar::<PARTS>(*weight).into_iter().enumerate() {
+                    panel[at + part * BYTES] = value;
+                }
             }
         }
     }
     panels
 }
 
-/// Splits `x` (`[rows, width]`) into `to`: what [`floats`] reads, `[blocks of 32 rows][steps][high, low][32 rows][32]`. Padding is zeros.
+/// Splits `x` (`[rows, width]`) into `to`: what [`floats`] reads, `[blocks of 32 rows][steps][PARTS][32 rows][32]`. Padding is zeros.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(crate) unsafe fn split_rows(width: usize, x: &[f32], to: &mut Buffer<u16>) {
+pub(crate) unsafe fn split_rows<const PARTS: usize>(width: usize, x: &[f32], to: &mut Buffer<u16>) {
     let steps = width.div_ceil(BF16_STEP);
     for (row, x) in x.chunks_exact(width).enumerate() {
-        let first = row / BLOCK * steps * 2 * BYTES + row % BLOCK * BF16_STEP;
+        let first = row / BLOCK * steps * PARTS * BYTES + row % BLOCK * BF16_STEP;
         for at in (0..steps * BF16_STEP).step_by(ROWS) {
             // SAFETY: `to` has room for whole blocks; loads stay inside the row.
             unsafe {
@@ -61,10 +63,12 @@ pub(crate) unsafe fn split_rows(width: usize, x: &[f32], to: &mut Buffer<u16>) {
                     ROWS.. => _mm512_loadu_ps(x.as_ptr().add(at)),
                     count => Avx512::load_part(x.as_ptr().add(at.min(width)), count),
                 };
-                let halves = split(value);
-                let to = to.as_mut_ptr().add(first + at / BF16_STEP * 2 * BYTES + at % BF16_STEP);
-                _mm256_storeu_si256(to.cast(), halves.high);
-                _mm256_storeu_si256(to.add(BYTES).cast(), halves.low);
+                let to = to
+                    .as_mut_ptr()
+                    .add(first + at / BF16_STEP * PARTS * BYTES + at % BF16_STEP);
+                for (part, value) in split::<PARTS>(value).into_iter().enumerate() {
+                    _mm256_storeu_si256(to.add(part * BYTES).cast(), value);
+                }
             }
         }
     }
@@ -137,7 +141,14 @@ pub(crate) unsafe fn whole(
         unsafe {
             let weights = panels.weights.as_ptr().add(panel * steps * 2 * BYTES);
             let codes = x.codes.as_ptr().add(row * steps * INT8_STEP);
-            multiply_bytes(codes, weights, steps, rows > ROWS, sums.0.as_mut_ptr().cast(), BLOCK);
+            multiply_bytes(
+                codes,
+                weights,
+                steps,
+                rows > ROWS,
+                sums.0.as_mut_ptr().cast(),
+                BLOCK,
+            );
         }
     };
     let scale = Bytes { panels, x };
@@ -154,9 +165,9 @@ pub(crate) unsafe fn whole(
     }
 }
 
-/// At f32, by three bf16 products.
+/// At f32 by sums of three bf16 values, or at bf16.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
-pub(crate) unsafe fn floats(
+pub(crate) unsafe fn floats<const PARTS: usize>(
     layer: &Linear,
     panels: &Buffer<u16>,
     x: &QuantizedRows,
@@ -167,9 +178,9 @@ pub(crate) unsafe fn floats(
     let make = |panel: usize, row: usize, rows: usize, sums: &mut Sums| {
         // SAFETY: split rows are padded to whole blocks, and panels to whole steps.
         unsafe {
-            let weights = panels.as_ptr().add(panel * steps * 2 * BYTES);
-            let x = x.halves.as_ptr().add(row * 2 * steps * BF16_STEP);
-            multiply::<true>(x, weights, steps, rows > ROWS, sums.0.as_mut_ptr().cast(), BLOCK);
+            let weights = panels.as_ptr().add(panel * steps * PARTS * BYTES);
+            let x = x.parts.as_ptr().add(row * PARTS * steps * BF16_STEP);
+            multiply::<PARTS>(x, weights, steps, rows > ROWS, sums.0.as_mut_ptr().cast(), BLOCK);
         }
     };
     // SAFETY: the caller's promise is passed on.

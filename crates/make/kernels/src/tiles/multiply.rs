@@ -4,10 +4,10 @@ use std::arch::asm;
 
 use super::{ROW_BYTES, ROWS};
 
-/// The sum of `steps` products of two tiles of rows (`a`, `[steps][parts][32][32]`) and two of columns (`b`, `[steps][parts][2 tiles]`), as 32 rows of
-/// 32 values, `stride` values apart. `both`: whether more than 16 rows count.
+/// The sum of `steps` products of two tiles of rows (`a`, `[steps][PARTS][32][32]` bf16 values) and two of columns (`b`, `[steps][PARTS][2 tiles]`),
+/// as 32 rows of 32 values, `stride` values apart. `both`: whether more than 16 rows count.
 #[inline(always)]
-pub(crate) unsafe fn multiply<const EXACT: bool>(
+pub(crate) unsafe fn multiply<const PARTS: usize>(
     a: *const u16,
     b: *const u16,
     steps: usize,
@@ -15,19 +15,20 @@ pub(crate) unsafe fn multiply<const EXACT: bool>(
     out: *mut f32,
     stride: usize,
 ) {
-    // SAFETY: the caller promises whole tiles and configured tiles.
+    const { assert!(PARTS == 1 || PARTS == 3, "there is a loop for these") };
+    // SAFETY: the caller's promise is passed on.
     unsafe {
-        if EXACT {
-            exact(a, b, steps, both, out, stride);
-        } else {
-            single(a, b, steps, both, out, stride);
+        match PARTS {
+            1 => single(a, b, steps, both, out, stride),
+            _ => triple(a, b, steps, both, out, stride),
         }
     }
 }
 
+/// bf16 values as they are.
 #[inline(always)]
 unsafe fn single(a: *const u16, b: *const u16, steps: usize, both: bool, out: *mut f32, stride: usize) {
-    // SAFETY: as above.
+    // SAFETY: the caller promises whole tiles, and that tiles are configured.
     unsafe {
         if both {
             asm!(
@@ -89,9 +90,11 @@ unsafe fn single(a: *const u16, b: *const u16, steps: usize, both: bool, out: *m
     }
 }
 
+/// Sums of three bf16 values, high, middle and low: the six products that are not smaller than what rounding to f32 loses. In an order in which
+/// each needs one more load.
 #[inline(always)]
-unsafe fn exact(a: *const u16, b: *const u16, steps: usize, both: bool, out: *mut f32, stride: usize) {
-    // SAFETY: as above.
+unsafe fn triple(a: *const u16, b: *const u16, steps: usize, both: bool, out: *mut f32, stride: usize) {
+    // SAFETY: the caller promises whole tiles, and that tiles are configured.
     unsafe {
         if both {
             asm!(
@@ -101,16 +104,16 @@ unsafe fn exact(a: *const u16, b: *const u16, steps: usize, both: bool, out: *mu
                 "tilezero tmm3",
                 "2:",
                 "tileloadd tmm4, [{a} + {line}]",
-                "tileloadd tmm6, [{b} + {line} + 2048]",
+                "tileloadd tmm6, [{b} + {line} + 4096]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 3072]",
+                "tileloadd tmm7, [{b} + {line} + 5120]",
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tileloadd tmm5, [{a} + {line} + 1024]",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm6, [{b} + {line}]",
+                "tileloadd tmm6, [{b} + {line} + 2048]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
+                "tileloadd tmm7, [{b} + {line} + 3072]",
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
@@ -120,8 +123,26 @@ unsafe fn exact(a: *const u16, b: *const u16, steps: usize, both: bool, out: *mu
                 "tileloadd tmm5, [{a} + {line} + 3072]",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a}, 4096",
-                "add {b}, 4096",
+                "tileloadd tmm6, [{b} + {line}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b} + {line} + 1024]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm4, [{a} + {line} + 4096]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{a} + {line} + 5120]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "tileloadd tmm4, [{a} + {line}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{a} + {line} + 1024]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {a}, 6144",
+                "add {b}, 6144",
                 "dec {steps}",
                 "jnz 2b",
                 "tilestored [{out} + {stride}], tmm0",
@@ -143,19 +164,29 @@ unsafe fn exact(a: *const u16, b: *const u16, steps: usize, both: bool, out: *mu
                 "tilezero tmm1",
                 "2:",
                 "tileloadd tmm4, [{a} + {line}]",
+                "tileloadd tmm6, [{b} + {line} + 4096]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b} + {line} + 5120]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
                 "tileloadd tmm6, [{b} + {line} + 2048]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tileloadd tmm7, [{b} + {line} + 3072]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm4, [{a} + {line} + 2048]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
                 "tdpbf16ps tmm1, tmm4, tmm7",
                 "tileloadd tmm6, [{b} + {line}]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tileloadd tmm7, [{b} + {line} + 1024]",
                 "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm4, [{a} + {line} + 2048]",
+                "tileloadd tmm4, [{a} + {line} + 4096]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tdpbf16ps tmm1, tmm4, tmm7",
-                "add {a}, 4096",
-                "add {b}, 4096",
+                "tileloadd tmm4, [{a} + {line}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "add {a}, 6144",
+                "add {b}, 6144",
                 "dec {steps}",
                 "jnz 2b",
                 "tilestored [{out} + {stride}], tmm0",
@@ -174,8 +205,15 @@ unsafe fn exact(a: *const u16, b: *const u16, steps: usize, both: bool, out: *mu
 
 /// The same for codes (`a`, `[steps][32][64]` unsigned bytes) and weights (`b`, `[steps][2 tiles]` of signed bytes), summed as i32.
 #[inline(always)]
-pub(crate) unsafe fn multiply_bytes(a: *const u8, b: *const i8, steps: usize, both: bool, out: *mut i32, stride: usize) {
-    // SAFETY: as above.
+pub(crate) unsafe fn multiply_bytes(
+    a: *const u8,
+    b: *const i8,
+    steps: usize,
+    both: bool,
+    out: *mut i32,
+    stride: usize,
+) {
+    // SAFETY: the caller promises whole tiles, and that tiles are configured.
     unsafe {
         if both {
             asm!(

@@ -1,29 +1,27 @@
-//! f32 values as sums of two bf16 values, high and low: `high` is the value rounded, `low` what is missing, rounded.
+//! f32 values as sums of bf16 values, the largest part first: each part is what the ones before it leave, rounded. One part is the value to 8
+//! bits, three parts are all of its 24.
 
 use std::arch::x86_64::*;
 
-/// What is after `high`.
-#[derive(Clone, Copy)]
-pub(crate) struct Halves {
-    pub(crate) high: __m256i,
-    pub(crate) low: __m256i,
-}
-
-/// Sixteen values as sums.
+/// Sixteen values in `PARTS` parts.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(crate) fn split(value: __m512) -> Halves {
-    let high = round(value);
-    Halves {
-        high,
-        low: round(_mm512_sub_ps(value, widen(high))),
+pub(crate) fn split<const PARTS: usize>(value: __m512) -> [__m256i; PARTS] {
+    let mut rest = value;
+    let mut parts = [_mm256_setzero_si256(); PARTS];
+    for (at, part) in parts.iter_mut().enumerate() {
+        *part = round(rest);
+        if at + 1 < PARTS {
+            rest = _mm512_sub_ps(rest, widen(*part));
+        }
     }
+    parts
 }
 
 /// Sixteen values as bf16, ties to even; what is smaller than the least normal number becomes zero.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-pub(crate) fn round(value: __m512) -> __m256i {
+fn round(value: __m512) -> __m256i {
     // SAFETY: both types are 256 bits.
     unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(value)) }
 }
@@ -36,10 +34,13 @@ pub(crate) fn widen(value: __m256i) -> __m512 {
 }
 
 /// The same for one weight, in plain Rust.
-pub(crate) fn split_scalar(value: f32) -> [u16; 2] {
-    let high = round_scalar(value);
-    let rest = value - f32::from_bits(u32::from(high) << 16);
-    [high, round_scalar(rest)]
+pub(crate) fn split_scalar<const PARTS: usize>(value: f32) -> [u16; PARTS] {
+    let mut rest = value;
+    std::array::from_fn(|_| {
+        let part = round_scalar(rest);
+        rest -= f32::from_bits(u32::from(part) << 16);
+        part
+    })
 }
 
 /// Ties to even. Weights that are not finite are refused before they come here.
