@@ -109,8 +109,8 @@ pub fn attention(
         // SAFETY: levels come from `Level::available`; the lengths are checked above.
         return unsafe {
             match precision {
-                Precision::F32 => tiled::all_heads::<3>(whole, &mut scratch.tiles, out),
-                _ => tiled::all_heads::<1>(whole, &mut scratch.tiles, out),
+                Precision::Int8 | Precision::Bf16 => tiled::all_heads::<1>(whole, &mut scratch.tiles, out),
+                _ => tiled::all_heads::<3>(whole, &mut scratch.tiles, out),
             }
         };
     }
@@ -200,8 +200,8 @@ pub fn masked_attention(
         // SAFETY: levels come from `Level::available`; the lengths are checked above.
         return unsafe {
             match precision {
-                Precision::F32 => tiled::all_heads::<3>(input, &mut scratch.tiles, out),
-                _ => tiled::all_heads::<1>(input, &mut scratch.tiles, out),
+                Precision::Int8 | Precision::Bf16 => tiled::all_heads::<1>(input, &mut scratch.tiles, out),
+                _ => tiled::all_heads::<3>(input, &mut scratch.tiles, out),
             }
         };
     }

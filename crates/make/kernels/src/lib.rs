@@ -9,6 +9,7 @@
 //! | [`buffer`] | [`Buffer`]: numbers on a cache line's boundary, for weights and scratch |
 //! | [`activation`] | [`Activation`]: GELU, tanh, ... of vectors |
 //! | [`linear`] | [`Linear`]: packed weights, f32 or int8, and the product with a fused epilogue |
+//! | [`grouped`] | weights in eight or four bits for f32 activations |
 //! | [`quantize`] | [`QuantizedRows`]: activations as int8 layers read them |
 //! | [`gate`](mod@gate) | GeGLU, SwiGLU |
 //! | [`norm`] | LayerNorm and RMSNorm |
@@ -24,6 +25,7 @@ mod attention_short;
 mod attention_tiled;
 pub mod buffer;
 pub mod gate;
+pub mod grouped;
 pub mod linear;
 pub mod mask;
 pub mod norm;

@@ -2,6 +2,7 @@
 
 use crate::activation::Activation;
 use crate::buffer::Buffer;
+use crate::grouped::{self, GroupedPanels, grouped};
 use crate::product::{floats, whole};
 use crate::quantize::QuantizedRows;
 use crate::simd::int8::Dot;
@@ -33,6 +34,36 @@ pub enum Precision {
     /// Signed bytes with a scale for each output as weights, unsigned bytes with a scale and a zero point for each row as activations,
     /// summed without error.
     Int8,
+    /// Weights as bytes in groups of [`grouped::GROUP`] inputs, activations as at f32: for large models that one text at a time waits for.
+    Int8Weights,
+    /// The same with weights in four bits.
+    Int4Weights,
+}
+
+impl Precision {
+    /// All of them, with the names that people type and ids of models end in.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("f32", Self::F32),
+        ("int8", Self::Int8),
+        ("int8w", Self::Int8Weights),
+        ("int4w", Self::Int4Weights),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES
+            .iter()
+            .find(|(_, precision)| *precision == self)
+            .map_or("", |(name, _)| name)
+    }
+
+    /// The one called so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, precision)| *precision)
+    }
 }
 
 /// `[outputs, inputs]` weights with a bias, packed for one instruction set.
@@ -61,6 +92,7 @@ enum Panels {
     #[cfg(target_arch = "x86_64")]
     Bf16(Buffer<u16>),
     Int8(Int8Panels),
+    Grouped(GroupedPanels),
 }
 
 /// Packed weights as signed bytes.
@@ -105,7 +137,13 @@ impl Linear {
         bias: Option<&[f32]>,
     ) -> Self {
         assert_eq!(weights.len(), inputs * outputs, "weights are [outputs, inputs]");
-        let width = panel_width(level);
+        let grouped = matches!(precision, Precision::Int8Weights | Precision::Int4Weights);
+        let width = match level.0 {
+            // Weights in groups are decoded for vectors.
+            #[cfg(target_arch = "x86_64")]
+            Set::Amx if grouped => panel_width(Level(Set::Avx512)),
+            _ => panel_width(level),
+        };
         let mut padded = Buffer::zeros(outputs.div_ceil(width) * width);
         if let Some(bias) = bias {
             assert_eq!(bias.len(), outputs, "bias is [outputs]");
@@ -119,6 +157,8 @@ impl Linear {
                 Precision::Int8 if inputs <= MOST_INT8_INPUTS => {
                     Panels::Int8(pack_int8(level, inputs, outputs, weights))
                 }
+                Precision::Int8Weights => Panels::Grouped(grouped::pack(8, width, inputs, outputs, weights)),
+                Precision::Int4Weights => Panels::Grouped(grouped::pack(4, width, inputs, outputs, weights)),
                 #[cfg(target_arch = "x86_64")]
                 Precision::Bf16 if level.0 == Set::Amx => {
                     Panels::Bf16(tiles::linear::pack::<1>(inputs, outputs, weights))
@@ -133,10 +173,12 @@ impl Linear {
 
     /// What it multiplies as.
     pub fn precision(&self) -> Precision {
-        match self.panels {
+        match &self.panels {
             Panels::Int8(_) => Precision::Int8,
             #[cfg(target_arch = "x86_64")]
             Panels::Bf16(_) => Precision::Bf16,
+            Panels::Grouped(panels) if panels.bits == 8 => Precision::Int8Weights,
+            Panels::Grouped(_) => Precision::Int4Weights,
             _ => Precision::F32,
         }
     }
@@ -175,7 +217,7 @@ impl Linear {
     pub fn prepare(&self, rows: usize, x: &[f32], quantized: &mut QuantizedRows) {
         assert_eq!(x.len(), rows * self.inputs, "input is [rows, inputs]");
         match &self.panels {
-            Panels::F32(_) => {}
+            Panels::F32(_) | Panels::Grouped(_) => {}
             #[cfg(target_arch = "x86_64")]
             Panels::Sums(_) => quantized.split::<3>(rows, self.inputs, x),
             #[cfg(target_arch = "x86_64")]
@@ -209,6 +251,13 @@ impl Linear {
                 at_level!(
                     self.level,
                     floats(layer: &Linear, panels: &Buffer, rows: usize, x: &[f32], out: &mut [f32], epilogue: Epilogue)
+                )
+            },
+            // SAFETY: as above; on tiles, too, these panels are packed for vectors.
+            Panels::Grouped(panels) => unsafe {
+                at_level!(
+                    self.level,
+                    grouped(layer: &Linear, panels: &GroupedPanels, rows: usize, x: &[f32], out: &mut [f32], epilogue: Epilogue)
                 )
             },
             #[cfg(target_arch = "x86_64")]

@@ -65,32 +65,50 @@ unsafe fn float_tiles<S: Simd, const ROWS: usize, const VECTORS: usize>(
     out: &mut [f32],
     epilogue: Epilogue,
 ) {
+    let width = VECTORS * S::W;
+    for panel in 0..layer.outputs.div_ceil(width) {
+        // SAFETY: panel numbers stay below the count that `new` checked lengths for.
+        unsafe {
+            let weights = panels.as_ptr().add(panel * width * layer.inputs);
+            float_rows::<S, ROWS, VECTORS>(layer, panel, weights, rows, x, out, epilogue);
+        }
+    }
+}
+
+/// All rows of one panel, whose `weights` are `[inputs][panel width]`.
+#[inline(always)]
+pub(crate) unsafe fn float_rows<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    layer: &Linear,
+    panel: usize,
+    weights: *const f32,
+    rows: usize,
+    x: &[f32],
+    out: &mut [f32],
+    epilogue: Epilogue,
+) {
     let (width, inputs) = (VECTORS * S::W, layer.inputs);
     let mut sums = Sums([0.0; TILE]);
-    for panel in 0..layer.outputs.div_ceil(width) {
-        let mut row = 0;
-        while row < rows {
-            // SAFETY: panel, row and column numbers stay below the counts that `apply` and `new` checked lengths for.
-            unsafe {
-                let weights = panels.as_ptr().add(panel * width * inputs);
-                let x = x.as_ptr().add(row * inputs);
-                let done = match rows - row {
-                    left if left >= ROWS => float_tile::<S, ROWS, VECTORS>(inputs, x, weights, &mut sums),
-                    4.. => float_tile::<S, 4, VECTORS>(inputs, x, weights, &mut sums),
-                    2.. => float_tile::<S, 2, VECTORS>(inputs, x, weights, &mut sums),
-                    _ => float_tile::<S, 1, VECTORS>(inputs, x, weights, &mut sums),
-                };
-                let place = Place {
-                    out: out.as_mut_ptr().add(row * layer.outputs + panel * width),
-                    stride: layer.outputs,
-                    rows: done,
-                    columns: width.min(layer.outputs - panel * width),
-                    width,
-                    bias: layer.bias.as_ptr().add(panel * width),
-                };
-                finish::<S, false>(&place, &sums, epilogue);
-                row += done;
-            }
+    let mut row = 0;
+    while row < rows {
+        // SAFETY: row and column numbers stay below the counts that `apply` and `new` checked lengths for.
+        unsafe {
+            let x = x.as_ptr().add(row * inputs);
+            let done = match rows - row {
+                left if left >= ROWS => float_tile::<S, ROWS, VECTORS>(inputs, x, weights, &mut sums),
+                4.. => float_tile::<S, 4, VECTORS>(inputs, x, weights, &mut sums),
+                2.. => float_tile::<S, 2, VECTORS>(inputs, x, weights, &mut sums),
+                _ => float_tile::<S, 1, VECTORS>(inputs, x, weights, &mut sums),
+            };
+            let place = Place {
+                out: out.as_mut_ptr().add(row * layer.outputs + panel * width),
+                stride: layer.outputs,
+                rows: done,
+                columns: width.min(layer.outputs - panel * width),
+                width,
+                bias: layer.bias.as_ptr().add(panel * width),
+            };
+            finish::<S, false>(&place, &sums, epilogue);
+            row += done;
         }
     }
 }

@@ -117,6 +117,23 @@ pub fn linear_int8(
     }
 }
 
+/// The weights of one output as a layer with weights in `bits` bits (8 or 4) reads them.
+pub fn grouped_weights(bits: usize, weights: &[f32]) -> Vec<f32> {
+    let mut codes = [0; crate::grouped::GROUP];
+    let groups = weights.chunks(crate::grouped::GROUP).flat_map(|weights| {
+        let (step, least) = crate::grouped::quantize(bits, weights, &mut codes);
+        let (step, least) = (
+            crate::grouped::from_bfloat(step),
+            crate::grouped::from_bfloat(least),
+        );
+        let decoded = codes[..weights.len()]
+            .iter()
+            .map(|code| f32::from(*code) * step + least);
+        decoded.collect::<Vec<f32>>()
+    });
+    groups.collect()
+}
+
 /// The twin of [`crate::layer_norm`].
 pub fn layer_norm(x: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
     for row in x.chunks_exact_mut(weight.len()) {

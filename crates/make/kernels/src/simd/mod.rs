@@ -1,5 +1,6 @@
 //! The vector operations that kernels are written in, and the instruction sets that have them.
 
+pub(crate) mod codes;
 pub(crate) mod int8;
 pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
