@@ -152,13 +152,14 @@ pub struct ModelArgs {
 /// How the model computes and how much of a text it reads; a collection keeps it with the model's id.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct LoadArgs {
-    /// What it multiplies as: f32, or int8, about three times as fast with slightly other vectors (the model's id then ends in @int8).
+    /// What it multiplies as; all but f32 give slightly other vectors, and the model's id then ends in it, such as @int8.
     #[arg(long, value_enum, value_name = "PRECISION")]
     pub precision: Option<Precision>,
     /// The most tokens of a text that are read; more than the model was trained on needs --position.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub context: Option<u32>,
-    /// How to read more than the model was trained on: gp, rp, pi, pcw, ntk[:lambda=10] or selfextend[:g=9,w=64] (see docs/encode.md).
+    /// How to read more than the model was trained on: gp, rp, pi, pcw, ntk[:lambda=10], selfextend[:g=9,w=64] or
+    /// lambda[:n=10]; none leaves positions out (see docs/encode.md).
     #[arg(long, value_name = "METHOD")]
     pub position: Option<Position>,
     /// What attention scores are divided by; below 1, vectors of long texts stay farther apart.
@@ -189,8 +190,12 @@ impl From<&LoadArgs> for LoadOptions {
 pub enum Precision {
     /// The vectors of other libraries, within rounding.
     F32,
-    /// Weights and activations as bytes.
+    /// Weights and activations as bytes: about three times as fast.
     Int8,
+    /// Weights as bytes, activations as f32: nearer to f32 than int8, a quarter of the memory; for large decoders.
+    Int8w,
+    /// Weights in four bits, activations as f32: a sixth of the memory, less exact.
+    Int4w,
 }
 
 impl From<Precision> for kokeshi_encode::Precision {
@@ -198,6 +203,8 @@ impl From<Precision> for kokeshi_encode::Precision {
         match precision {
             Precision::F32 => Self::F32,
             Precision::Int8 => Self::Int8,
+            Precision::Int8w => Self::Int8Weights,
+            Precision::Int4w => Self::Int4Weights,
         }
     }
 }
@@ -441,7 +448,7 @@ pub struct Embed {
     pub id: Option<String>,
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Encode as questions or as documents, for models with prompts.
+    /// Encode as questions or as documents, for models with prompts or other modules for each.
     #[arg(long, value_enum)]
     pub task: Option<Task>,
     /// A prompt to put before each text.

@@ -1,7 +1,7 @@
 //! Our part of `bench/encode/run.py`: loads a model, then runs what is asked on standard input and answers with its time.
 //!
 //! ```text
-//! cargo run --release -p kokeshi-encode --example encode_worker -- MODEL f32|int8 THREADS DATA.json
+//! cargo run --release -p kokeshi-encode --example encode_worker -- MODEL PRECISION THREADS DATA.json
 //! ```
 //! DATA.json: `{"short": {"texts": [...], "ids": [[...], ...]}, ...}`. A request is a line such as `{"set": "short", "ids": true}`, with
 //! `"layers": 3` for an early exit, `"one": 7` for that text alone, `"vectors": "FILE"` for the vectors as little-endian f32, too. The
@@ -25,17 +25,14 @@ struct Set {
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, precision, threads, data] = arguments.as_slice() else {
-        return Err("usage: encode_worker MODEL f32|int8 THREADS DATA.json".into());
+        return Err("usage: encode_worker MODEL PRECISION THREADS DATA.json".into());
     };
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads.parse()?)
         .build_global()?;
     let started = Instant::now();
     let options = LoadOptions {
-        precision: match precision.as_str() {
-            "int8" => Precision::Int8,
-            _ => Precision::F32,
-        },
+        precision: Precision::named(precision).ok_or("expected f32, int8, int8w or int4w as PRECISION")?,
         ..LoadOptions::default()
     };
     let model = Model::load_with(model, &options)?;

@@ -9,8 +9,8 @@ use crate::options::{LoadOptions, Precision};
 /// What is written behind a model's name for everything in `options` that is not the default.
 pub(crate) fn suffix(options: &LoadOptions) -> String {
     let mut parts = Vec::new();
-    if options.precision == Precision::Int8 {
-        parts.push("@int8".to_string());
+    if options.precision != Precision::F32 {
+        parts.push(format!("@{}", options.precision.name()));
     }
     parts.extend(options.context.map(|tokens| format!("@context={tokens}")));
     parts.extend(options.position.map(|method| format!("@position={method}")));
@@ -32,8 +32,11 @@ pub(crate) fn split<'a>(id: &'a str, options: &LoadOptions) -> Result<(&'a str, 
                 "the model id {id}: expected {what} behind {key}, found {value:?}"
             ))
         };
+        if let Some(precision) = Precision::named(part).filter(|named| *named != Precision::F32) {
+            (options.precision, name) = (precision, rest);
+            continue;
+        }
         match key {
-            "int8" if value.is_empty() => options.precision = Precision::Int8,
             "context" => options.context = Some(value.parse().map_err(|_| wrong("a number of tokens"))?),
             "position" => options.position = Some(value.parse()?),
             "temperature" => options.temperature = Some(value.parse().map_err(|_| wrong("a number"))?),
@@ -63,6 +66,15 @@ mod tests {
             "a/b@int8@context=2048@position=selfextend:g=5,w=128@temperature=0.8"
         );
         assert_eq!(split(&id, &LoadOptions::default()).unwrap(), ("a/b", options));
+        for precision in [Precision::Int8Weights, Precision::Int4Weights] {
+            let options = LoadOptions {
+                precision,
+                ..LoadOptions::default()
+            };
+            let id = format!("a{}", suffix(&options));
+            assert_eq!(id, format!("a@{}", precision.name()));
+            assert_eq!(split(&id, &LoadOptions::default()).unwrap(), ("a", options));
+        }
     }
 
     #[test]
