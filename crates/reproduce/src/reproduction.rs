@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     check::{Check, Claim},
     paper::paper,
-    papers::{a2ats, bebr, clex, lm_infinite, longembed, pca_rag, scissorhands},
+    papers::{a2ats, bebr, clex, lm_infinite, longembed, nope, pca_rag, scissorhands},
     record::Record,
 };
 
@@ -74,6 +74,7 @@ pub fn reproductions() -> &'static [&'static dyn Reproduction] {
         &clex::ClexPaper,
         &lm_infinite::LmInfinite,
         &longembed::LongEmbed,
+        &nope::Nope,
         &pca_rag::PcaRag,
         &scissorhands::Scissorhands,
     ]

@@ -5,5 +5,6 @@ pub(crate) mod bebr;
 pub(crate) mod clex;
 pub(crate) mod lm_infinite;
 pub(crate) mod longembed;
+pub(crate) mod nope;
 pub(crate) mod pca_rag;
 pub(crate) mod scissorhands;
