@@ -4,7 +4,8 @@
     python scripts/make_family_fixtures.py [NAME...]
 
 Writes crates/make/encode/tests/fixtures/families: texts.jsonl, and for each case a whole model directory with random weights, the requests
-(case.json) and the vectors for them (expected-N.npy). versions.json says which libraries made them. Everything comes from seeds: running
+(case.json) and the vectors for them (expected-N.npy). versions.json says which libraries made them, or case.json for those
+made one by one. Everything comes from seeds: running
 it again with the same libraries gives the same files up to rounding of the vectors.
 
 nomic-bert has no class in this release of transformers: that case needs KOKESHI_NOMIC_REFERENCE, a folder with a package nomicref that holds
@@ -29,8 +30,11 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Router
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize, StaticEmbedding
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+MADE_WITH = {module.__name__: module.__version__ for module in (sentence_transformers, transformers, tokenizers, torch, np, safetensors)}
 OUT = Path(__file__).resolve().parent.parent / "crates/make/encode/tests/fixtures/families"
 
 WORDS = "the a dog cat small vector quick how can be map oak zq 7 ! , xyz embedding layer river".split()
@@ -204,6 +208,17 @@ def llama_yarn():
     return *decoder(transformers.LlamaConfig, transformers.LlamaModel, [pooling("mean_tokens")], rope_parameters=rope | {"rope_theta": 500.0}), old
 
 
+def smollm3():
+    """Every third layer without positions."""
+    return decoder(transformers.SmolLM3Config, transformers.SmolLM3Model, [pooling("lasttoken", "mean_tokens")], num_hidden_layers=3, no_rope_layer_interval=3)
+
+
+def mpt(heads=4):
+    made = byte_level()
+    config = transformers.MptConfig(vocab_size=made.get_vocab_size(), d_model=8 * heads, n_heads=heads, n_layers=2, max_seq_len=192, attn_config={"alibi_bias_max": 6})
+    return transformers.MptModel(config), made, DECODER, 192, [pooling("weightedmean_tokens", width=8 * heads), ("Normalize", None)]
+
+
 def mistral():
     return decoder(transformers.MistralConfig, transformers.MistralModel, [pooling("lasttoken")], sliding_window=24, head_dim=12)
 
@@ -259,7 +274,7 @@ def nomic_vectors(folder):
 CASES = {
     "mpnet": (mpnet, [{}, {"layers": 1}]), "xlm-roberta": (xlm_roberta, [{}]), "modernbert": (modernbert, [{}, {"layers": 2}]), "modernbert-old": (old_modernbert, [{}]),
     "qwen3": (qwen3, [{}, {"layers": 1, "dims": 8, "normalize": True}]), "qwen2": (qwen2, [{}]), "qwen2-sliding": (qwen2_sliding, [{}]), "qwen2-bidirectional": (qwen2_bidirectional, [{}]),
-    "llama": (llama, [{}]), "llama-yarn": (llama_yarn, [{}]), "mistral": (mistral, [{}]), "gpt2": (gpt2, [{}, {"layers": 1}]), "t5": (t5, [{}]), "t5-gated": (t5_gated, [{}]), "nomic-bert": (nomic_bert, [{}]),
+    "llama": (llama, [{}]), "llama-yarn": (llama_yarn, [{}]), "mistral": (mistral, [{}]), "gpt2": (gpt2, [{}, {"layers": 1}]), "smollm3": (smollm3, [{}]), "mpt": (mpt, [{}, {"layers": 1}]), "mpt-6-heads": (lambda: mpt(6), [{}]), "t5": (t5, [{}]), "t5-gated": (t5_gated, [{}]), "nomic-bert": (nomic_bert, [{}]),
 }
 REFERENCE = os.environ.get("KOKESHI_NOMIC_REFERENCE")
 if REFERENCE:
@@ -268,7 +283,7 @@ if REFERENCE:
 
 def blocks(model):
     for inner in (model, getattr(model, "encoder", None)):
-        for name in ("layers", "layer", "h"):
+        for name in ("layers", "layer", "h", "blocks"):
             if hasattr(inner, name):
                 return getattr(inner, name)
 
@@ -388,6 +403,54 @@ OTHERS = {
 }
 
 
+# ---- routes ----
+
+def route_static_and_transformer():
+    """Queries by a table, documents by a transformer, both made unit length."""
+    torch.manual_seed(1)
+    table = StaticEmbedding(wordpiece(), embedding_dim=32)
+    return [Router.for_query_document(query_modules=[table], document_modules=list(SentenceTransformer(str(OUT / "xlm-roberta"), device="cpu").children())), Normalize()]
+
+
+def route_heads():
+    """One transformer, and a layer for each task behind it."""
+    torch.manual_seed(2)
+    layer = lambda: Dense(32, 24, activation_function=torch.nn.Tanh())
+    return [*SentenceTransformer(str(OUT / "qwen2-bidirectional"), device="cpu").children(), Router({"query": [layer()], "doc": [layer()]}, default_route="doc", route_mappings={("document", "text"): "doc"})]
+
+
+def as_before_release_5(folder):
+    """Router was called Asym, had no mappings, and its file was config.json."""
+    modules = json.loads((folder / "modules.json").read_text())
+    for module in modules:
+        if module["type"].endswith(".Router"):
+            module["type"] = "sentence_transformers.models.Asym"
+            (place := folder / module["path"]) and (place / "router_config.json").rename(place / "config.json")
+            config = json.loads((place / "config.json").read_text())
+            write_json(place / "config.json", config | {"parameters": {"allow_empty_key": True}})
+    write_json(folder / "modules.json", modules)
+
+
+ROUTED = {
+    "route-static-and-transformer": (route_static_and_transformer, [{}, {"task": "query"}, {"task": "document"}]),
+    "route-heads": (route_heads, [{}, {"task": "query"}, {"task": "document"}]), "route-asym": (route_heads, [{"task": "query"}, {"task": "document"}]),
+}
+
+
+def make_routed(name):
+    build, requests = ROUTED[name]
+    folder = OUT / name
+    shutil.rmtree(folder, ignore_errors=True)
+    model = SentenceTransformer(modules=build(), device="cpu")
+    model.save(str(folder), create_model_card=False)
+    for at, request in enumerate(requests):
+        encode = {"query": model.encode_query, "document": model.encode_document, None: model.encode}[request.get("task")]
+        np.save(folder / f"expected-{at}.npy", encode(TEXTS, batch_size=8).astype("<f4"))
+    if name == "route-asym":
+        as_before_release_5(folder)
+    write_json(folder / "case.json", {"requests": requests} | ({"made_with": MADE_WITH} if sys.argv[1:] else {}))
+
+
 def make_other(name):
     build, reference = OTHERS[name]
     torch.manual_seed(1)
@@ -406,7 +469,7 @@ def make(name):
     folder = save(name, random_weights(model, sum(map(ord, name))), tokenizer, names, limit, modules, *more)
     for at, request in enumerate(requests):
         np.save(folder / f"expected-{at}.npy", expected(folder, request).astype("<f4"))
-    write_json(folder / "case.json", {"requests": requests})
+    write_json(folder / "case.json", {"requests": requests} | ({"made_with": MADE_WITH} if sys.argv[1:] else {}))
 
 
 def main():
@@ -414,7 +477,11 @@ def main():
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "texts.jsonl").write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in TEXTS), encoding="utf-8")
     (OUT / "queries.json").write_text(json.dumps(QUERIES) + "\n", encoding="utf-8")
-    for name in sys.argv[1:] or [*CASES, *OTHERS]:
+    for name in sys.argv[1:] or [*CASES, *OTHERS, *ROUTED]:
+        if name in ROUTED:
+            print(name)
+            make_routed(name)
+            continue
         if name in OTHERS:
             print(name)
             make_other(name)
@@ -422,8 +489,9 @@ def main():
         if name != "nomic-bert" or REFERENCE:
             print(name)
             make(name)
-    made_with = {module.__name__: module.__version__ for module in (sentence_transformers, transformers, tokenizers, torch, np, safetensors)}
-    write_json(OUT / "versions.json", made_with)
+    if not sys.argv[1:]:
+        write_json(OUT / "versions.json", MADE_WITH)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -23,12 +23,17 @@ pub(crate) enum Kind {
     LayerNorm,
     Normalize,
     Dropout,
+    /// Other modules for each task; see `router.rs`.
+    Router,
 }
 
 impl Kind {
+    /// What an error lists.
+    pub(crate) const KNOWN: &str = "Transformer, StaticEmbedding, Pooling, Dense, LayerNorm, Normalize, Dropout and Router of sentence_transformers";
+
     /// The kind of a `type` string: `sentence_transformers.models.Pooling` as every release up to 5 writes it, or release 6's
     /// `sentence_transformers.sentence_transformer.modules.pooling.Pooling`.
-    fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         let class = name.strip_prefix("sentence_transformers.")?.rsplit('.').next()?;
         Some(match class {
             "Transformer" => Self::Transformer,
@@ -38,13 +43,14 @@ impl Kind {
             "LayerNorm" => Self::LayerNorm,
             "Normalize" => Self::Normalize,
             "Dropout" => Self::Dropout,
+            "Router" | "Asym" => Self::Router,
             _ => return None,
         })
     }
 }
 
 /// One line of `modules.json`.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) kind: Kind,
     /// The folder with the module's files.
@@ -70,8 +76,8 @@ pub(crate) fn modules(root: &Path) -> Result<Vec<Listed>> {
             return Err(Error::model(
                 &path,
                 format!(
-                    "module {index}: type {name} is not supported; supported are Transformer, StaticEmbedding, Pooling, Dense, \
-                     LayerNorm, Normalize and Dropout of sentence_transformers"
+                    "module {index}: type {name} is not supported; supported are {}",
+                    Kind::KNOWN
                 ),
             ));
         };
@@ -179,7 +185,8 @@ pub(crate) fn is_read(name: &str, has_single: bool) -> bool {
         | "config.json"
         | "config_sentence_transformers.json"
         | "tokenizer.json"
-        | "tokenizer_config.json" => true,
+        | "tokenizer_config.json"
+        | crate::router::NAME => true,
         INDEX => !has_single,
         name if name.ends_with(".safetensors") => !has_single,
         name => crate::transformer::CONFIGS.contains(&name),
@@ -265,6 +272,12 @@ impl Fields {
             })),
             Some(value) => Err(self.wrong(field, format!("expected an object, found {value}"))),
         }
+    }
+
+    /// Every field with its value.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let entries = self.value.as_object().into_iter().flatten();
+        entries.map(|(field, value)| (field.as_str(), value))
     }
 
     /// A field that is there and not null.

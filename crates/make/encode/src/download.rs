@@ -13,7 +13,7 @@ use serde_json::Value;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
-use crate::directory::{self, SINGLE, is_inside, is_plain_name};
+use crate::directory::{self, Kind, SINGLE, is_inside, is_plain_name};
 
 /// The most bytes of a list of files that are read; 10,000 files take about 2 MB.
 const LIST_LIMIT: u64 = 64 << 20;
@@ -60,6 +60,16 @@ pub(crate) fn download(hub: &Hub, id: &str, folder: &Path) -> Result<(), String>
         job.file(&commit, file, &snapshot)?;
     }
     let modules = directory::modules(&snapshot).map_err(|error| error.to_string())?;
+    // And which folders its routes have, when this one is there.
+    for module in modules.iter().filter(|module| module.kind == Kind::Router) {
+        let names = [crate::router::NAME, "config.json"].map(|name| module.folder.join(name));
+        for file in &files {
+            if names.contains(&snapshot.join(&file.name)) {
+                job.file(&commit, file, &snapshot)?;
+            }
+        }
+    }
+    let modules = crate::router::flat(modules).map_err(|error| error.to_string())?;
     let mut folders = BTreeSet::from([PathBuf::new()]);
     for module in &modules {
         folders.extend(module.folder.strip_prefix(&snapshot).map(Path::to_path_buf));

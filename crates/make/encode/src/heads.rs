@@ -47,7 +47,7 @@ impl Head {
                     bias: weights.values("norm.bias", &[width])?,
                 }))
             }
-            Kind::Transformer | Kind::StaticEmbedding | Kind::Pooling => Err(Error::model(
+            Kind::Transformer | Kind::StaticEmbedding | Kind::Pooling | Kind::Router => Err(Error::model(
                 &module.folder,
                 format!(
                     "module {:?} can't stand after the vectors of the texts were made",

@@ -15,6 +15,7 @@ mod pooling;
 mod position;
 mod prompts;
 mod rerank;
+mod router;
 mod safetensors;
 mod sparse;
 mod static_model;

@@ -9,14 +9,15 @@ use kokeshi_kernels::{Buffer, Level};
 use kokeshi_tokens::Encoding;
 use rayon::prelude::*;
 
-use crate::directory::{self, Kind};
+use crate::directory::{self, Kind, Listed};
 use crate::encoder::Scratch;
 use crate::error::{Error, Result};
 use crate::heads::{self, Head};
 use crate::hub;
 use crate::naming;
-use crate::options::{LoadOptions, Options};
+use crate::options::{LoadOptions, Options, Task};
 use crate::prompts::{self, Prompts};
+use crate::router;
 use crate::static_model::StaticModel;
 use crate::trained;
 use crate::transformer::Transformer;
@@ -43,8 +44,10 @@ struct Inner {
     /// `None`: part of the program.
     folder: Option<PathBuf>,
     fingerprint: u64,
-    input: Input,
-    heads: Vec<Head>,
+    input: Arc<Input>,
+    heads: Arc<Vec<Head>>,
+    /// What takes its place for texts with a task; empty if all take the same way.
+    routes: Vec<(Task, Model)>,
     dims: usize,
     sizes: Vec<Size>,
     prompts: Prompts,
@@ -54,8 +57,8 @@ struct Inner {
 
 /// The first modules: what turns texts into vectors.
 enum Input {
-    Transformer(Box<Transformer>),
-    Static(Box<StaticModel>),
+    Transformer(Transformer),
+    Static(StaticModel),
 }
 
 impl Input {
@@ -78,6 +81,83 @@ struct Workspace {
 
 thread_local! {
     static WORKSPACE: RefCell<Workspace> = RefCell::default();
+}
+
+/// Modules in order: what turns texts into vectors, and what happens to those.
+struct Pipeline {
+    input: Arc<Input>,
+    heads: Arc<Vec<Head>>,
+    dims: usize,
+}
+
+/// Loads pipelines; what stands first in several is loaded once.
+struct Loader<'a> {
+    root: &'a Path,
+    options: &'a LoadOptions,
+    /// Whether there are several.
+    routed: bool,
+    inputs: Vec<(Vec<Listed>, Arc<Input>)>,
+}
+
+impl Loader<'_> {
+    fn pipeline(&mut self, modules: &[Listed]) -> Result<Pipeline> {
+        let mut rest = modules.iter().peekable();
+        let (first, pooling) = match rest.next() {
+            Some(first) if first.kind == Kind::Transformer => {
+                (first, rest.next_if(|next| next.kind == Kind::Pooling))
+            }
+            Some(first) if first.kind == Kind::StaticEmbedding => (first, None),
+            _ => {
+                return Err(Error::model(
+                    &self.root.join("modules.json"),
+                    "expected a Transformer or StaticEmbedding module first",
+                ));
+            }
+        };
+        let input = self.input(first, pooling)?;
+        let mut dims = input.dims();
+        let mut heads = Vec::new();
+        for module in rest {
+            if let Some(head) = Head::load(module, dims)? {
+                dims = head.dims(dims);
+                heads.push(head);
+            }
+        }
+        Ok(Pipeline {
+            input,
+            heads: Arc::new(heads),
+            dims,
+        })
+    }
+
+    fn input(&mut self, first: &Listed, pooling: Option<&Listed>) -> Result<Arc<Input>> {
+        let key: Vec<Listed> = [Some(first), pooling].into_iter().flatten().cloned().collect();
+        if let Some((_, known)) = self.inputs.iter().find(|(known, _)| *known == key) {
+            return Ok(known.clone());
+        }
+        let input = match first.kind {
+            Kind::Transformer => {
+                let pooling = pooling.filter(|_| self.root.join("modules.json").is_file());
+                let pooling = pooling.map(|module| module.folder.as_path());
+                Input::Transformer(Transformer::load(&first.folder, pooling, self.options)?)
+            }
+            _ => {
+                // Beside a transformer, options are for that one.
+                if !self.routed {
+                    self.options.for_static(&first.folder)?;
+                }
+                Input::Static(StaticModel::load(&first.folder)?)
+            }
+        };
+        self.inputs.push((key, Arc::new(input)));
+        Ok(self.inputs[self.inputs.len() - 1].1.clone())
+    }
+
+    /// Whether there is a transformer among what was loaded.
+    fn computes(&self) -> bool {
+        let mut inputs = self.inputs.iter();
+        inputs.any(|(_, input)| matches!(**input, Input::Transformer(_)))
+    }
 }
 
 /// What is asked of one call.
@@ -123,8 +203,9 @@ impl Model {
                     fingerprint: model.fingerprint(),
                     dims: model.dims(),
                     sizes: COMPILED_IN_SIZES.map(Size::dims).to_vec(),
-                    input: Input::Static(Box::new(model)),
-                    heads: vec![Head::Normalize],
+                    input: Arc::new(Input::Static(model)),
+                    heads: Arc::new(vec![Head::Normalize]),
+                    routes: Vec::new(),
                     prompts: Prompts::default(),
                     metric: Metric::Cosine,
                     level: Level::best(),
@@ -136,55 +217,83 @@ impl Model {
 
     fn open(id: &str, root: &Path, options: &LoadOptions) -> Result<Self> {
         let modules = directory::modules(root)?;
-        let settings = directory::read_optional(&root.join("config_sentence_transformers.json"))?;
-        let mut rest = modules.iter().peekable();
-        let input = match rest.next() {
-            Some(first) if first.kind == Kind::Transformer => {
-                let pooling = rest.next_if(|next| next.kind == Kind::Pooling);
-                let pooling = pooling.filter(|_| root.join("modules.json").is_file());
-                Input::Transformer(Box::new(Transformer::load(
-                    &first.folder,
-                    pooling.map(|module| module.folder.as_path()),
-                    options,
-                )?))
-            }
-            Some(first) if first.kind == Kind::StaticEmbedding => {
-                options.for_static(&first.folder)?;
-                Input::Static(Box::new(StaticModel::load(&first.folder)?))
-            }
-            _ => {
-                return Err(Error::model(
-                    &root.join("modules.json"),
-                    "expected a Transformer or StaticEmbedding module first",
-                ));
-            }
-        };
-        let mut dims = input.dims();
-        let mut heads = Vec::new();
-        for module in rest {
-            if let Some(head) = Head::load(module, dims)? {
-                dims = head.dims(dims);
-                heads.push(head);
-            }
+        let mut pipelines = router::pipelines(&modules)?;
+        let routed = !pipelines.is_empty();
+        if !routed {
+            pipelines.push((Task::Plain, modules.clone()));
         }
-        let (id, computed) = match &input {
-            Input::Transformer(_) => (format!("{id}{}", naming::suffix(options)), options.fingerprint()),
-            // It only adds up rows of a table.
-            Input::Static(_) => (id.to_string(), 0),
+        let mut loader = Loader {
+            root,
+            options,
+            routed,
+            inputs: Vec::new(),
         };
-        Ok(Self {
+        let mut ways = Vec::new();
+        for (task, modules) in &pipelines {
+            ways.push((*task, loader.pipeline(modules)?));
+        }
+        let settings = directory::read_optional(&root.join("config_sentence_transformers.json"))?;
+        let (id, computed) = match loader.computes() {
+            true => (format!("{id}{}", naming::suffix(options)), options.fingerprint()),
+            // It only adds up rows of a table.
+            false => (id.to_string(), 0),
+        };
+        let fingerprint = directory::fingerprint(root, &router::flat(modules)?)? ^ computed;
+        let (prompts, metric) = (Prompts::load(&settings)?, prompts::metric(&settings)?);
+        let sizes = trained::sizes(root)?;
+        let made = |way: &Pipeline, routes: Vec<(Task, Model)>| Self {
             inner: Arc::new(Inner {
-                id,
+                id: id.clone(),
                 folder: Some(root.into()),
-                fingerprint: directory::fingerprint(root, &modules)? ^ computed,
-                input,
-                heads,
-                dims,
-                sizes: trained::sizes(root)?,
-                prompts: Prompts::load(&settings)?,
-                metric: prompts::metric(&settings)?,
+                fingerprint,
+                input: way.input.clone(),
+                heads: way.heads.clone(),
+                routes,
+                dims: way.dims,
+                sizes: sizes.clone(),
+                prompts: prompts.clone(),
+                metric,
                 level: Level::best(),
             }),
+        };
+        let first = &ways[0].1;
+        if let Some((_, other)) = ways.iter().find(|(_, way)| way.dims != first.dims) {
+            return Err(Error::model(
+                &root.join("modules.json"),
+                format!(
+                    "expected routes with vectors of one width, found {} and {}",
+                    first.dims, other.dims
+                ),
+            ));
+        }
+        let routes = match routed {
+            true => ways
+                .iter()
+                .map(|(task, way)| (*task, made(way, Vec::new())))
+                .collect(),
+            false => Vec::new(),
+        };
+        Ok(made(first, routes))
+    }
+
+    /// What encodes texts with this task.
+    fn route(&self, task: Task) -> Result<&Self> {
+        if self.inner.routes.is_empty() {
+            return Ok(self);
+        }
+        let found = self.inner.routes.iter().find(|(known, _)| *known == task);
+        found.map(|(_, model)| model).ok_or_else(|| {
+            let known: Vec<String> = self
+                .inner
+                .routes
+                .iter()
+                .map(|(task, _)| format!("{task:?}").to_lowercase())
+                .collect();
+            Error::Request(format!(
+                "the model {} takes texts with the task {} only",
+                self.inner.id,
+                known.join(" or ")
+            ))
         })
     }
 
@@ -216,7 +325,7 @@ impl Model {
 
     /// How many layers can be run; 0 for a static model.
     pub fn layers(&self) -> usize {
-        match &self.inner.input {
+        match &*self.inner.input {
             Input::Transformer(transformer) => transformer.layers(),
             Input::Static(_) => 0,
         }
@@ -224,7 +333,7 @@ impl Model {
 
     /// The most tokens of a text it reads, special tokens included; `None`: no limit.
     pub fn max_tokens(&self) -> Option<usize> {
-        match &self.inner.input {
+        match &*self.inner.input {
             Input::Transformer(transformer) => Some(transformer.max_tokens()),
             Input::Static(_) => None,
         }
@@ -232,7 +341,7 @@ impl Model {
 
     /// How many tokens of a text it has positions for, those of `context` included; `max_tokens` may be fewer. `None`: no limit.
     pub fn positions(&self) -> Option<usize> {
-        match &self.inner.input {
+        match &*self.inner.input {
             Input::Transformer(transformer) => Some(transformer.positions()),
             Input::Static(_) => None,
         }
@@ -246,9 +355,10 @@ impl Model {
     /// Encodes texts, in order: `[texts, dims]`. Works in parallel over the texts.
     ///
     /// # Errors
-    /// [`Error::Request`] if the model has no such prompt or size.
+    /// [`Error::Request`] if the model has no such prompt or size, or other modules for each task and none for this one.
     pub fn encode<T: AsRef<str> + Sync>(&self, texts: &[T], options: &Options) -> Result<Embeddings> {
-        let mut encoded = self.encode_requests(texts, &[self.request(options, options.size)?])?;
+        let way = self.route(options.task)?;
+        let mut encoded = way.encode_requests(texts, &[way.request(options, options.size)?])?;
         Ok(encoded.remove(0))
     }
 
@@ -263,8 +373,9 @@ impl Model {
         sizes: &[Size],
         options: &Options,
     ) -> Result<Vec<Embeddings>> {
-        let requests = sizes.iter().map(|size| self.request(options, *size));
-        self.encode_requests(texts, &requests.collect::<Result<Vec<_>>>()?)
+        let way = self.route(options.task)?;
+        let requests = sizes.iter().map(|size| way.request(options, *size));
+        way.encode_requests(texts, &requests.collect::<Result<Vec<_>>>()?)
     }
 
     /// One result for each request; they differ in size alone.
@@ -276,7 +387,7 @@ impl Model {
         let Some(first) = requests.first() else {
             return Ok(Vec::new());
         };
-        match &self.inner.input {
+        match &*self.inner.input {
             Input::Transformer(transformer) => {
                 let tokens: Vec<Vec<u32>> = texts
                     .par_iter()
@@ -295,7 +406,11 @@ impl Model {
     /// # Errors
     /// [`Error::Request`] if the model is static, has no such size, can't read so many tokens or has no token with such an id.
     pub fn encode_ids(&self, ids: &[Vec<u32>], options: &Options) -> Result<Embeddings> {
-        let Input::Transformer(transformer) = &self.inner.input else {
+        self.route(options.task)?.encode_rows_of(ids, options)
+    }
+
+    fn encode_rows_of(&self, ids: &[Vec<u32>], options: &Options) -> Result<Embeddings> {
+        let Input::Transformer(transformer) = &*self.inner.input else {
             let problem = format!("the model {} is not a transformer", self.inner.id);
             return Err(Error::Request(problem));
         };
@@ -316,7 +431,7 @@ impl Model {
 
     /// Byte ranges of the tokens of `text`, in order, special tokens left out, not cut at `max_tokens`.
     pub fn token_ranges(&self, text: &str) -> Vec<std::ops::Range<usize>> {
-        match &self.inner.input {
+        match &*self.inner.input {
             Input::Transformer(transformer) => transformer.token_ranges(text),
             Input::Static(model) => model.token_ranges(text),
         }
@@ -334,7 +449,7 @@ impl Model {
         };
         Ok(Request {
             prompt,
-            skip: match &self.inner.input {
+            skip: match &*self.inner.input {
                 Input::Transformer(transformer) => transformer.skipped(prompt),
                 Input::Static(_) => 0,
             },
@@ -436,7 +551,7 @@ impl Model {
         spare: &mut Buffer,
         out: &mut [f32],
     ) {
-        for head in &self.inner.heads {
+        for head in self.inner.heads.iter() {
             head.apply(self.inner.level, rows, pooled, spare);
         }
         let vectors = pooled.chunks_exact(self.inner.dims);

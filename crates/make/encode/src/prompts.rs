@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::options::{Options, Task};
 
 /// What `config_sentence_transformers.json` says.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Prompts {
     named: BTreeMap<String, String>,
     default: Option<String>,

@@ -6,13 +6,15 @@ use std::path::Path;
 use kokeshi_kernels::Buffer;
 use kokeshi_tokens::{Encoding, Tokenizer};
 
-use crate::directory::read_optional;
+use crate::directory::{Fields, read_optional};
 use crate::encoder::{Encoder, Scratch, Text};
 use crate::error::{Error, Result};
+use crate::family::nv_embed::Latents;
 use crate::options::LoadOptions;
 use crate::pooling::Pooling;
 use crate::pooling::cross::Trained;
 use crate::position::Position;
+use crate::safetensors::Weights;
 
 /// Names of the file with `max_seq_length` and `do_lower_case`; the first is the usual one.
 pub(crate) const CONFIGS: [&str; 7] = [
@@ -46,6 +48,14 @@ impl Transformer {
         let pooling = match pooling {
             Some(folder) => Pooling::load(folder, encoder.hidden(), encoder.layers())?,
             None => Pooling::default(),
+        };
+        let model = Fields::read(&folder.join("config.json"))?;
+        let pooling = match Latents::read(&model)? {
+            Some(latents) => {
+                let weights = Weights::open_folder(folder)?;
+                pooling.with_latents(&latents, &model, &weights, encoder.hidden())?
+            }
+            None => pooling,
         };
         let config = CONFIGS
             .map(|name| folder.join(name))

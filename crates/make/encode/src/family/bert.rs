@@ -19,6 +19,9 @@ pub(super) const FAMILY: Family = Family {
 
 fn plan(config: &Fields) -> Result<Plan> {
     let sizes = Sizes::read(config, &USUAL)?;
+    if config.text("position_embedding_type")? == Some("alibi") {
+        return super::jina_bert::plan(config, sizes);
+    }
     only_absolute(config)?;
     let norm = |name: String| -> Result<NormPlan> { layer_norm(config, name, 1e-12) };
     Ok(Plan {

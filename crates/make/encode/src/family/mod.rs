@@ -3,22 +3,28 @@
 //! | file | `model_type` | positions | mask | norm |
 //! |---|---|---|---|---|
 //! | [`bert`] | bert | table | all | after |
+//! | [`jina_bert`] | bert with `position_embedding_type: alibi` | ALiBi | all | after |
 //! | [`roberta`] | roberta, xlm-roberta, camembert | table behind the padding id | all | after |
 //! | [`distilbert`] | distilbert | table | all | after |
 //! | [`mpnet`] | mpnet | table behind the padding id, buckets | all | after |
 //! | [`nomic_bert`] | nomic_bert | rotary | all | after |
 //! | [`modernbert`] | modernbert | rotary, two bases | local and global | before |
-//! | [`llama`] | llama, mistral, qwen2, qwen3 | rotary | causal, or all with `is_causal: false` | before |
+//! | [`llama`] | llama, mistral, qwen2, qwen3, smollm3 | rotary | causal, or all with `is_causal: false` | before |
+//! | [`nv_embed`] | nvembed | rotary | all | before |
+//! | [`mpt`] | mpt | ALiBi | causal | before |
 //! | [`gpt2`] | gpt2 | table | causal | before |
 //! | [`t5`] | t5 | buckets | all | before |
 
 mod bert;
 mod distilbert;
 mod gpt2;
+mod jina_bert;
 mod llama;
 mod modernbert;
 mod mpnet;
+mod mpt;
 mod nomic_bert;
+pub(crate) mod nv_embed;
 mod roberta;
 mod sizes;
 mod t5;
@@ -36,7 +42,7 @@ struct Family {
 }
 
 /// Those that can be run.
-static FAMILIES: [Family; 9] = [
+static FAMILIES: [Family; 11] = [
     bert::FAMILY,
     roberta::FAMILY,
     distilbert::FAMILY,
@@ -44,6 +50,8 @@ static FAMILIES: [Family; 9] = [
     modernbert::FAMILY,
     nomic_bert::FAMILY,
     llama::FAMILY,
+    nv_embed::FAMILY,
+    mpt::FAMILY,
     gpt2::FAMILY,
     t5::FAMILY,
 ];

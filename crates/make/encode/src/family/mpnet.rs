@@ -54,6 +54,7 @@ fn plan(config: &Fields) -> Result<Plan> {
         rows,
         buckets: BUCKETS.0,
         most: BUCKETS.1,
+        causal: false,
     });
     Ok(plan.behind_padding(PADDING))
 }

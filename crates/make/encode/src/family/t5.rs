@@ -104,6 +104,7 @@ fn plan(config: &Fields) -> Result<Plan> {
                 rows: buckets,
                 buckets,
                 most,
+                causal: false,
             }),
             ..PositionPlan::default()
         },

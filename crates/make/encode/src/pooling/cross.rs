@@ -12,8 +12,11 @@ use crate::encoder::Parts;
 use crate::encoder::parts::Norm;
 use crate::encoder::plan::{LinearPlan, NormKind, NormPlan};
 use crate::error::Result;
+use crate::family::nv_embed::Latents;
 use crate::safetensors::Weights;
 
+/// What NV-Embed's tensors begin with.
+const LATENT: &str = "latent_attention_model.";
 /// PyTorch's epsilon of a LayerNorm.
 const EPSILON: f32 = 1e-5;
 /// The most latents that are believed.
@@ -169,11 +172,7 @@ impl Trained {
         let heads = config.size("num_cross_heads", 1 << 12)?;
         let head_dims = config.size("cross_dim_head", 1 << 12)?;
         let latents = config.size("num_latents", MOST)?;
-        let parts = Parts::new(
-            (Level::best(), Precision::F32),
-            weights,
-            "latent_attention_model.",
-        );
+        let parts = Parts::new((Level::best(), Precision::F32), weights, LATENT);
         let block = Block::load(&parts, dims, heads, head_dims)?;
         let latents = parts.values("latents", &[latents, dims])?;
         Ok(match layers {
@@ -187,6 +186,16 @@ impl Trained {
                 block: Box::new(BlockWithLatents { block, latents }),
                 layers: parts.values("layer_weights", &[layers, dims])?,
             },
+        })
+    }
+
+    /// The latents of an NV-Embed, from the transformer's own `weights`.
+    pub(crate) fn nv_embed(latents: &Latents, weights: &Weights, dims: usize) -> Result<Self> {
+        let parts = Parts::new((Level::best(), Precision::F32), weights, LATENT);
+        let block = Block::load(&parts, dims, latents.heads, latents.head_dims)?;
+        let keys = block.keys(&parts.values("latents", &[latents.count, dims])?);
+        Ok(Self::Latent {
+            block: Box::new(BlockWithKeys { block, keys }),
         })
     }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::directory::Fields;
 use crate::error::Result;
+use crate::family::nv_embed::Latents;
 use crate::safetensors::Weights;
 use cross::Trained;
 
@@ -147,6 +148,24 @@ impl Pooling {
             trained: None,
             include_prompt,
         })
+    }
+
+    /// Lets tokens look at an NV-Embed's latents before their mean is taken; `config` and `weights` are the transformer's.
+    pub(crate) fn with_latents(
+        mut self,
+        latents: &Latents,
+        config: &Fields,
+        weights: &Weights,
+        hidden: usize,
+    ) -> Result<Self> {
+        if self.modes != [Mode::Mean] || self.trained.is_some() {
+            return Err(config.wrong(
+                "model_type",
+                "nvembed goes with mean pooling: expected pooling_mode_mean_tokens",
+            ));
+        }
+        self.trained = Some(Trained::nv_embed(latents, weights, hidden)?);
+        Ok(self)
     }
 
     /// The width of what comes out for tokens `hidden` wide.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::error::Error;
 
 /// A way to read longer texts than a model was trained on, without training (LongEmbed, arXiv 2404.12096). Parsed from its name, with
-/// numbers behind a colon: `gp`, `ntk`, `ntk:lambda=10`, `selfextend:g=9,w=64`.
+/// numbers behind a colon: `gp`, `ntk`, `ntk:lambda=10`, `selfextend:g=9,w=64`, `lambda:n=4`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Position {
     /// Neighbouring tokens share a position (learned tables).
@@ -29,6 +29,13 @@ pub enum Position {
         /// The distance from which they do; `None`: the trained length over the lengthening.
         window: Option<usize>,
     },
+    /// As many tokens back as it was trained on, and the first ones of the text (decoders; LM-Infinite, arXiv 2308.16137).
+    Lambda {
+        /// How many of the first ones; `None`: 10.
+        first: Option<usize>,
+    },
+    /// No positions at all: a causal mask tells tokens apart (decoders; NoPE, arXiv 2305.19466).
+    Nope,
 }
 
 impl FromStr for Position {
@@ -37,7 +44,7 @@ impl FromStr for Position {
     fn from_str(text: &str) -> Result<Self, Error> {
         let wrong = || {
             Error::Request(format!(
-                "expected a position method gp, rp, pi, pcw, ntk[:lambda=10] or selfextend[:g=9,w=64], found {text:?}"
+                "expected a position method gp, rp, pi, pcw, ntk[:lambda=10], selfextend[:g=9,w=64], lambda[:n=10] or none, found {text:?}"
             ))
         };
         let (name, numbers) = text.split_once(':').unwrap_or((text, ""));
@@ -53,6 +60,7 @@ impl FromStr for Position {
         let known: &[&str] = match name {
             "ntk" => &["lambda"],
             "selfextend" => &["g", "w"],
+            "lambda" => &["n"],
             _ => &[],
         };
         if given.iter().any(|(key, _)| !known.contains(key)) {
@@ -76,6 +84,10 @@ impl FromStr for Position {
                 group: number("g").map(|value| value as usize),
                 window: number("w").map(|value| value as usize),
             },
+            "lambda" => Self::Lambda {
+                first: number("n").map(|value| value as usize),
+            },
+            "none" => Self::Nope,
             _ => return Err(wrong()),
         })
     }
@@ -88,6 +100,9 @@ impl fmt::Display for Position {
             Self::Rp => f.write_str("rp"),
             Self::Pi => f.write_str("pi"),
             Self::Pcw => f.write_str("pcw"),
+            Self::Lambda { first: None } => f.write_str("lambda"),
+            Self::Lambda { first: Some(first) } => write!(f, "lambda:n={first}"),
+            Self::Nope => f.write_str("none"),
             Self::Ntk { lambda: None } => f.write_str("ntk"),
             Self::Ntk { lambda: Some(lambda) } => write!(f, "ntk:lambda={lambda}"),
             Self::SelfExtend { group, window } => {
@@ -121,6 +136,9 @@ mod tests {
             "selfextend",
             "selfextend:g=9,w=64",
             "selfextend:w=64",
+            "lambda",
+            "lambda:n=4",
+            "none",
         ] {
             let method: Position = text.parse().unwrap();
             assert_eq!(method.to_string(), text);
@@ -134,6 +152,8 @@ mod tests {
             "selfextend:g=x",
             "gp:s=2",
             "ntk:lambda=1e99",
+            "lambda:w=4",
+            "none:n=1",
         ] {
             let error = text.parse::<Position>().unwrap_err().to_string();
             assert!(error.contains("expected a position method"), "{error}");

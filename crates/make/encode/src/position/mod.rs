@@ -6,10 +6,12 @@
 //! | [`rotary`] | queries and keys are turned by an angle that grows with the position |
 //! | [`frequencies`] | the angles' speeds, and the scalings that `config.json` may ask for |
 //! | [`buckets`] | a learned bias on scores by distance (T5, MPNet) |
+//! | [`alibi`] | a penalty on scores that grows with the distance (ALiBi) |
 //! | [`extend`] | ways to read longer texts than the model was trained on, without training |
 //!
 //! A model without any of them, in which only a causal mask tells tokens apart (NoPE), has an empty plan.
 
+pub(crate) mod alibi;
 pub(crate) mod buckets;
 pub(crate) mod extend;
 pub(crate) mod frequencies;
@@ -21,6 +23,7 @@ use kokeshi_kernels::{Bias, Far, Level};
 
 use crate::encoder::Parts;
 use crate::error::Result;
+use alibi::AlibiPlan;
 use buckets::BucketPlan;
 use extend::Extended;
 use frequencies::Rotation;
@@ -38,6 +41,15 @@ pub(crate) struct PositionPlan {
     pub(crate) rotations: Vec<Rotation>,
     /// A learned bias by distance, shared by all blocks.
     pub(crate) buckets: Option<BucketPlan>,
+    /// A penalty by distance, shared by all blocks; not beside `buckets`.
+    pub(crate) alibi: Option<AlibiPlan>,
+}
+
+impl PositionPlan {
+    /// Whether nothing in it says how long a text may be.
+    pub(crate) fn is_endless(&self) -> bool {
+        self.table.is_none() && self.rotations.is_empty()
+    }
 }
 
 /// The positions of a loaded model.
@@ -74,7 +86,10 @@ impl Positions {
                 .collect(),
             bias: match &plan.buckets {
                 Some(plan) => Some(plan.load(parts, heads, longest)?),
-                None => None,
+                None => plan.alibi.map(|alibi| {
+                    let ceiling = extension.and_then(Extended::ceiling);
+                    alibi.bias(heads, longest, ceiling)
+                }),
             },
         })
     }

@@ -81,7 +81,11 @@ pub fn compare(
             a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
         };
         let lengths = (dot(found, found) * dot(expected, expected)).sqrt();
-        let cosine = dot(found, expected) / lengths;
+        // A text of no known word has no direction.
+        let cosine = match lengths {
+            0.0 if found == expected => 1.0,
+            lengths => dot(found, expected) / lengths,
+        };
         if exempt(name) {
             continue;
         }
