@@ -8,7 +8,7 @@ use std::path::Path;
 
 use kokeshi_core::{Embeddings, Seed, safetensors};
 use kokeshi_encode::{Model, Options};
-use kokeshi_kernels::{Attention, Level, Mask, Masked, Scratch, masked_attention};
+use kokeshi_kernels::{Attention, Level, Mask, Masked, Precision, Scratch, masked_attention};
 
 use crate::byte_decoder::failed;
 use crate::check::{Bar, Check, Claim};
@@ -105,7 +105,13 @@ fn recoverable() -> f64 {
         far: None,
     };
     let mut out = [0.0; LEN];
-    masked_attention(Level::best(), input, &mut Scratch::default(), &mut out);
+    masked_attention(
+        Level::best(),
+        Precision::F32,
+        input,
+        &mut Scratch::default(),
+        &mut out,
+    );
     let differences = out
         .iter()
         .enumerate()
