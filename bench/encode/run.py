@@ -23,7 +23,7 @@ PEERS = ["onnxruntime-f32", "onnxruntime-int8", "openvino-f32", "openvino-bf16",
 # Slow to set up (setup.sh ... more), or of another precision; --only asks for them.
 MORE = ["torch-bf16", "fastembed", "llama.cpp-f16", "llama.cpp-q8", "rten-f32", "rten-int8", "candle", "candle-x86-v4"]
 TEXTS_ONLY = ["sentence-transformers", "fastembed", "llama.cpp-f16", "llama.cpp-q8"]
-OURS = ["kokeshi-f32", "kokeshi-int8"]
+OURS = ["kokeshi-f32", "kokeshi-bf16", "kokeshi-int8"]
 parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
 parser.add_argument("work", type=pathlib.Path)
 parser.add_argument("--build", type=pathlib.Path, default=here / "../../target/release/examples")

@@ -32,7 +32,8 @@ fn main() -> Result<(), Failure> {
         .build_global()?;
     let started = Instant::now();
     let options = LoadOptions {
-        precision: Precision::named(precision).ok_or("expected f32, int8, int8w or int4w as PRECISION")?,
+        precision: Precision::named(precision)
+            .ok_or("expected f32, bf16, int8, int8w or int4w as PRECISION")?,
         ..LoadOptions::default()
     };
     let model = Model::load_with(model, &options)?;

@@ -42,8 +42,9 @@ pub enum Precision {
 
 impl Precision {
     /// All of them, with the names that people type and ids of models end in.
-    pub const NAMES: [(&'static str, Self); 4] = [
+    pub const NAMES: [(&'static str, Self); 5] = [
         ("f32", Self::F32),
+        ("bf16", Self::Bf16),
         ("int8", Self::Int8),
         ("int8w", Self::Int8Weights),
         ("int4w", Self::Int4Weights),
