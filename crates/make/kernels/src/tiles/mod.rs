@@ -5,6 +5,7 @@
 //! | [`split`] | f32 values as sums of bf16 values |
 //! | [`multiply`] | blocks of sums |
 //! | [`linear`] | the products behind [`crate::Linear`] |
+//! | [`matmul`] | products of two matrices that change |
 //! | [`attention`] | attention |
 //!
 //! A tile instruction sums products of bytes exactly (`tdpbusd`), and products of bf16 values in f32 (`tdpbf16ps`). An f32 value is the sum of
@@ -16,6 +17,7 @@
 
 pub(crate) mod attention;
 pub(crate) mod linear;
+pub(crate) mod matmul;
 mod multiply;
 pub(crate) mod split;
 
