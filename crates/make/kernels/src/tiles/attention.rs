@@ -97,8 +97,8 @@ unsafe fn pack_keys<const PARTS: usize>(input: &Attention<'_>, head: usize, scra
             let count = input.head_dims - dim;
             for row in 0..ROWS {
                 let token = first + row;
-                // SAFETY: the token's head is inside the keys.
                 let values = if token < input.len {
+                    // SAFETY: the token's head is inside the keys.
                     unsafe {
                         let from = input
                             .keys
@@ -175,8 +175,8 @@ unsafe fn pack_values<const PARTS: usize>(input: &Attention<'_>, head: usize, sc
                 }
             });
             let block = (dim / BLOCK * steps + pair / ROWS) * PARTS;
-            for part in 0..PARTS {
-                let (one, two) = (rows[0][part], rows[1][part]);
+            let [first, second] = rows;
+            for (part, (one, two)) in first.into_iter().zip(second).enumerate() {
                 let upper = |row| _mm512_castsi256_si512(_mm512_extracti64x4_epi64::<1>(row));
                 // SAFETY: the packed values are whole blocks.
                 unsafe {
@@ -286,8 +286,8 @@ unsafe fn block<const PARTS: usize>(
             let sums = scratch.sums.as_mut_ptr();
             let count = (span.end - span.first) / BLOCK;
             multiply::<PARTS>(scratch.weights.as_ptr(), values, count, both, sums, BLOCK);
-            for row in 0..rows {
-                let factor = _mm512_set1_ps(factors[row]);
+            for (row, factor) in factors.iter().enumerate().take(rows) {
+                let factor = _mm512_set1_ps(*factor);
                 let to = out
                     .as_mut_ptr()
                     .add(((first + row) * input.heads + head) * input.head_dims + dim);

@@ -220,12 +220,13 @@ unsafe fn fetch(
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 unsafe fn copy(from: *const f32, stride: usize, rows: usize, count: usize, square: &mut Square) {
     for row in 0..ROWS {
-        // SAFETY: the caller promises the values.
-        let value = match row < rows {
-            true => unsafe { _mm512_maskz_loadu_ps(lanes(count), from.add(row * stride)) },
-            false => _mm512_setzero_ps(),
-        };
-        // SAFETY: as wide as a row of the square.
-        unsafe { _mm512_store_ps(square.0.as_mut_ptr().add(row * ROWS), value) };
+        // SAFETY: the caller promises the values; a row of the square is as wide as a vector.
+        unsafe {
+            let value = match row < rows {
+                true => _mm512_maskz_loadu_ps(lanes(count), from.add(row * stride)),
+                false => _mm512_setzero_ps(),
+            };
+            _mm512_store_ps(square.0.as_mut_ptr().add(row * ROWS), value);
+        }
     }
 }

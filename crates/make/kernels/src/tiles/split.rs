@@ -3,6 +3,8 @@
 
 use std::arch::x86_64::*;
 
+use crate::grouped::{from_bfloat, to_bfloat};
+
 /// Sixteen values in `PARTS` parts.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
@@ -37,14 +39,8 @@ pub(crate) fn widen(value: __m256i) -> __m512 {
 pub(crate) fn split_scalar<const PARTS: usize>(value: f32) -> [u16; PARTS] {
     let mut rest = value;
     std::array::from_fn(|_| {
-        let part = round_scalar(rest);
-        rest -= f32::from_bits(u32::from(part) << 16);
+        let part = to_bfloat(rest);
+        rest -= from_bfloat(part);
         part
     })
-}
-
-/// Ties to even. Weights that are not finite are refused before they come here.
-fn round_scalar(value: f32) -> u16 {
-    let bits = value.to_bits();
-    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
 }
