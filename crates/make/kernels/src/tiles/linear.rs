@@ -16,6 +16,9 @@ use crate::simd::x86::Avx512;
 
 /// Inputs of bytes that one tile takes in.
 pub(crate) const INT8_STEP: usize = 64;
+/// The most steps that are multiplied before the product is added to what is there: rows and weights of so many inputs stay in the second-level
+/// cache.
+const DEEPEST: usize = 8;
 /// Inputs of bf16 that one tile takes in.
 pub(crate) const BF16_STEP: usize = 32;
 
@@ -174,26 +177,40 @@ pub(crate) unsafe fn floats<const PARTS: usize>(
     out: &mut [f32],
     epilogue: Epilogue,
 ) {
-    let steps = layer.inputs.div_ceil(BF16_STEP);
-    let make = |panel: usize, row: usize, rows: usize, sums: &mut Sums| {
-        // SAFETY: split rows are padded to whole blocks, and panels to whole steps.
-        unsafe {
-            let weights = panels.as_ptr().add(panel * steps * PARTS * BYTES);
-            let x = x.parts.as_ptr().add(row * PARTS * steps * BF16_STEP);
-            multiply::<PARTS>(x, weights, steps, rows > ROWS, sums.0.as_mut_ptr().cast(), BLOCK);
+    let all = layer.inputs.div_ceil(BF16_STEP);
+    let make = |first: usize, steps: usize| {
+        move |panel: usize, row: usize, rows: usize, sums: &mut Sums| {
+            // SAFETY: split rows are padded to whole blocks, and panels to whole steps.
+            unsafe {
+                let weights = panels.as_ptr().add((panel * all + first) * PARTS * BYTES);
+                let x = x
+                    .parts
+                    .as_ptr()
+                    .add((row * all + first * BLOCK) * PARTS * BF16_STEP);
+                multiply::<PARTS>(x, weights, steps, rows > ROWS, sums.0.as_mut_ptr().cast(), BLOCK);
+            }
         }
     };
+    let (rows, whole) = (x.rows(), make(0, all));
+    let biased = Floats::<true>;
     // SAFETY: the caller's promise is passed on.
     unsafe {
         match epilogue {
-            Epilogue::Add => blocks(layer, x.rows(), out, make, Floats, Residual),
+            Epilogue::Add => {
+                // What is added in parts reads only a part of the rows and weights over and over.
+                for first in (0..all).step_by(DEEPEST) {
+                    let part = make(first, DEEPEST.min(all - first));
+                    match first {
+                        0 => blocks(layer, rows, out, part, Floats::<true>, Residual),
+                        _ => blocks(layer, rows, out, part, Floats::<false>, Residual),
+                    }
+                }
+            }
             Epilogue::Activate(Activation::Identity) => {
-                blocks(layer, x.rows(), out, make, Floats, Activation::Identity);
+                blocks(layer, rows, out, whole, biased, Activation::Identity);
             }
-            Epilogue::Activate(Activation::Gelu) => {
-                blocks(layer, x.rows(), out, make, Floats, Activation::Gelu);
-            }
-            Epilogue::Activate(other) => blocks(layer, x.rows(), out, make, Floats, other),
+            Epilogue::Activate(Activation::Gelu) => blocks(layer, rows, out, whole, biased, Activation::Gelu),
+            Epilogue::Activate(other) => blocks(layer, rows, out, whole, biased, other),
         }
     }
 }
@@ -238,6 +255,8 @@ unsafe fn blocks<K: Kind, L: Last<Avx512>>(
 
 /// What a block's sums are, and what makes values of them.
 trait Kind {
+    /// Whether the bias is to be added.
+    const BIAS: bool;
     /// What all outputs of a row share.
     type Row: Copy;
     unsafe fn row(&self, row: usize) -> Self::Row;
@@ -245,10 +264,11 @@ trait Kind {
     unsafe fn values(&self, sums: *const u32, row: Self::Row, column: usize) -> __m512;
 }
 
-/// Sums of bf16 products are values already.
-struct Floats;
+/// Sums of bf16 products are values already. `BIAS`: whether the bias is to be added.
+struct Floats<const BIAS: bool>;
 
-impl Kind for Floats {
+impl<const BIAS: bool> Kind for Floats<BIAS> {
+    const BIAS: bool = BIAS;
     type Row = ();
     #[inline(always)]
     unsafe fn row(&self, _: usize) {}
@@ -266,6 +286,7 @@ struct Bytes<'a> {
 }
 
 impl Kind for Bytes<'_> {
+    const BIAS: bool = true;
     type Row = (__m512i, __m512);
     #[inline(always)]
     unsafe fn row(&self, row: usize) -> (__m512i, __m512) {
@@ -307,8 +328,10 @@ unsafe fn finish<K: Kind, L: Last<Avx512>>(
             let shared = kind.row(block.row + row);
             for at in (0..block.columns).step_by(ROWS) {
                 let column = block.column + at;
-                let value = kind.values(sums.0.as_ptr().add(row * BLOCK + at), shared, column);
-                let value = _mm512_add_ps(value, _mm512_load_ps(layer.bias.as_ptr().add(column)));
+                let mut value = kind.values(sums.0.as_ptr().add(row * BLOCK + at), shared, column);
+                if K::BIAS {
+                    value = _mm512_add_ps(value, _mm512_load_ps(layer.bias.as_ptr().add(column)));
+                }
                 let to = out.as_mut_ptr().add((block.row + row) * layer.outputs + column);
                 match block.columns - at {
                     count if count >= ROWS => {
