@@ -57,8 +57,8 @@ struct Inner {
 
 /// The first modules: what turns texts into vectors.
 enum Input {
-    Transformer(Transformer),
-    Static(StaticModel),
+    Transformer(Box<Transformer>),
+    Static(Box<StaticModel>),
 }
 
 impl Input {
@@ -139,14 +139,14 @@ impl Loader<'_> {
             Kind::Transformer => {
                 let pooling = pooling.filter(|_| self.root.join("modules.json").is_file());
                 let pooling = pooling.map(|module| module.folder.as_path());
-                Input::Transformer(Transformer::load(&first.folder, pooling, self.options)?)
+                Input::Transformer(Box::new(Transformer::load(&first.folder, pooling, self.options)?))
             }
             _ => {
                 // Beside a transformer, options are for that one.
                 if !self.routed {
                     self.options.for_static(&first.folder)?;
                 }
-                Input::Static(StaticModel::load(&first.folder)?)
+                Input::Static(Box::new(StaticModel::load(&first.folder)?))
             }
         };
         self.inputs.push((key, Arc::new(input)));
@@ -203,7 +203,7 @@ impl Model {
                     fingerprint: model.fingerprint(),
                     dims: model.dims(),
                     sizes: COMPILED_IN_SIZES.map(Size::dims).to_vec(),
-                    input: Arc::new(Input::Static(model)),
+                    input: Arc::new(Input::Static(Box::new(model))),
                     heads: Arc::new(vec![Head::Normalize]),
                     routes: Vec::new(),
                     prompts: Prompts::default(),
