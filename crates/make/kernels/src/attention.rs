@@ -2,7 +2,7 @@
 //!
 //! | kernel | for |
 //! |---|---|
-//! | `tiles::attention` | whatever has neither a bias nor tokens far apart, where there are tiles |
+//! | `tiles::attention` | at bf16 and int8 where there are tiles: more than 16 tokens, with or without a mask |
 //! | `attention_short` | a few vectors of tokens |
 //! | `attention_int8` | all others at int8 |
 //! | `attention_tiled` | all others at f32, and whatever has a mask, a bias, or heads that share keys and values (grouped-query attention, arXiv 2305.13245) |
@@ -15,10 +15,7 @@ use crate::linear::Precision;
 use crate::mask::{Bias, Far, Mask};
 use crate::simd::{Level, Simd, at_level};
 #[cfg(target_arch = "x86_64")]
-use crate::{
-    simd::Set,
-    tiles::attention::{self as tiled, TileScratch},
-};
+use crate::tiles::attention::{self as tiled, TileScratch};
 
 /// The queries, keys and values of one sequence.
 ///
@@ -104,15 +101,9 @@ pub fn attention(
         assert!(slice.len() >= needed, "input is [len, stride]");
     }
     #[cfg(target_arch = "x86_64")]
-    if level.0 == Set::Amx {
-        let whole = Masked::whole(input);
+    if input.len > tiled::SHORT && tiled::serves(level, precision) {
         // SAFETY: levels come from `Level::available`; the lengths are checked above.
-        return unsafe {
-            match precision {
-                Precision::Int8 | Precision::Bf16 => tiled::all_heads::<1>(whole, &mut scratch.tiles, out),
-                _ => tiled::all_heads::<3>(whole, &mut scratch.tiles, out),
-            }
-        };
+        return unsafe { tiled::all_heads(Masked::whole(input), &mut scratch.tiles, out) };
     }
     if precision == Precision::Int8 && attention_int8::fits(&input) {
         return attention_int8::run(level, input, &mut scratch.int8, out);
@@ -196,14 +187,9 @@ pub fn masked_attention(
         assert!(far.window > 0, "a token is near to itself");
     }
     #[cfg(target_arch = "x86_64")]
-    if level.0 == Set::Amx && tiled::fits(&input) {
+    if input.bias.is_none() && input.far.is_none() && tiled::serves(level, precision) {
         // SAFETY: levels come from `Level::available`; the lengths are checked above.
-        return unsafe {
-            match precision {
-                Precision::Int8 | Precision::Bf16 => tiled::all_heads::<1>(input, &mut scratch.tiles, out),
-                _ => tiled::all_heads::<3>(input, &mut scratch.tiles, out),
-            }
-        };
+        return unsafe { tiled::all_heads(input, &mut scratch.tiles, out) };
     }
     let scratch = &mut scratch.tiled;
     // SAFETY: levels come from `Level::available`; the lengths are checked above.

@@ -96,6 +96,18 @@ fn masked_attention_gives_what_its_twin_gives_for_every_mask_bias_and_grouping()
                     let (mut found, mut expected) = (vec![7.0; len * width], vec![0.0; len * width]);
                     masked_attention(level, Precision::F32, input, &mut scratch, &mut found);
                     scalar::masked_attention(input, &mut expected);
+                    if level.has_bf16() {
+                        let mut rounded = vec![7.0; len * width];
+                        masked_attention(level, Precision::Bf16, input, &mut scratch, &mut rounded);
+                        // Values and their products with scores are within a 256th.
+                        let tolerance = (2.0 + 0.4 * head_dims as f32) / 256.0;
+                        assert_close(
+                            &rounded,
+                            &expected,
+                            tolerance,
+                            &format!("{mask:?} {len} tokens, bf16"),
+                        );
+                    }
                     let what = format!(
                         "{level:?} {mask:?} {len} tokens, {heads} heads of {head_dims}, {key_heads} key heads, part {part}"
                     );

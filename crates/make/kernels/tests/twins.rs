@@ -338,6 +338,50 @@ fn attention_gives_what_its_twin_gives_at_every_length_and_head() {
 }
 
 #[test]
+fn attention_is_the_same_whatever_all_scores_of_a_query_have_in_common() {
+    let mut seed = Seed(8);
+    let (len, head_dims) = (37, 16);
+    for level in Level::available() {
+        for common in [0.0, 8.0, 40.0] {
+            // The last dimension adds the square of it to every score.
+            let joint: Vec<f32> = (0..len * 3 * head_dims)
+                .map(|at| match at % (3 * head_dims) {
+                    15 | 31 => common,
+                    _ => seed.normal() as f32 * 0.5,
+                })
+                .collect();
+            let input = Attention {
+                queries: &joint,
+                keys: &joint[head_dims..],
+                values: &joint[2 * head_dims..],
+                stride: 3 * head_dims,
+                len,
+                heads: 1,
+                head_dims,
+                scale: 1.0,
+            };
+            let (mut found, mut expected) = (vec![0.0; len * head_dims], vec![0.0; len * head_dims]);
+            scalar::attention(input, &mut expected);
+            attention(level, Precision::F32, input, &mut Scratch::default(), &mut found);
+            // A score of 1,600 is rounded to 1.2e-4.
+            assert_close(
+                &found,
+                &expected,
+                2e-6 + common * common * 2e-7,
+                &format!("{level:?} {common}"),
+            );
+            attention(level, Precision::Bf16, input, &mut Scratch::default(), &mut found);
+            let tolerance = if level.has_bf16() {
+                18.0 / 256.0
+            } else {
+                2e-6 + common * common * 2e-7
+            };
+            assert_close(&found, &expected, tolerance, &format!("{level:?} {common} bf16"));
+        }
+    }
+}
+
+#[test]
 fn attention_survives_scores_that_would_overflow_an_exponential() {
     for level in Level::available() {
         let joint: Vec<f32> = (0..20 * 16)

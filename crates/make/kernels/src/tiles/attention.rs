@@ -1,52 +1,53 @@
-//! Attention by tiles: 32 queries by 32 keys at a time, both products of bf16 values, softmax in f32. At f32 every value is the sum of three
-//! bf16 values; at bf16 and at int8 it is one, which is closer to f32 than a byte is.
+//! Attention by tiles: 32 queries by 32 keys at a time, both products of bf16 values, softmax in f32. This is for
+//! bf16 and int8: one bf16 value is closer to f32 than a byte is. At f32 it would take six products of bf16 values for each, which measured no faster
+//! than f32 multiply-adds: softmax and what surrounds it take their share.
 //!
 //! The scores of a block of queries with all keys are held at once: memory grows with the length of a sequence, not with its square.
 
 use std::arch::x86_64::*;
 
 use super::multiply::multiply;
-use super::split::{split, widen};
+use super::split::{round, widen};
 use super::{BLOCK, BYTES, ROW_BYTES, ROWS, Tiles};
-use crate::activation::{exp2, exp2_rough};
+use crate::activation::exp2_rough;
 use crate::attention::{Attention, Masked};
 use crate::buffer::Buffer;
+use crate::linear::Precision;
 use crate::mask::Mask;
-use crate::simd::Simd;
 use crate::simd::x86::Avx512;
+use crate::simd::{Level, Set, Simd};
 
 /// A score that counts for nothing.
 const NOTHING: f32 = f32::MIN / 4.0;
 
-/// Memory that is used again from call to call. `parts`: those of sums of bf16 values, the largest first.
+/// Memory that is used again from call to call.
 #[derive(Clone, Default)]
 pub(crate) struct TileScratch {
-    /// Queries of a block: `[dimension steps][parts][32 queries][32 dimensions]`.
+    /// Queries of a block: `[dimension steps][32 queries][32 dimensions]`.
     queries: Buffer<u16>,
-    /// Keys of a head: `[blocks of 32 keys][dimension steps][parts][2 tiles][16 pairs of dimensions][16 keys][2]`.
+    /// Keys of a head: `[blocks of 32 keys][dimension steps][2 tiles][16 pairs of dimensions][16 keys][2]`.
     keys: Buffer<u16>,
-    /// Values of a head: `[blocks of 32 dimensions][steps of 32 keys][parts][2 tiles][16 pairs of keys][16 dimensions][2]`.
+    /// Values of a head: `[blocks of 32 dimensions][steps of 32 keys][2 tiles][16 pairs of keys][16 dimensions][2]`.
     values: Buffer<u16>,
     /// Scores of a block: `[32][padded length]`.
     scores: Buffer,
-    /// Their weights: `[steps of 32 keys][parts][32 queries][32 keys]`.
+    /// Their weights: `[steps of 32 keys][32 queries][32 keys]`.
     weights: Buffer<u16>,
     /// Weighted sums of a block: `[32][32]`.
     sums: Buffer,
 }
 
-/// Whether tiles are made for it: neither a bias nor tokens far apart.
-pub(crate) fn fits(input: &Masked<'_>) -> bool {
-    input.bias.is_none() && input.far.is_none()
+/// The longest sequence for which a kernel without tiles is faster.
+pub(crate) const SHORT: usize = 16;
+
+/// Whether it is computed by tiles: where there are any, at a precision that is content with bf16.
+pub(crate) fn serves(level: Level, precision: Precision) -> bool {
+    level.0 == Set::Amx && matches!(precision, Precision::Bf16 | Precision::Int8)
 }
 
-/// The twin of [`crate::masked_attention`] on tiles; the lengths were checked there. Values are sums of `PARTS` bf16 values.
+/// The twin of [`crate::masked_attention`] on tiles; the lengths were checked there.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
-pub(crate) unsafe fn all_heads<const PARTS: usize>(
-    input: Masked<'_>,
-    scratch: &mut TileScratch,
-    out: &mut [f32],
-) {
+pub(crate) unsafe fn all_heads(input: Masked<'_>, scratch: &mut TileScratch, out: &mut [f32]) {
     let Masked {
         attention,
         key_heads,
@@ -55,11 +56,11 @@ pub(crate) unsafe fn all_heads<const PARTS: usize>(
     } = input;
     let len = attention.len.next_multiple_of(BLOCK);
     let dims = attention.head_dims.next_multiple_of(BLOCK);
-    scratch.queries.resize(PARTS * BLOCK * dims);
-    scratch.keys.resize(PARTS * len * dims);
-    scratch.values.resize(PARTS * len * dims);
+    scratch.queries.resize(BLOCK * dims);
+    scratch.keys.resize(len * dims);
+    scratch.values.resize(len * dims);
     scratch.scores.resize(BLOCK * len);
-    scratch.weights.resize(PARTS * BLOCK * len);
+    scratch.weights.resize(BLOCK * len);
     scratch.sums.resize(BLOCK * BLOCK);
     // SAFETY: the caller runs on a processor with tiles.
     let _tiles = unsafe { Tiles::configure() };
@@ -67,11 +68,11 @@ pub(crate) unsafe fn all_heads<const PARTS: usize>(
     for key_head in 0..key_heads {
         // SAFETY: heads are inside the rows of what was checked; the scratch was made big enough above.
         unsafe {
-            pack_keys::<PARTS>(&attention, key_head, scratch);
-            pack_values::<PARTS>(&attention, key_head, scratch);
+            pack_keys(&attention, key_head, scratch);
+            pack_values(&attention, key_head, scratch);
             for head in key_head * group..(key_head + 1) * group {
                 for first in (0..attention.len).step_by(BLOCK) {
-                    block::<PARTS>(&attention, mask, head, first, scratch, out);
+                    block(&attention, mask, head, first, scratch, out);
                 }
             }
         }
@@ -88,49 +89,39 @@ unsafe fn transpose(rows: &[__m512i; 16], to: *mut u16) {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn pack_keys<const PARTS: usize>(input: &Attention<'_>, head: usize, scratch: &mut TileScratch) {
+unsafe fn pack_keys(input: &Attention<'_>, head: usize, scratch: &mut TileScratch) {
     let steps = input.head_dims.div_ceil(BLOCK);
-    let mut rows = [[_mm512_setzero_si512(); 16]; PARTS];
+    let mut rows = [_mm512_setzero_si512(); 16];
     for first in (0..input.len.next_multiple_of(ROWS)).step_by(ROWS) {
         for step in 0..steps {
             let dim = step * BLOCK;
             let count = input.head_dims - dim;
-            for row in 0..ROWS {
+            for (row, values) in rows.iter_mut().enumerate() {
                 let token = first + row;
-                let values = if token < input.len {
+                *values = if token < input.len {
                     // SAFETY: the token's head is inside the keys.
                     unsafe {
                         let from = input
                             .keys
                             .as_ptr()
                             .add(token * input.stride + head * input.head_dims + dim);
-                        row_of::<PARTS>(from, count, None)
+                        row_of(from, count, None)
                     }
                 } else {
-                    [_mm512_setzero_si512(); PARTS]
+                    _mm512_setzero_si512()
                 };
-                for (rows, value) in rows.iter_mut().zip(values) {
-                    rows[row] = value;
-                }
             }
-            let block = (first / BLOCK * steps + step) * PARTS;
-            for (part, rows) in rows.iter().enumerate() {
-                let tile = 2 * (block + part) + first % BLOCK / ROWS;
-                // SAFETY: the packed keys are whole blocks.
-                unsafe { transpose(rows, scratch.keys.as_mut_ptr().add(tile * BYTES / 2)) };
-            }
+            let tile = 2 * (first / BLOCK * steps + step) + first % BLOCK / ROWS;
+            // SAFETY: the packed keys are whole blocks.
+            unsafe { transpose(&rows, scratch.keys.as_mut_ptr().add(tile * BYTES / 2)) };
         }
     }
 }
 
-/// Up to 32 values of a row, times `factor` if there is one, as sums of bf16 values.
+/// Up to 32 values of a row, times `factor` if there is one, as bf16.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn row_of<const PARTS: usize>(
-    from: *const f32,
-    count: usize,
-    factor: Option<__m512>,
-) -> [__m512i; PARTS] {
+unsafe fn row_of(from: *const f32, count: usize, factor: Option<__m512>) -> __m512i {
     // SAFETY: the caller promises `count` values, or 32 if it is more.
     let (mut first, mut second) = unsafe {
         match count {
@@ -145,14 +136,12 @@ unsafe fn row_of<const PARTS: usize>(
     if let Some(factor) = factor {
         (first, second) = (_mm512_mul_ps(first, factor), _mm512_mul_ps(second, factor));
     }
-    let join = |first, second| _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), second);
-    let (first, second) = (split::<PARTS>(first), split::<PARTS>(second));
-    std::array::from_fn(|part| join(first[part], second[part]))
+    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(round(first)), round(second))
 }
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-unsafe fn pack_values<const PARTS: usize>(input: &Attention<'_>, head: usize, scratch: &mut TileScratch) {
+unsafe fn pack_values(input: &Attention<'_>, head: usize, scratch: &mut TileScratch) {
     let steps = input.len.div_ceil(BLOCK);
     // Puts two rows' values of a dimension side by side.
     let order: [u16; 32] = std::array::from_fn(|at| (at / 2 + at % 2 * 32) as u16);
@@ -161,9 +150,9 @@ unsafe fn pack_values<const PARTS: usize>(input: &Attention<'_>, head: usize, sc
     for pair in 0..steps * ROWS {
         let tokens = [2 * pair, 2 * pair + 1];
         for dim in (0..input.head_dims).step_by(BLOCK) {
-            let rows = tokens.map(|token| {
+            let [one, two] = tokens.map(|token| {
                 if token >= input.len {
-                    return [_mm512_setzero_si512(); PARTS];
+                    return _mm512_setzero_si512();
                 }
                 // SAFETY: the token's head is inside the values.
                 unsafe {
@@ -171,23 +160,20 @@ unsafe fn pack_values<const PARTS: usize>(input: &Attention<'_>, head: usize, sc
                         .values
                         .as_ptr()
                         .add(token * input.stride + head * input.head_dims + dim);
-                    row_of::<PARTS>(from, input.head_dims - dim, None)
+                    row_of(from, input.head_dims - dim, None)
                 }
             });
-            let block = (dim / BLOCK * steps + pair / ROWS) * PARTS;
-            let [first, second] = rows;
-            for (part, (one, two)) in first.into_iter().zip(second).enumerate() {
-                let upper = |row| _mm512_castsi256_si512(_mm512_extracti64x4_epi64::<1>(row));
-                // SAFETY: the packed values are whole blocks.
-                unsafe {
-                    let to = scratch
-                        .values
-                        .as_mut_ptr()
-                        .add((block + part) * BYTES + pair % ROWS * ROW_BYTES / 2);
-                    _mm512_storeu_si512(to.cast(), _mm512_permutex2var_epi16(one, order, two));
-                    let second = _mm512_permutex2var_epi16(upper(one), order, upper(two));
-                    _mm512_storeu_si512(to.add(BYTES / 2).cast(), second);
-                }
+            let block = dim / BLOCK * steps + pair / ROWS;
+            let upper = |row| _mm512_castsi256_si512(_mm512_extracti64x4_epi64::<1>(row));
+            // SAFETY: the packed values are whole blocks.
+            unsafe {
+                let to = scratch
+                    .values
+                    .as_mut_ptr()
+                    .add(block * BYTES + pair % ROWS * ROW_BYTES / 2);
+                _mm512_storeu_si512(to.cast(), _mm512_permutex2var_epi16(one, order, two));
+                let second = _mm512_permutex2var_epi16(upper(one), order, upper(two));
+                _mm512_storeu_si512(to.add(BYTES / 2).cast(), second);
             }
         }
     }
@@ -202,7 +188,7 @@ struct Span {
 /// 32 queries from `first` on, of one head, over all keys that they see.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
-unsafe fn block<const PARTS: usize>(
+unsafe fn block(
     input: &Attention<'_>,
     mask: Mask,
     head: usize,
@@ -226,14 +212,8 @@ unsafe fn block<const PARTS: usize>(
                     .queries
                     .as_ptr()
                     .add(token * input.stride + head * input.head_dims + dim);
-                let values = row_of::<PARTS>(from, input.head_dims - dim, Some(factor));
-                for (part, value) in values.into_iter().enumerate() {
-                    let to = scratch
-                        .queries
-                        .as_mut_ptr()
-                        .add((step * PARTS + part) * BYTES + row * BLOCK);
-                    _mm512_storeu_si512(to.cast(), value);
-                }
+                let to = scratch.queries.as_mut_ptr().add(step * BYTES + row * BLOCK);
+                _mm512_storeu_si512(to.cast(), row_of(from, input.head_dims - dim, Some(factor)));
             }
         }
     }
@@ -251,9 +231,9 @@ unsafe fn block<const PARTS: usize>(
     for key in (span.first..span.end).step_by(BLOCK) {
         // SAFETY: keys and scores are padded to whole blocks.
         unsafe {
-            let keys = scratch.keys.as_ptr().add(key / BLOCK * steps * PARTS * BYTES);
+            let keys = scratch.keys.as_ptr().add(key / BLOCK * steps * BYTES);
             let scores = scratch.scores.as_mut_ptr().add(key);
-            multiply::<PARTS>(queries, keys, steps, both, scores, width);
+            multiply::<1>(queries, keys, steps, both, scores, width);
         }
     }
     let mut factors = [0.0; BLOCK];
@@ -264,13 +244,12 @@ unsafe fn block<const PARTS: usize>(
         // SAFETY: there are so many rows of scores, and there is room for the weights of whole blocks.
         unsafe {
             let to = to.add(half * BLOCK);
-            let done =
-                mask.is_all(input.len) && weights::<PARTS>(scores, width, rows, input.len, to, factors);
+            let done = mask.is_all(input.len) && weights(scores, width, rows, input.len, to, factors);
             if !done {
                 for row in 0..rows {
                     let scores = &mut scores[row * width..][..span.end];
                     hide(mask, first + half + row, input.len, &span, scores);
-                    factors[row] = safe_weights::<PARTS>(&scores[span.first..], to.add(row * BLOCK));
+                    factors[row] = safe_weights(&scores[span.first..], to.add(row * BLOCK));
                 }
             }
         }
@@ -282,10 +261,10 @@ unsafe fn block<const PARTS: usize>(
             let values = scratch
                 .values
                 .as_ptr()
-                .add((dim / BLOCK * keys + span.first / BLOCK) * PARTS * BYTES);
+                .add((dim / BLOCK * keys + span.first / BLOCK) * BYTES);
             let sums = scratch.sums.as_mut_ptr();
             let count = (span.end - span.first) / BLOCK;
-            multiply::<PARTS>(scratch.weights.as_ptr(), values, count, both, sums, BLOCK);
+            multiply::<1>(scratch.weights.as_ptr(), values, count, both, sums, BLOCK);
             for (row, factor) in factors.iter().enumerate().take(rows) {
                 let factor = _mm512_set1_ps(*factor);
                 let to = out
@@ -319,10 +298,10 @@ fn hide(mask: Mask, query: usize, len: usize, span: &Span, scores: &mut [f32]) {
 const TAME: f32 = 60.0;
 
 /// Turns up to 16 rows of `len` scores (times log2 e), `width` apart, into weights `exp(score)`, written to
-/// `[steps of 32 keys][parts][32 queries][32 keys]`, and gives one over the sum of each row; or `false`, if a score is too large for that.
+/// `[steps of 32 keys][32 queries][32 keys]`, and gives one over the sum of each row; or `false`, if a score is too large for that.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-unsafe fn weights<const PARTS: usize>(
+unsafe fn weights(
     scores: &[f32],
     width: usize,
     rows: usize,
@@ -337,24 +316,22 @@ unsafe fn weights<const PARTS: usize>(
         // SAFETY: rows of scores and weights are padded to whole blocks.
         unsafe {
             let from = scores.as_ptr().add(row * width);
-            let place = |at: usize| to.add(at / BLOCK * PARTS * BYTES + row * BLOCK + at % BLOCK);
+            let place = |at: usize| to.add(at / BLOCK * BYTES + row * BLOCK + at % BLOCK);
             let mut total = _mm512_setzero_ps();
             for at in (0..whole).step_by(16) {
                 let score = _mm512_load_ps(from.add(at));
                 largest = _mm512_range_ps::<0b1011>(largest, score);
-                total = _mm512_add_ps(total, weigh::<PARTS>(score, u16::MAX, place(at)));
+                total = _mm512_add_ps(total, weigh(score, u16::MAX, place(at)));
             }
             if rest > 0 {
                 let lanes = ((1_u32 << rest) - 1) as u16;
                 let score = _mm512_maskz_load_ps(lanes, from.add(whole));
                 largest = _mm512_range_ps::<0b1011>(largest, score);
-                total = _mm512_add_ps(total, weigh::<PARTS>(score, lanes, place(whole)));
+                total = _mm512_add_ps(total, weigh(score, lanes, place(whole)));
             }
             if (1..=ROWS).contains(&(len % BLOCK)) {
                 let to = place(len.next_multiple_of(16));
-                for part in 0..PARTS {
-                    _mm256_storeu_si256(to.add(part * BYTES).cast(), _mm256_setzero_si256());
-                }
+                _mm256_storeu_si256(to.cast(), _mm256_setzero_si256());
             }
             *sum = total;
         }
@@ -371,22 +348,13 @@ unsafe fn weights<const PARTS: usize>(
 /// Stores the weights of sixteen scores, those outside of `lanes` as zeros, and gives what they add to the sum.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-unsafe fn weigh<const PARTS: usize>(score: __m512, lanes: u16, to: *mut u16) -> __m512 {
-    // SAFETY: the caller promises room for all parts.
+unsafe fn weigh(score: __m512, lanes: u16, to: *mut u16) -> __m512 {
+    // SAFETY: the caller promises room for them.
     unsafe {
-        let store = |at: usize, value| _mm256_storeu_si256(to.add(at * BYTES).cast(), value);
-        if PARTS == 1 {
-            let [weight] = split(_mm512_maskz_mov_ps(lanes, exp2_rough::<Avx512>(score)));
-            store(0, weight);
-            // What is summed is what is multiplied.
-            widen(weight)
-        } else {
-            let weight = _mm512_maskz_mov_ps(lanes, exp2::<Avx512>(score));
-            for (at, part) in split::<PARTS>(weight).into_iter().enumerate() {
-                store(at, part);
-            }
-            weight
-        }
+        let weight = round(_mm512_maskz_mov_ps(lanes, exp2_rough::<Avx512>(score)));
+        _mm256_storeu_si256(to.cast(), weight);
+        // What is summed is what is multiplied.
+        widen(weight)
     }
 }
 
@@ -418,7 +386,7 @@ fn sum_each(v: [__m512; ROWS]) -> __m512 {
 /// Turns a row of scores (times log2 e) into weights `exp(score - largest)`, written likewise; gives one over their sum.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-unsafe fn safe_weights<const PARTS: usize>(scores: &[f32], to: *mut u16) -> f32 {
+unsafe fn safe_weights(scores: &[f32], to: *mut u16) -> f32 {
     let from = scores.as_ptr();
     // SAFETY: scores are whole blocks; the caller promises room for the weights.
     unsafe {
@@ -430,8 +398,8 @@ unsafe fn safe_weights<const PARTS: usize>(scores: &[f32], to: *mut u16) -> f32 
         let mut sum = _mm512_setzero_ps();
         for at in (0..scores.len()).step_by(16) {
             let score = _mm512_sub_ps(_mm512_loadu_ps(from.add(at)), most);
-            let to = to.add(at / BLOCK * PARTS * BYTES + at % BLOCK);
-            sum = _mm512_add_ps(sum, weigh::<PARTS>(score, u16::MAX, to));
+            let to = to.add(at / BLOCK * BYTES + at % BLOCK);
+            sum = _mm512_add_ps(sum, weigh(score, u16::MAX, to));
         }
         1.0 / _mm512_reduce_add_ps(sum)
     }

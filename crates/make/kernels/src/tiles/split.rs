@@ -23,7 +23,7 @@ pub(crate) fn split<const PARTS: usize>(value: __m512) -> [__m256i; PARTS] {
 /// Sixteen values as bf16, ties to even; what is smaller than the least normal number becomes zero.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
-fn round(value: __m512) -> __m256i {
+pub(crate) fn round(value: __m512) -> __m256i {
     // SAFETY: both types are 256 bits.
     unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(value)) }
 }
