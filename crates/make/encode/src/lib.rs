@@ -19,6 +19,7 @@ mod router;
 mod safetensors;
 mod sparse;
 mod static_model;
+mod trainable;
 mod trained;
 mod transformer;
 
@@ -28,3 +29,4 @@ pub use model::Model;
 pub use options::{LoadOptions, Options, Position, Precision, Task};
 pub use rerank::Reranker;
 pub use sparse::SparseModel;
+pub use trainable::{Buckets, EncoderShape, TensorPlace, TrainPooling, Trainable};

@@ -429,6 +429,24 @@ impl Model {
         Ok(self.encode_rows(transformer, ids, &[request])?.remove(0))
     }
 
+    /// The token ids of texts as [`Model::encode`] reads them, prompt and special tokens included, cut at `max_tokens`.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if the model is static, or has no such prompt.
+    pub fn token_ids<T: AsRef<str> + Sync>(&self, texts: &[T], options: &Options) -> Result<Vec<Vec<u32>>> {
+        let Input::Transformer(transformer) = &*self.inner.input else {
+            let problem = format!("the model {} is not a transformer", self.inner.id);
+            return Err(Error::Request(problem));
+        };
+        let prompt = self.inner.prompts.resolve(options)?;
+        texts
+            .par_iter()
+            .map_init(Encoding::default, |encoding, text| {
+                transformer.tokenize(prompt, text.as_ref(), encoding)
+            })
+            .collect()
+    }
+
     /// Byte ranges of the tokens of `text`, in order, special tokens left out, not cut at `max_tokens`.
     pub fn token_ranges(&self, text: &str) -> Vec<std::ops::Range<usize>> {
         match &*self.inner.input {

@@ -109,13 +109,22 @@ unsafe fn gelu<S: Simd>(x: S::V) -> S::V {
     unsafe {
         // Not below the end, so that what rounding leaves of Phi there isn't multiplied by a large number.
         let x = S::max(x, S::splat(-GELU_END));
-        let inside = S::min(x, S::splat(GELU_END));
+        S::mul(x, normal::<S>(x))
+    }
+}
+
+/// The normal distribution function `Phi(x)`; beyond [`GELU_END`] on either side as it is there.
+#[inline(always)]
+unsafe fn normal<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: the caller promises what `Simd` asks.
+    unsafe {
+        let inside = S::max(S::min(x, S::splat(GELU_END)), S::splat(-GELU_END));
         let square = S::mul(inside, inside);
         let slope = S::div(
             polynomial::<S, 6>(square, GELU_ABOVE),
             polynomial::<S, 6>(square, GELU_BELOW),
         );
-        S::mul(x, S::fma(inside, slope, S::splat(0.5)))
+        S::fma(inside, slope, S::splat(0.5))
     }
 }
 
@@ -174,6 +183,48 @@ impl Activation {
                 Self::Silu => each::<S>(row, Self::Silu),
                 Self::Tanh => each::<S>(row, Self::Tanh),
                 Self::Sigmoid => each::<S>(row, Self::Sigmoid),
+            }
+        }
+    }
+
+    /// Its derivative.
+    #[inline(always)]
+    pub(crate) unsafe fn slope<S: Simd>(self, x: S::V) -> S::V {
+        // SAFETY: the caller promises what `Simd` asks.
+        unsafe {
+            let one = S::splat(1.0);
+            match self {
+                Self::Identity => one,
+                Self::Gelu => {
+                    let density = exp::<S>(S::mul(S::mul(x, x), S::splat(-0.5)));
+                    S::fma(S::mul(x, density), S::splat(0.398_942_3), normal::<S>(x))
+                }
+                Self::GeluTanh => {
+                    // x s(2 inner): s + x * 2 inner' * s (1 - s).
+                    let square = S::mul(x, x);
+                    let inner = S::mul(
+                        S::splat(1.595_769_1),
+                        S::mul(x, S::fma(square, S::splat(0.044_715), one)),
+                    );
+                    let rise = S::mul(S::splat(1.595_769_1), S::fma(square, S::splat(0.134_145), one));
+                    let share = sigmoid::<S>(inner);
+                    let bend = S::mul(share, S::sub(one, share));
+                    S::fma(S::mul(x, rise), bend, share)
+                }
+                // The smallest numbers above 0 count in part, all others whole.
+                Self::Relu => S::min(S::max(S::mul(x, S::splat(f32::MAX)), S::splat(0.0)), one),
+                Self::Silu => {
+                    let share = sigmoid::<S>(x);
+                    S::fma(S::mul(x, share), S::sub(one, share), share)
+                }
+                Self::Tanh => {
+                    let value = tanh::<S>(x);
+                    S::sub(one, S::mul(value, value))
+                }
+                Self::Sigmoid => {
+                    let share = sigmoid::<S>(x);
+                    S::mul(share, S::sub(one, share))
+                }
             }
         }
     }

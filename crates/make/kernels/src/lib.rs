@@ -7,9 +7,12 @@
 //! |---|---|
 //! | [`simd`] | [`Level`]: the instruction sets, and the vector operations that kernels are written in |
 //! | [`buffer`] | [`Buffer`]: numbers on a cache line's boundary, for weights and scratch |
+//! | [`adamw`](mod@adamw) | a fused step of AdamW |
+//! | [`backward`] | backward halves of norms, activations and softmax, for training |
 //! | [`activation`] | [`Activation`]: GELU, tanh, ... of vectors |
 //! | [`linear`] | [`Linear`]: packed weights, f32 or int8, and the product with a fused epilogue |
 //! | [`grouped`] | weights in eight or four bits for f32 activations |
+//! | [`mod@matmul`] | the product of two matrices that both change, for training |
 //! | [`quantize`] | [`QuantizedRows`]: activations as int8 layers read them |
 //! | [`gate`](mod@gate) | GeGLU, SwiGLU |
 //! | [`norm`] | LayerNorm and RMSNorm |
@@ -19,10 +22,12 @@
 //! | [`scalar`] | the twins |
 
 pub mod activation;
+pub mod adamw;
 pub mod attention;
 mod attention_int8;
 mod attention_short;
 mod attention_tiled;
+pub mod backward;
 pub mod buffer;
 pub mod gate;
 pub mod grouped;
@@ -39,6 +44,7 @@ pub mod simd;
 mod tiles;
 
 pub use activation::Activation;
+pub use adamw::{AdamW, adamw};
 pub use attention::{Attention, Masked, Scratch, attention, masked_attention};
 pub use buffer::Buffer;
 pub use gate::gate;

@@ -27,6 +27,12 @@ pub enum Error {
         /// What was there.
         found: usize,
     },
+    /// A number that should be finite is not.
+    #[error("the {what} is not a finite number")]
+    NotFinite {
+        /// Of what.
+        what: &'static str,
+    },
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,

@@ -168,6 +168,14 @@ impl Pooling {
         Ok(self)
     }
 
+    /// The mode, if there is one alone and no weights, and prompts count.
+    pub(crate) fn single(&self) -> Option<Mode> {
+        match self.modes[..] {
+            [mode] if self.trained.is_none() && self.include_prompt => Some(mode),
+            _ => None,
+        }
+    }
+
     /// The width of what comes out for tokens `hidden` wide.
     pub(crate) fn dims(&self, hidden: usize) -> usize {
         self.modes.len() * hidden

@@ -30,7 +30,7 @@ impl BucketPlan {
 }
 
 /// The bucket of a key `distance` tokens after its query: near ones have one each, the others share them by the logarithm.
-fn bucket(distance: isize, buckets: usize, most: usize, causal: bool) -> usize {
+pub(crate) fn bucket(distance: isize, buckets: usize, most: usize, causal: bool) -> usize {
     let (half, distance) = match causal {
         true => (buckets, distance.min(0)),
         false => (buckets / 2, distance),

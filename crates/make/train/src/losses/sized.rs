@@ -43,7 +43,8 @@ fn prefixes(tape: &mut Tape, reps: &Reps, dims: usize) -> Reps {
 }
 
 /// Another loss at the last layer and at earlier ones, which are also pulled to the last one's vectors (2D Matryoshka, arXiv 2402.14776, as
-/// sentence-transformers' AdaptiveLayerLoss has it).
+/// sentence-transformers' AdaptiveLayerLoss has it from release 6 on: the last layer itself is not pulled; the first earlier layer there is the
+/// embeddings, number 0).
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdaptiveLayer<L> {
     /// What is called.
@@ -79,6 +80,7 @@ impl<L: Loss> AdaptiveLayer<L> {
     fn over(&self, tape: &mut Tape, reps: &Reps, aux: &Aux, chosen: &[usize]) -> Var {
         let last = reps.last().clone();
         let all = tape.below(&last.columns);
+        let all = tape.detach(all);
         let mut parts = vec![(self.loss.loss(tape, &last.alone(), aux), self.last_weight)];
         for place in chosen {
             let layer = reps.layers[*place].clone();

@@ -1,6 +1,6 @@
 //! Kullback-Leibler divergence between the softmaxes of two matrices' rows.
 
-use super::attention::softmax;
+use super::softmax::softmax;
 use super::{Gradients, Matrix, Op, Tape, Var};
 
 struct Divergence {

@@ -34,29 +34,6 @@ impl Op for Scale {
     }
 }
 
-/// GELU (arXiv 1606.08415) with the error function.
-struct Gelu(Var);
-
-impl Op for Gelu {
-    fn backward(&self, tape: &Tape, gradient: &Matrix, sink: &mut Gradients) {
-        let x = &tape.value(self.0).data;
-        let data = gradient.data.iter().zip(x).map(|(gradient, x)| {
-            let density = (-0.5 * x * x).exp() * 0.398_942_3;
-            gradient * (normal(*x) + x * density)
-        });
-        sink.add(self.0, Matrix::new(gradient.rows, gradient.cols, data.collect()));
-    }
-}
-
-/// The normal distribution function: `0.5 (1 + erf(x / sqrt 2))` by Abramowitz and Stegun 7.1.26, absolute error below 1e-7.
-fn normal(x: f32) -> f32 {
-    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
-    let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let series = ((((1.061_405_4 * t - 1.453_152_1) * t) + 1.421_413_8) * t - 0.284_496_74) * t + 0.254_829_6;
-    let above = 0.5 * series * t * (-z * z).exp();
-    if x < 0.0 { above } else { 1.0 - above }
-}
-
 /// A weighted sum of all values of several matrices.
 struct Total(Vec<(Var, f32)>);
 
@@ -93,14 +70,6 @@ impl Tape {
         self.push(out, &[x], Scale(x, factor))
     }
 
-    /// `x Phi(x)`
-    pub fn gelu(&mut self, x: Var) -> Var {
-        let value = self.value(x);
-        let data = value.data.iter().map(|x| x * normal(*x)).collect();
-        let out = Matrix::new(value.rows, value.cols, data);
-        self.push(out, &[x], Gelu(x))
-    }
-
     /// The sum of all values, each part's times its weight: `[1, 1]`.
     pub fn total(&mut self, parts: &[(Var, f32)]) -> Var {
         let sum = parts
@@ -119,11 +88,10 @@ mod tests {
     use crate::tape::check::{g, gradients};
 
     #[test]
-    fn sums_products_and_gelu_differentiate() {
+    fn sums_and_products_differentiate() {
         gradients(&[g(1.0, 3, 4), g(2.0, 3, 4)], |tape, v| {
             let sum = tape.add(v[0], v[1]);
-            let bent = tape.gelu(sum);
-            let bent = tape.multiply(bent, v[1]);
+            let bent = tape.multiply(sum, v[1]);
             let bent = tape.scale(bent, 0.7);
             tape.total(&[(bent, 2.0), (v[0], -0.5)])
         });

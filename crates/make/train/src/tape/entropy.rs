@@ -1,6 +1,6 @@
 //! Cross-entropy over rows of logits, with masked cells and row weights: what every contrastive loss ends in.
 
-use super::attention::softmax;
+use super::softmax::softmax;
 use super::{Gradients, Matrix, Op, Tape, Var};
 
 /// What the rows of logits should point at.

@@ -1,6 +1,12 @@
 //! Dense matrices and their products.
 
-use gemm::Parallelism;
+use std::cell::RefCell;
+
+use kokeshi_kernels::{Factor, Level, MatmulScratch, Store, matmul};
+
+thread_local! {
+    static SCRATCH: RefCell<MatmulScratch> = RefCell::default();
+}
 
 /// Row-major f32 values: `[rows, cols]`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -69,18 +75,11 @@ impl Matrix {
         self
     }
 
-    fn view(&self, way: Way) -> View<'_> {
-        let (rows, cols) = (self.rows, self.cols);
-        let whole = View {
-            data: &self.data,
-            rows,
-            cols,
-            stride: cols,
-            transposed: false,
-        };
+    /// Its size and values, read a way.
+    fn factor(&self, way: Way) -> ([usize; 2], Factor<'_>) {
         match way {
-            Way::Plain => whole,
-            Way::Transposed => whole.transposed(),
+            Way::Plain => ([self.rows, self.cols], Factor::plain(&self.data, self.cols)),
+            Way::Transposed => ([self.cols, self.rows], Factor::transposed(&self.data, self.cols)),
         }
     }
 
@@ -89,8 +88,8 @@ impl Matrix {
     /// # Panics
     /// If the inner sizes differ.
     pub fn product(left: &Self, left_way: Way, right: &Self, right_way: Way) -> Self {
-        let rows = left.view(left_way).shape().0;
-        let cols = right.view(right_way).shape().1;
+        let rows = left.factor(left_way).0[0];
+        let cols = right.factor(right_way).0[1];
         let mut out = Self::zeros(rows, cols);
         out.add_product(left, left_way, right, right_way);
         out
@@ -101,104 +100,24 @@ impl Matrix {
     /// # Panics
     /// If the shapes don't fit.
     pub fn add_product(&mut self, left: &Self, left_way: Way, right: &Self, right_way: Way) {
-        let (rows, cols) = (self.rows, self.cols);
-        let (left, right) = (left.view(left_way), right.view(right_way));
-        assert_eq!(
-            (rows, cols),
-            (left.shape().0, right.shape().1),
+        let ([rows, inner], left) = left.factor(left_way);
+        let ([height, cols], right) = right.factor(right_way);
+        assert!(
+            inner == height && (self.rows, self.cols) == (rows, cols),
             "the product fits"
         );
-        add_product(&mut self.data, cols, 1.0, left, right);
-    }
-
-    /// Part of it: `cols` columns from `first` on, of `rows` rows from `start` on.
-    pub(super) fn part(&self, start: usize, rows: usize, first: usize, cols: usize) -> View<'_> {
-        View {
-            data: &self.data[start * self.cols + first..],
-            rows,
-            cols,
-            stride: self.cols,
-            transposed: false,
-        }
-    }
-}
-
-/// A matrix inside another one.
-#[derive(Clone, Copy)]
-pub(super) struct View<'a> {
-    data: &'a [f32],
-    rows: usize,
-    cols: usize,
-    /// From one row to the next.
-    stride: usize,
-    transposed: bool,
-}
-
-impl View<'_> {
-    /// Its rows as columns.
-    pub(super) fn transposed(self) -> Self {
-        Self {
-            transposed: !self.transposed,
-            ..self
-        }
-    }
-
-    fn shape(&self) -> (usize, usize) {
-        match self.transposed {
-            false => (self.rows, self.cols),
-            true => (self.cols, self.rows),
-        }
-    }
-
-    /// The steps from one row to the next and from one column to the next.
-    fn steps(&self) -> (isize, isize) {
-        match self.transposed {
-            false => (self.stride as isize, 1),
-            true => (1, self.stride as isize),
-        }
-    }
-}
-
-/// `out += factor * left * right`; rows of `out` are `stride` apart.
-pub(super) fn add_product(out: &mut [f32], stride: usize, factor: f32, left: View<'_>, right: View<'_>) {
-    let ((rows, inner), (height, cols)) = (left.shape(), right.shape());
-    assert_eq!(inner, height, "inner sizes are equal");
-    if rows == 0 || cols == 0 || inner == 0 {
-        return;
-    }
-    assert!(
-        out.len() >= (rows - 1) * stride + cols && stride >= cols,
-        "room for the product"
-    );
-    for view in [&left, &right] {
-        assert!(
-            view.data.len() >= (view.rows - 1) * view.stride + view.cols && view.stride >= view.cols,
-            "factors are inside their values"
-        );
-    }
-    let ((left_row, left_column), (right_row, right_column)) = (left.steps(), right.steps());
-    // SAFETY: the last value of each view is inside its slice, as checked above; the output is borrowed exclusively.
-    unsafe {
-        gemm::gemm(
-            rows,
-            cols,
-            inner,
-            out.as_mut_ptr(),
-            1,
-            stride as isize,
-            true,
-            left.data.as_ptr(),
-            left_column,
-            left_row,
-            right.data.as_ptr(),
-            right_column,
-            right_row,
-            1.0,
-            factor,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
+        SCRATCH.with_borrow_mut(|scratch| {
+            let shape = [rows, inner, cols];
+            matmul(
+                Level::best(),
+                shape,
+                left,
+                right,
+                Store::Add,
+                &mut self.data,
+                cols,
+                scratch,
+            );
+        });
     }
 }

@@ -1,18 +1,18 @@
-//! Reverse-mode differentiation over a short list of operations on matrices: each is one file with its forward and its backward half, and is
+//! Reverse-mode differentiation over the short list of operations that losses are made of: each file has forward and backward halves, and is
 //! tested against finite differences.
 //!
-//! A [`Tape`] records what is computed. Parameters are shared between tapes, so that several threads each run their own over a part of a
-//! batch; [`Tape::backward`] returns the gradients of the leaves.
+//! A [`Tape`] records what is computed from a batch's pooled vectors; [`Tape::backward`] returns their gradients, from which
+//! [`crate::encoder`] goes on.
 
-mod attention;
 mod divergence;
 mod elementwise;
 mod entropy;
 mod linear;
 mod matrix;
-mod norm;
 mod rank;
 mod rows;
+mod softmax;
+mod unit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,8 +47,6 @@ pub struct Tape {
 #[derive(Default)]
 pub struct Gradients {
     dense: BTreeMap<Var, Matrix>,
-    /// Rows of tables that were looked up: the table, the rows' numbers, their gradients.
-    rows: Vec<(Var, Arc<Vec<u32>>, Matrix)>,
     wanted: Vec<bool>,
 }
 
@@ -80,30 +78,14 @@ impl Gradients {
         }
     }
 
-    fn add_rows(&mut self, table: Var, ids: Arc<Vec<u32>>, gradient: Matrix) {
-        if self.wants(table) {
-            self.rows.push((table, ids, gradient));
-        }
-    }
-
     /// Whether anybody asks for it.
     fn wants(&self, var: Var) -> bool {
         self.wanted[var.0]
     }
 
-    /// Takes a leaf's gradient; `None` if nothing reached it, or only single rows of it.
+    /// Takes a leaf's gradient; `None` if nothing reached it.
     pub fn take(&mut self, leaf: Var) -> Option<Matrix> {
         self.dense.remove(&leaf)
-    }
-
-    /// Takes the gradients of a leaf's rows that were looked up: their numbers, and `[numbers, cols]`.
-    pub fn take_rows(&mut self, leaf: Var) -> Vec<(Arc<Vec<u32>>, Matrix)> {
-        let (found, rest) = std::mem::take(&mut self.rows)
-            .into_iter()
-            .partition(|(table, _, _)| *table == leaf);
-        self.rows = rest;
-        let found: Vec<_> = found;
-        found.into_iter().map(|(_, ids, rows)| (ids, rows)).collect()
     }
 }
 
@@ -205,16 +187,9 @@ pub(crate) mod check {
         assert_eq!((tape.value(out).rows, tape.value(out).cols), (1, 1), "a scalar");
         let mut found = tape.backward([(out, Matrix::scalar(1.0))]);
         for (which, (var, input)) in vars.iter().zip(inputs).enumerate() {
-            let mut gradient = found
+            let gradient = found
                 .take(*var)
                 .unwrap_or_else(|| Matrix::zeros(input.rows, input.cols));
-            for (ids, rows) in found.take_rows(*var) {
-                for (at, id) in ids.iter().enumerate() {
-                    for (sum, value) in gradient.row_mut(*id as usize).iter_mut().zip(rows.row(at)) {
-                        *sum += value;
-                    }
-                }
-            }
             for at in 0..input.data.len() {
                 let at_offset = |offset: f32| {
                     let mut moved = inputs.to_vec();

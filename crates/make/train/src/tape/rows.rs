@@ -1,21 +1,8 @@
-//! Moving rows and columns: look-ups, parts, joins and pooling.
+//! Moving rows and columns: parts and joins.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::{Gradients, Matrix, Op, Tape, Var};
-
-/// Rows of a table.
-struct Gather {
-    table: Var,
-    ids: Arc<Vec<u32>>,
-}
-
-impl Op for Gather {
-    fn backward(&self, _: &Tape, gradient: &Matrix, sink: &mut Gradients) {
-        sink.add_rows(self.table, Arc::clone(&self.ids), gradient.clone());
-    }
-}
 
 /// Some columns and rows of a matrix.
 struct Part {
@@ -65,40 +52,7 @@ impl Op for Below {
     }
 }
 
-/// Weighted sums of rows that follow each other.
-struct Pool {
-    x: Var,
-    lens: Arc<Vec<usize>>,
-    /// What each row counts.
-    weights: Vec<f32>,
-}
-
-impl Op for Pool {
-    fn backward(&self, _: &Tape, gradient: &Matrix, sink: &mut Gradients) {
-        let mut out = Matrix::zeros(self.weights.len(), gradient.cols);
-        let owners = self
-            .lens
-            .iter()
-            .enumerate()
-            .flat_map(|(text, len)| std::iter::repeat_n(text, *len));
-        for ((row, text), weight) in owners.enumerate().zip(&self.weights) {
-            for (out, value) in out.row_mut(row).iter_mut().zip(gradient.row(text)) {
-                *out = weight * value;
-            }
-        }
-        sink.add(self.x, out);
-    }
-}
-
 impl Tape {
-    /// The rows of `table` with the numbers `ids`.
-    pub fn gather(&mut self, table: Var, ids: Arc<Vec<u32>>) -> Var {
-        let from = self.value(table);
-        let data = ids.iter().flat_map(|id| from.row(*id as usize)).copied();
-        let out = Matrix::new(ids.len(), from.cols, data.collect());
-        self.push(out, &[table], Gather { table, ids })
-    }
-
     /// The first `cols` columns of the rows in `rows`.
     pub fn part(&mut self, x: Var, rows: Range<usize>, cols: usize) -> Var {
         let from = self.value(x);
@@ -140,60 +94,20 @@ impl Tape {
         let out = Matrix::new(data.len() / cols.max(1), cols, data);
         self.push(out, parts, Below(parts.to_vec()))
     }
-
-    /// The mean of each text's rows; `lens` says how many rows each text has.
-    pub fn mean_pool(&mut self, x: Var, lens: Arc<Vec<usize>>) -> Var {
-        let weights = lens
-            .iter()
-            .flat_map(|len| std::iter::repeat_n(1.0 / *len as f32, *len))
-            .collect();
-        self.pool(x, lens, weights)
-    }
-
-    /// The first row of each text.
-    pub fn first_pool(&mut self, x: Var, lens: Arc<Vec<usize>>) -> Var {
-        let weights = lens
-            .iter()
-            .flat_map(|len| (0..*len).map(|at| if at == 0 { 1.0 } else { 0.0 }))
-            .collect();
-        self.pool(x, lens, weights)
-    }
-
-    fn pool(&mut self, x: Var, lens: Arc<Vec<usize>>, weights: Vec<f32>) -> Var {
-        let from = self.value(x);
-        let mut out = Matrix::zeros(lens.len(), from.cols);
-        let mut row = 0;
-        for (text, len) in lens.iter().enumerate() {
-            for _ in 0..*len {
-                for (sum, value) in out.row_mut(text).iter_mut().zip(from.row(row)) {
-                    *sum += weights[row] * value;
-                }
-                row += 1;
-            }
-        }
-        self.push(out, &[x], Pool { x, lens, weights })
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use crate::tape::check::{g, gradients};
 
     #[test]
     fn moved_rows_and_columns_differentiate() {
-        gradients(&[g(1.0, 4, 3), g(2.0, 5, 3), g(3.0, 2, 6)], |tape, v| {
-            let rows = tape.gather(v[0], Arc::new(vec![3, 0, 3, 1, 2]));
-            let sum = tape.multiply(rows, v[1]);
-            let lens = Arc::new(vec![2, 3]);
-            let mean = tape.mean_pool(sum, Arc::clone(&lens));
-            let first = tape.first_pool(v[1], lens);
-            let both = tape.beside(&[mean, first]);
+        gradients(&[g(1.0, 2, 3), g(2.0, 2, 3), g(3.0, 2, 6)], |tape, v| {
+            let both = tape.beside(&[v[0], v[1]]);
             let both = tape.multiply(both, v[2]);
             let tall = tape.below(&[both, v[2]]);
             let part = tape.part(tall, 1..3, 4);
-            let part = tape.gelu(part);
+            let part = tape.multiply(part, part);
             tape.total(&[(part, 1.0)])
         });
     }

@@ -1,0 +1,279 @@
+//! The backward half: gradients of pooled vectors to gradients of all parameters.
+
+use std::ops::Range;
+
+use kokeshi_encode::TrainPooling;
+use kokeshi_kernels::backward::{activate, activate_backward, add, add_rows, layer_norm_backward};
+use kokeshi_kernels::{Factor, MatmulScratch, Store, matmul};
+
+use super::attention::Place;
+use super::dropout::{Dropout, Site};
+use super::forward::drop_texts;
+use super::workspace::{Kept, Normed, Scratch, Workspace};
+use super::{Encoder, Gradient, Text};
+
+/// The texts of a chunk as the forward half ran them.
+#[derive(Clone, Copy)]
+struct Ran<'a> {
+    texts: &'a [Text<'a>],
+    dropout: Dropout,
+    /// Whether weights' gradients are written over or added to.
+    store: Store,
+}
+
+impl Encoder {
+    /// Adds the gradients of all parameters to `gradient`, given those of pooled vectors (`[texts, hidden]`) by layer, after
+    /// [`Encoder::forward`] with the same texts and dropout. `slots` says for each token id which row of `gradient` is its own.
+    pub fn backward(
+        &self,
+        texts: &[Text<'_>],
+        dropout: Dropout,
+        pooled: &[(usize, &[f32])],
+        slots: &[u32],
+        space: &mut Workspace,
+        gradient: &mut Gradient,
+    ) {
+        let hidden = self.shape.hidden;
+        let ran = Ran {
+            texts,
+            dropout,
+            store: if gradient.fresh {
+                Store::Replace
+            } else {
+                Store::Add
+            },
+        };
+        if gradient.fresh {
+            self.clear(space.layers, &mut gradient.dense);
+            gradient.fresh = false;
+        }
+        let Workspace {
+            starts,
+            layers,
+            embedded,
+            first,
+            blocks,
+            scratch,
+        } = space;
+        let tokens = starts.last().copied().unwrap_or(0);
+        scratch.hidden.resize(tokens * hidden);
+        scratch.hidden.fill(0.0);
+        for layer in (0..=*layers).rev() {
+            for (_, vectors) in pooled.iter().filter(|(exit, _)| *exit == layer) {
+                self.pool_backward(starts, vectors, &mut scratch.hidden);
+            }
+            if layer > 0 {
+                let (before, rest) = blocks.split_at_mut(layer - 1);
+                let input: &[f32] = before.last().map_or(first, |kept| &kept.out);
+                self.block_backward(ran, layer - 1, input, &rest[0], scratch, &mut gradient.dense);
+            }
+        }
+        drop_texts(dropout, Site::Embeddings, texts, hidden, &mut scratch.hidden);
+        let dense = &mut gradient.dense;
+        self.norm_backward(&self.layout.first_norm, embedded, &mut scratch.hidden, dense);
+        let types = self.layout.dense(&self.layout.types);
+        if !types.is_empty() {
+            add_rows(self.level, &scratch.hidden, &mut dense[types][..hidden]);
+        }
+        let mut given = scratch.hidden.chunks_exact(hidden);
+        for text in texts {
+            for (id, position) in text.ids.iter().zip(self.positions(text.ids)) {
+                let Some(given) = given.next() else { return };
+                let place = self.layout.positions.start - self.layout.words.end + position * hidden;
+                add(self.level, given, &mut dense[place..][..hidden]);
+                let slot = slots[*id as usize] as usize * hidden;
+                add(self.level, given, &mut gradient.rows[slot..][..hidden]);
+            }
+        }
+    }
+
+    /// Zeros wherever the first chunk of a step adds instead of writing.
+    fn clear(&self, layers: usize, dense: &mut [f32]) {
+        let mut zero = |range: &Range<usize>| dense[self.layout.dense(range)].fill(0.0);
+        for range in [&self.layout.positions, &self.layout.types, &self.layout.buckets] {
+            zero(range);
+        }
+        self.layout.first_norm.iter().for_each(&mut zero);
+        for (at, block) in self.layout.blocks.iter().enumerate() {
+            if at >= layers {
+                zero(&block.all());
+                continue;
+            }
+            for bias in [
+                &block.joint_bias,
+                &block.output_bias,
+                &block.up_bias,
+                &block.down_bias,
+            ] {
+                zero(bias);
+            }
+            block.attention_norm.iter().chain(&block.norm).for_each(&mut zero);
+        }
+    }
+
+    fn pool_backward(&self, starts: &[usize], vectors: &[f32], out: &mut [f32]) {
+        let hidden = self.shape.hidden;
+        for (text, given) in starts.windows(2).zip(vectors.chunks_exact(hidden)) {
+            let rows = &mut out[text[0] * hidden..text[1] * hidden];
+            match self.pooling {
+                TrainPooling::First => add(self.level, given, &mut rows[..hidden]),
+                TrainPooling::Mean => {
+                    let share = 1.0 / (text[1] - text[0]) as f32;
+                    for row in rows.chunks_exact_mut(hidden) {
+                        row.iter_mut()
+                            .zip(given)
+                            .for_each(|(sum, value)| *sum += share * value);
+                    }
+                }
+            }
+        }
+    }
+
+    /// From the gradient of a block's output, in `scratch.hidden`, to that of its input, in the same place.
+    fn block_backward(
+        &self,
+        ran: Ran<'_>,
+        block: usize,
+        input: &[f32],
+        kept: &Kept,
+        scratch: &mut Scratch,
+        dense: &mut [f32],
+    ) {
+        let hidden = self.shape.hidden;
+        let layout = &self.layout.blocks[block];
+        // The feed-forward network.
+        self.norm_backward(&layout.norm, &kept.norm, &mut scratch.hidden, dense);
+        scratch.other.resize(scratch.hidden.len());
+        scratch.other.copy_from_slice(&scratch.hidden);
+        drop_texts(
+            ran.dropout,
+            Site::Network(block),
+            ran.texts,
+            hidden,
+            &mut scratch.other,
+        );
+        scratch.active.resize(kept.inner.len());
+        activate(
+            self.level,
+            self.shape.activation,
+            &kept.inner,
+            &mut scratch.active,
+        );
+        scratch.inner.resize(kept.inner.len());
+        let down = [&layout.down, &layout.down_bias];
+        let Scratch { matmul: packed, .. } = scratch;
+        self.parameters_backward(ran.store, &scratch.active, &scratch.other, down, dense, packed);
+        self.input_backward(&scratch.other, down, Store::Replace, &mut scratch.inner, packed);
+        activate_backward(self.level, self.shape.activation, &kept.inner, &mut scratch.inner);
+        let up = [&layout.up, &layout.up_bias];
+        self.parameters_backward(ran.store, &kept.middle, &scratch.inner, up, dense, packed);
+        self.input_backward(&scratch.inner, up, Store::Add, &mut scratch.hidden, packed);
+        // Attention.
+        self.norm_backward(
+            &layout.attention_norm,
+            &kept.attention_norm,
+            &mut scratch.hidden,
+            dense,
+        );
+        scratch.other.copy_from_slice(&scratch.hidden);
+        drop_texts(
+            ran.dropout,
+            Site::Attention(block),
+            ran.texts,
+            hidden,
+            &mut scratch.other,
+        );
+        let output = [&layout.output, &layout.output_bias];
+        self.parameters_backward(ran.store, &kept.context, &scratch.other, output, dense, packed);
+        scratch.inner.resize(scratch.other.len());
+        self.input_backward(&scratch.other, output, Store::Replace, &mut scratch.inner, packed);
+        scratch.joint.resize(kept.joint.len());
+        let (mut joint, given) = (
+            std::mem::take(&mut scratch.joint),
+            std::mem::take(&mut scratch.inner),
+        );
+        let buckets = &mut dense[self.layout.dense(&self.layout.buckets)];
+        let mut start = 0;
+        for text in ran.texts {
+            let len = text.ids.len();
+            let place = Place {
+                block,
+                text: *text,
+                dropout: ran.dropout,
+            };
+            let rows = start * 3 * hidden..(start + len) * 3 * hidden;
+            self.attend_backward(
+                place,
+                &kept.joint[rows.clone()],
+                &given[start * hidden..][..len * hidden],
+                scratch,
+                (&mut joint[rows], &mut *buckets),
+            );
+            start += len;
+        }
+        let packed = &mut scratch.matmul;
+        let all = [&layout.joint, &layout.joint_bias];
+        self.parameters_backward(ran.store, input, &joint, all, dense, packed);
+        self.input_backward(&joint, all, Store::Add, &mut scratch.hidden, packed);
+        (scratch.joint, scratch.inner) = (joint, given);
+    }
+
+    /// The gradients of a linear layer's weights and bias, given those of its output.
+    fn parameters_backward(
+        &self,
+        store: Store,
+        x: &[f32],
+        given: &[f32],
+        [weight, bias]: [&Range<usize>; 2],
+        dense: &mut [f32],
+        packed: &mut MatmulScratch,
+    ) {
+        let outputs = bias.len();
+        let inputs = weight.len() / outputs;
+        let shape = [outputs, x.len() / inputs, inputs];
+        let out = &mut dense[self.layout.dense(weight)];
+        let (left, right) = (Factor::transposed(given, outputs), Factor::plain(x, inputs));
+        matmul(self.level, shape, left, right, store, out, inputs, packed);
+        add_rows(self.level, given, &mut dense[self.layout.dense(bias)]);
+    }
+
+    /// The gradient of a linear layer's input.
+    fn input_backward(
+        &self,
+        given: &[f32],
+        [weight, bias]: [&Range<usize>; 2],
+        store: Store,
+        out: &mut [f32],
+        packed: &mut MatmulScratch,
+    ) {
+        let outputs = bias.len();
+        let inputs = weight.len() / outputs;
+        let tokens = given.len() / outputs;
+        let weight = Factor::plain(self.part(weight), inputs);
+        let shape = [tokens, outputs, inputs];
+        matmul(
+            self.level,
+            shape,
+            Factor::plain(given, outputs),
+            weight,
+            store,
+            out,
+            inputs,
+            packed,
+        );
+    }
+
+    fn norm_backward(
+        &self,
+        [weight, bias]: &[Range<usize>; 2],
+        kept: &Normed,
+        given: &mut [f32],
+        dense: &mut [f32],
+    ) {
+        // A norm's weight and bias are side by side.
+        let (start, end) = (self.layout.dense(weight).start, self.layout.dense(bias).end);
+        let to = dense[start..end].split_at_mut(weight.len());
+        let weight = self.part(weight);
+        layer_norm_backward(self.level, &kept.rows, &kept.inverse, weight, given, [to.0, to.1]);
+    }
+}

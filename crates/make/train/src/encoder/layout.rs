@@ -1,0 +1,116 @@
+//! Where each tensor's values are among all of them, in the order of [`kokeshi_encode::Trainable::tensors`].
+
+use std::ops::Range;
+
+use kokeshi_encode::EncoderShape;
+
+/// Ranges of values.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    pub words: Range<usize>,
+    pub positions: Range<usize>,
+    pub types: Range<usize>,
+    pub first_norm: [Range<usize>; 2],
+    pub blocks: Vec<BlockLayout>,
+    pub buckets: Range<usize>,
+    pub total: usize,
+}
+
+/// Ranges of values of a block.
+#[derive(Debug, Clone)]
+pub(crate) struct BlockLayout {
+    /// Queries, keys and values: `[3 hidden, hidden]`.
+    pub joint: Range<usize>,
+    pub joint_bias: Range<usize>,
+    pub output: Range<usize>,
+    pub output_bias: Range<usize>,
+    pub attention_norm: [Range<usize>; 2],
+    pub up: Range<usize>,
+    pub up_bias: Range<usize>,
+    pub down: Range<usize>,
+    pub down_bias: Range<usize>,
+    pub norm: [Range<usize>; 2],
+}
+
+impl BlockLayout {
+    /// From the first to the last.
+    pub fn all(&self) -> Range<usize> {
+        self.joint.start..self.norm[1].end
+    }
+}
+
+impl Layout {
+    pub fn new(shape: &EncoderShape) -> Self {
+        let mut total = 0;
+        let mut take = |len: usize| {
+            total += len;
+            total - len..total
+        };
+        let (hidden, inner) = (shape.hidden, shape.inner);
+        Self {
+            words: take(shape.vocabulary * hidden),
+            positions: take(shape.positions * hidden),
+            types: take(shape.types * hidden),
+            first_norm: [take(hidden), take(hidden)],
+            blocks: (0..shape.layers)
+                .map(|_| BlockLayout {
+                    joint: take(3 * hidden * hidden),
+                    joint_bias: take(3 * hidden),
+                    output: take(hidden * hidden),
+                    output_bias: take(hidden),
+                    attention_norm: [take(hidden), take(hidden)],
+                    up: take(inner * hidden),
+                    up_bias: take(inner),
+                    down: take(hidden * inner),
+                    down_bias: take(hidden),
+                    norm: [take(hidden), take(hidden)],
+                })
+                .collect(),
+            buckets: take(shape.buckets.map_or(0, |buckets| buckets.rows * shape.heads)),
+            total,
+        }
+    }
+
+    /// Where each tensor but the token table starts, queries, keys and values counting as one.
+    pub fn starts(&self) -> Vec<usize> {
+        let mut starts = vec![self.positions.start, self.types.start];
+        starts.extend(self.first_norm.iter().map(|range| range.start));
+        for block in &self.blocks {
+            starts.extend(
+                [&block.joint, &block.joint_bias, &block.output, &block.output_bias].map(|range| range.start),
+            );
+            starts.extend(block.attention_norm.iter().map(|range| range.start));
+            starts
+                .extend([&block.up, &block.up_bias, &block.down, &block.down_bias].map(|range| range.start));
+            starts.extend(block.norm.iter().map(|range| range.start));
+        }
+        starts.push(self.buckets.start);
+        starts
+    }
+
+    /// Where a range of values is in the gradients of all but the token table.
+    pub fn dense(&self, range: &Range<usize>) -> Range<usize> {
+        range.start - self.words.end..range.end - self.words.end
+    }
+
+    /// The layer of a value: 0 for the embeddings, then the block's number from 1; biases by distance count as embeddings.
+    pub fn layer(&self, at: usize) -> usize {
+        let block = self.blocks.iter().position(|block| block.all().contains(&at));
+        block.map_or(0, |block| block + 1)
+    }
+
+    /// Whether weight decay leaves a value alone: biases and norms, as is usual.
+    pub fn is_free(&self, at: usize) -> bool {
+        let norm = |norm: &[Range<usize>; 2]| norm.iter().any(|range| range.contains(&at));
+        let block = |block: &BlockLayout| {
+            let biases = [
+                &block.joint_bias,
+                &block.output_bias,
+                &block.up_bias,
+                &block.down_bias,
+            ];
+            biases.iter().any(|range| range.contains(&at)) || norm(&block.attention_norm) || norm(&block.norm)
+        };
+        norm(&self.first_norm) || self.blocks.iter().any(block)
+    }
+}

@@ -1,0 +1,112 @@
+//! An encoder of BERT's kind with the way back: the same blocks that `kokeshi-encode` runs, over texts laid end to end without padding.
+//!
+//! The tape of [`crate::tape`] is for losses, whose values are small. Here every product is written out: activations live in a
+//! [`Workspace`] that is used again from step to step, so that nothing is allocated once it has grown.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `layout` | where each tensor's values are |
+//! | `workspace` | what the forward half keeps |
+//! | `forward` | embeddings, blocks, pooling |
+//! | `backward` | the same in reverse |
+//! | `attention` | both halves of attention |
+//! | `dropout` | what is left out at random, the same each time it is asked |
+
+mod attention;
+mod backward;
+mod dropout;
+mod forward;
+mod layout;
+mod workspace;
+
+pub use dropout::Dropout;
+pub(crate) use layout::Layout;
+pub use workspace::Workspace;
+
+use kokeshi_encode::{EncoderShape, TrainPooling, Trainable};
+use kokeshi_kernels::Level;
+
+/// The tokens of one text, and its number in the batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    /// Token ids, special ones included; at least one.
+    pub ids: &'a [u32],
+    /// Its number in the batch: what is left out at random depends on it, and not on the chunk in which the text is run.
+    pub number: usize,
+}
+
+/// The parameters of an encoder and how they are run.
+pub struct Encoder {
+    pub(crate) level: Level,
+    pub(crate) shape: EncoderShape,
+    pub(crate) layout: Layout,
+    pub(crate) pooling: TrainPooling,
+    /// All tensors end to end, in the order of [`Trainable::tensors`].
+    pub(crate) values: Vec<f32>,
+}
+
+impl Encoder {
+    /// With the values of a model that was loaded.
+    pub fn new(model: &Trainable) -> Self {
+        Self {
+            level: Level::best(),
+            shape: model.shape.clone(),
+            layout: Layout::new(&model.shape),
+            pooling: model.pooling,
+            values: model.values.clone(),
+        }
+    }
+
+    /// The sizes.
+    pub fn shape(&self) -> &EncoderShape {
+        &self.shape
+    }
+
+    /// All parameters, in the order of [`Trainable::tensors`].
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// All parameters.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// Zeros for the gradients of all parameters.
+    pub fn gradient(&self) -> Gradient {
+        Gradient {
+            dense: vec![0.0; self.layout.total - self.layout.words.len()],
+            rows: Vec::new(),
+            fresh: true,
+        }
+    }
+}
+
+/// The gradients that one thread found.
+pub struct Gradient {
+    /// Of all tensors but the token table.
+    pub(crate) dense: Vec<f32>,
+    /// Of the token table's rows that the batch uses, by their slots: `[slots, hidden]`.
+    pub(crate) rows: Vec<f32>,
+    /// Whether the next chunk is the first: what stands in `dense` is then written over.
+    pub(crate) fresh: bool,
+}
+
+impl Gradient {
+    /// Begins a step in which `slots` rows of the token table are used.
+    pub fn begin(&mut self, slots: usize, hidden: usize) {
+        self.fresh = true;
+        self.rows.clear();
+        self.rows.resize(slots * hidden, 0.0);
+    }
+
+    /// Of all tensors but the token table.
+    pub fn dense(&self) -> &[f32] {
+        &self.dense
+    }
+
+    /// Of the rows of the token table, by slot.
+    pub fn rows(&self) -> &[f32] {
+        &self.rows
+    }
+}

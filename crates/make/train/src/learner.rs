@@ -1,0 +1,316 @@
+//! One step of training: a batch's texts through the encoder on all threads, a loss over the pooled vectors, the way back, AdamW.
+//!
+//! The batch is cut into as many chunks as there are threads. If a chunk would be larger than [`StepConfig::chunk_tokens`], there are more, and
+//! nothing but the pooled vectors is kept: once the loss's gradients by them are known, each chunk is run again with what it left out the first time
+//! (GradCache, arXiv 2101.06983; BASIC, arXiv 2111.10050). The gradient is the same, the memory that of one chunk a thread.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::encoder::{Dropout, Encoder, Gradient, Text, Workspace};
+use crate::error::{Error, Result};
+use crate::losses::{Aux, Layer, Loss, Reps};
+use crate::optimizer::{NO_SLOT, Optimizer};
+use crate::tape::{Matrix, Tape, Var};
+
+/// How a step is made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepConfig {
+    /// The most tokens that a thread runs at once.
+    pub chunk_tokens: usize,
+    /// The share that dropout leaves out.
+    pub dropout: f32,
+}
+
+impl Default for StepConfig {
+    fn default() -> Self {
+        Self {
+            chunk_tokens: 4096,
+            dropout: 0.0,
+        }
+    }
+}
+
+/// A batch: token ids by column and row. All columns have as many rows.
+#[derive(Debug, Clone, Default)]
+pub struct Batch<'a> {
+    /// Anchors, positives, negatives, ...
+    pub columns: Vec<Vec<&'a [u32]>>,
+    /// What comes with it.
+    pub aux: Aux,
+}
+
+/// What a step found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Found {
+    /// The loss.
+    pub loss: f32,
+    /// The gradient's length before it was cut.
+    pub length: f64,
+    /// How many tokens were read.
+    pub tokens: usize,
+}
+
+/// An encoder that learns.
+pub struct Learner {
+    /// What learns.
+    pub encoder: Encoder,
+    /// How.
+    pub optimizer: Optimizer,
+    config: StepConfig,
+    workers: Vec<Worker>,
+    gradients: Vec<Gradient>,
+    /// For each token id the row of the gradient, [`NO_SLOT`] for those that the batch does not have.
+    slots: Vec<u32>,
+    touched: Vec<u32>,
+    pooled: Vec<Vec<f32>>,
+}
+
+/// One thread's memory.
+#[derive(Default)]
+struct Worker {
+    space: Workspace,
+}
+
+impl Learner {
+    /// On as many threads as rayon has.
+    pub fn new(encoder: Encoder, optimizer: Optimizer, config: StepConfig) -> Self {
+        let threads = rayon::current_num_threads();
+        Self {
+            slots: vec![NO_SLOT; encoder.shape().vocabulary],
+            workers: (0..threads).map(|_| Worker::default()).collect(),
+            gradients: (0..threads).map(|_| encoder.gradient()).collect(),
+            touched: Vec::new(),
+            pooled: Vec::new(),
+            encoder,
+            optimizer,
+            config,
+        }
+    }
+
+    /// One step at the learning rate `rate`: `exits` are the layers whose pooled vectors the loss wants, ascending.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] if the loss or the gradient is not a finite number; nothing was learnt then.
+    pub fn step(
+        &mut self,
+        batch: &Batch<'_>,
+        loss: &dyn Loss,
+        exits: &[usize],
+        seed: u64,
+        rate: f32,
+    ) -> Result<Found> {
+        let found = self.gradient(batch, loss, exits, seed)?;
+        self.optimizer.step(
+            &mut self.encoder,
+            &self.gradients[0],
+            &self.slots,
+            found.length,
+            rate,
+        );
+        Ok(found)
+    }
+
+    /// The loss and its gradient, which [`Learner::dense_gradient`] then shows.
+    ///
+    /// # Errors
+    /// As [`Learner::step`].
+    pub fn gradient(
+        &mut self,
+        batch: &Batch<'_>,
+        loss: &dyn Loss,
+        exits: &[usize],
+        seed: u64,
+    ) -> Result<Found> {
+        let texts: Vec<Text<'_>> = batch
+            .columns
+            .iter()
+            .flatten()
+            .enumerate()
+            .map(|(number, ids)| Text { ids, number })
+            .collect();
+        let tokens = texts.iter().map(|text| text.ids.len()).sum();
+        let threads = self.workers.len().min(texts.len()).max(1);
+        let chunks = chunks(&texts, threads, self.config.chunk_tokens);
+        let kept = chunks.len() <= threads;
+        let dropout = Dropout {
+            rate: self.config.dropout,
+            seed,
+        };
+        self.begin(&texts);
+        self.encode(&texts, &chunks, exits, dropout);
+        let (value, gradients) = self.compare(batch, loss, exits)?;
+
+        let hidden = self.encoder.shape().hidden;
+        let (encoder, slots) = (&self.encoder, &self.slots);
+        let deepest = exits.last().copied().unwrap_or(0);
+        let workers = self.workers.par_iter_mut().zip(&mut self.gradients).enumerate();
+        workers
+            .take(threads)
+            .with_max_len(1)
+            .for_each(|(at, (worker, gradient))| {
+                for chunk in chunks.iter().skip(at).step_by(threads) {
+                    let mine = &texts[chunk.clone()];
+                    if !kept {
+                        encoder.forward(mine, deepest, dropout, &mut worker.space);
+                    }
+                    let part = chunk.start * hidden..chunk.end * hidden;
+                    let given: Vec<(usize, &[f32])> = exits
+                        .iter()
+                        .zip(&gradients)
+                        .map(|(exit, values)| (*exit, &values[part.clone()]))
+                        .collect();
+                    encoder.backward(mine, dropout, &given, slots, &mut worker.space, gradient);
+                }
+            });
+        let length = self.optimizer.join(&mut self.gradients);
+        if !length.is_finite() {
+            return Err(Error::NotFinite { what: "gradient" });
+        }
+        Ok(Found {
+            loss: value,
+            length,
+            tokens,
+        })
+    }
+
+    /// The last gradient of all parameters but the token table, in the order of [`Encoder::values`].
+    pub fn dense_gradient(&self) -> &[f32] {
+        self.gradients[0].dense()
+    }
+
+    /// The last gradient of the token table: token ids, and `[ids, hidden]`.
+    pub fn row_gradient(&self) -> (&[u32], &[f32]) {
+        (&self.touched, self.gradients[0].rows())
+    }
+
+    /// Gives every token of the batch a row of the gradient.
+    fn begin(&mut self, texts: &[Text<'_>]) {
+        for id in self.touched.drain(..) {
+            self.slots[id as usize] = NO_SLOT;
+        }
+        for id in texts.iter().flat_map(|text| text.ids) {
+            let slot = &mut self.slots[*id as usize];
+            if *slot == NO_SLOT {
+                *slot = self.touched.len() as u32;
+                self.touched.push(*id);
+            }
+        }
+        let hidden = self.encoder.shape().hidden;
+        for gradient in &mut self.gradients {
+            gradient.begin(self.touched.len(), hidden);
+        }
+    }
+
+    /// Pools every text at every exit.
+    fn encode(&mut self, texts: &[Text<'_>], chunks: &[Range<usize>], exits: &[usize], dropout: Dropout) {
+        let hidden = self.encoder.shape().hidden;
+        self.pooled.resize_with(exits.len(), Vec::new);
+        for pooled in &mut self.pooled {
+            pooled.resize(texts.len() * hidden, 0.0);
+        }
+        // Each chunk's part of every exit's vectors, handed out to the workers in turns.
+        let mut places: Vec<Vec<&mut [f32]>> =
+            chunks.iter().map(|_| Vec::with_capacity(exits.len())).collect();
+        for pooled in &mut self.pooled {
+            let mut rest = pooled.as_mut_slice();
+            for (chunk, place) in chunks.iter().zip(&mut places) {
+                let (mine, more) = rest.split_at_mut(chunk.len() * hidden);
+                place.push(mine);
+                rest = more;
+            }
+        }
+        let threads = self.workers.len().min(texts.len()).max(1);
+        let mut jobs: Vec<Vec<(Range<usize>, Vec<&mut [f32]>)>> = (0..threads).map(|_| Vec::new()).collect();
+        for (at, job) in chunks.iter().cloned().zip(places).enumerate() {
+            jobs[at % threads].push(job);
+        }
+        let encoder = &self.encoder;
+        let deepest = exits.last().copied().unwrap_or(0);
+        let work = self.workers.par_iter_mut().zip(jobs).with_max_len(1);
+        work.for_each(|(worker, jobs)| {
+            for (chunk, mut places) in jobs {
+                encoder.forward(&texts[chunk], deepest, dropout, &mut worker.space);
+                for (exit, out) in exits.iter().zip(&mut places) {
+                    encoder.pool(*exit, &worker.space, out);
+                }
+            }
+        });
+    }
+
+    /// The loss over the pooled vectors, and its gradients by them for each exit.
+    fn compare(&self, batch: &Batch<'_>, loss: &dyn Loss, exits: &[usize]) -> Result<(f32, Vec<Vec<f32>>)> {
+        let hidden = self.encoder.shape().hidden;
+        let rows = batch.columns.first().map_or(0, Vec::len);
+        let mut tape = Tape::default();
+        let mut layers = Vec::with_capacity(exits.len());
+        for (number, pooled) in exits.iter().zip(&self.pooled) {
+            let columns: Vec<Var> = pooled
+                .chunks_exact(rows * hidden)
+                .map(|column| tape.leaf(Arc::new(Matrix::new(rows, hidden, column.to_vec())), true))
+                .collect();
+            layers.push(Layer {
+                number: *number,
+                columns,
+            });
+        }
+        let reps = Reps { layers };
+        let found = loss.loss(&mut tape, &reps, &batch.aux);
+        let value = tape.value(found).data[0];
+        if !value.is_finite() {
+            return Err(Error::NotFinite { what: "loss" });
+        }
+        let mut gradients = tape.backward([(found, Matrix::scalar(1.0))]);
+        let by_exit = reps.layers.iter().map(|layer| {
+            let mut all = Vec::with_capacity(layer.columns.len() * rows * hidden);
+            for column in &layer.columns {
+                match gradients.take(*column) {
+                    Some(gradient) => all.extend_from_slice(&gradient.data),
+                    None => all.resize(all.len() + rows * hidden, 0.0),
+                }
+            }
+            all
+        });
+        Ok((value, by_exit.collect()))
+    }
+
+    /// Pools texts at each of `exits` without learning: for each exit `[texts, hidden]`.
+    pub fn vectors(&mut self, texts: &[&[u32]], exits: &[usize]) -> Vec<Vec<f32>> {
+        let texts: Vec<Text<'_>> = texts
+            .iter()
+            .enumerate()
+            .map(|(number, ids)| Text { ids, number })
+            .collect();
+        let threads = self.workers.len().min(texts.len()).max(1);
+        let chunks = chunks(&texts, threads, READ_TOKENS);
+        self.encode(&texts, &chunks, exits, Dropout::OFF);
+        std::mem::take(&mut self.pooled)
+    }
+}
+
+/// Tokens of a chunk when nothing is learnt: its values stay in the cache.
+const READ_TOKENS: usize = 512;
+
+/// Cuts texts into a multiple of `threads` parts of about as many tokens, none of more than `most` unless one text is longer.
+fn chunks(texts: &[Text<'_>], threads: usize, most: usize) -> Vec<Range<usize>> {
+    let total: usize = texts.iter().map(|text| text.ids.len()).sum();
+    let count =
+        (total.div_ceil(most.max(1)).next_multiple_of(threads)).clamp(threads, texts.len().max(threads));
+    let mut chunks = Vec::with_capacity(count);
+    let (mut start, mut tokens) = (0, 0);
+    for (at, text) in texts.iter().enumerate() {
+        tokens += text.ids.len();
+        let (left, missing) = (texts.len() - at - 1, count - chunks.len() - 1);
+        // Where the chunk's share of all tokens ends, or each chunk that is missing needs one of the texts that are left.
+        let full = tokens * count >= total * (chunks.len() + 1);
+        if missing > 0 && (full || left == missing) {
+            chunks.push(start..at + 1);
+            start = at + 1;
+        }
+    }
+    chunks.push(start..texts.len());
+    chunks.retain(|chunk| !chunk.is_empty());
+    chunks
+}
