@@ -1,11 +1,12 @@
 """Queries per CPU-second at a recall, memory and build time of Kokeshi's graph beside other indexes, interleaved, medians.
 
-usage: run.py GRAPH_WORKER VECTORS.npy QUERIES.npy [--runs 5] [--filtered] [--json FILE]
+usage: run.py GRAPH_WORKER VECTORS.npy QUERIES.npy [--runs 5] [--single] [--filtered] [--without NAME,...] [--json FILE]
 GRAPH_WORKER is target/release/examples/graph_worker (cargo build --release -p kokeshi-index --example graph_worker). VECTORS.npy and
-QUERIES.npy hold unit vectors, such as `kokeshi embed` writes with --model MINILM. One thread, cosine, k = 10, queries in one batch (peers are called
-once for all, so that Python costs them nothing). Needs numpy, faiss-cpu, hnswlib and usearch; one that is missing is said and left out. SVS
-(scalable-vs) is not among them: its compressed indexes end the program on processors that are not Intel's. With --filtered: random filters of
-falling selectivity at Kokeshi's default effort, beside hnswlib's filter (which calls Python for each row) and a scan of the matches.
+QUERIES.npy hold unit vectors, such as prepare.py writes. One thread, cosine, k = 10. Peers are called once for all queries, so that Python costs
+them nothing, and once for each (--single), as their users do; Kokeshi answers one query after the other in both. Needs numpy, faiss-cpu,
+hnswlib, usearch, scalable-vs (SVS; ends the program on processors that are not Intel's: leave it out with --without svs) and ngt; one
+that is missing is said and left out. With --filtered: random filters of falling selectivity at Kokeshi's default effort, beside hnswlib's
+filter (which calls Python for each row) and a scan of the matches.
 """
 import argparse
 import json
@@ -20,7 +21,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 
 K = 10
-LISTS = [16, 24, 32, 40, 48, 64, 96, 128, 192, 256]
+LISTS = [10, 12, 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256]
 
 
 class Kokeshi:
@@ -42,15 +43,18 @@ class Kokeshi:
 class Peer:
     """One that is called from here: `make` returns a function of effort, and bytes in memory besides Python's."""
 
-    def __init__(self, name, make, rows, queries):
-        self.name, self.queries = name, queries
+    def __init__(self, name, make, rows, queries, single):
+        self.name, self.queries, self.single = name, queries, single
         started = time.process_time()
         self.run, self.bytes = make(rows)
         self.build = time.process_time() - started
 
     def search(self, effort, mask=None):
         started = time.process_time()
-        ids = self.run(self.queries, effort, mask)
+        if self.single:
+            ids = np.concatenate([np.asarray(self.run(self.queries[at:at + 1], effort, mask)) for at in range(len(self.queries))])
+        else:
+            ids = self.run(self.queries, effort, mask)
         return time.process_time() - started, np.asarray(ids)
 
 
@@ -112,11 +116,56 @@ def usearch_index(rows):
     return run, index.serialized_length
 
 
+def svs_index(rows, loader, bits):
+    import svs
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, "rows.fvecs")
+    svs.write_vecs(rows, path)
+    data = loader(svs, svs.VectorDataLoader(path, svs.DataType.float32, rows.shape[1]))
+    parameters = svs.VamanaBuildParameters(alpha=1.2, graph_max_degree=32, window_size=100)
+    # Unit vectors: the order of L2 is that of cosine.
+    index = svs.Vamana.build(parameters, data, svs.DistanceType.L2, num_threads=1)
+
+    def run(queries, effort, _):
+        index.search_window_size = max(effort, K)
+        return index.search(queries, K)[0]
+
+    return run, len(rows) * (bits // 8 + 32 * 4)
+
+
+def svs_lvq(rows):
+    return svs_index(rows, lambda svs, data: svs.LVQLoader(data, primary=4, residual=8), 12 * rows.shape[1])
+
+
+def svs_leanvec(rows):
+    dims = 160
+    kinds = lambda svs: {"primary_kind": svs.LeanVecKind.lvq4, "secondary_kind": svs.LeanVecKind.lvq8}
+    return svs_index(rows, lambda svs, data: svs.LeanVecLoader(data, dims, **kinds(svs)), 4 * dims + 8 * rows.shape[1])
+
+
+def ngt_index(rows):
+    import ngtpy
+    path = os.path.join(tempfile.mkdtemp(), "anng")
+    ngtpy.create(path, rows.shape[1], distance_type="Normalized Cosine", edge_size_for_creation=10, edge_size_for_search=40)
+    index = ngtpy.Index(path)
+    index.batch_insert(rows, num_threads=1)
+
+    def run(queries, effort, _):
+        # What widens NGT's search is epsilon; an effort of 10 to 256 stands for -0.05 to 0.25.
+        index.set(epsilon=np.log(effort / 10) / np.log(25.6) * 0.3 - 0.05)
+        return np.array([[hit[0] for hit in index.search(query, K)] + [0] * K for query in queries])[:, :K]
+
+    return run, len(rows) * (rows.shape[1] * 4 + 40 * 8)
+
+
 PEERS = {
     "hnswlib M16": hnswlib_index,
     "FAISS HNSW32-SQ8": faiss_sq8,
     "FAISS IVF-PQ fast scan, refined": faiss_fast_scan,
     "usearch i8": usearch_index,
+    "svs LVQ4x8": svs_lvq,
+    "svs LeanVec 160, 4x8": svs_leanvec,
+    "ngt anng": ngt_index,
 }
 
 
@@ -217,6 +266,8 @@ def main():
     parser.add_argument("queries")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--filtered", action="store_true")
+    parser.add_argument("--single", action="store_true")
+    parser.add_argument("--without", default="")
     parser.add_argument("--json")
     arguments = parser.parse_args()
     rows, queries = np.ascontiguousarray(np.load(arguments.vectors)), np.ascontiguousarray(np.load(arguments.queries))
@@ -226,11 +277,13 @@ def main():
         for name, make in PEERS.items():
             if arguments.filtered and make is not hnswlib_index:
                 continue
+            if any(word and word in name for word in arguments.without.split(",")):
+                continue
             try:
-                peers.append(Peer(name, make, rows, queries))
+                peers.append(Peer(name, make, rows, queries, arguments.single))
             except Exception as error:  # what is not installed or changed its interface is said, not hidden
                 print(f"left out: {name}: {type(error).__name__}: {error}", file=sys.stderr)
-        print(f"{len(rows)} rows, {rows.shape[1]} dims, {len(queries)} queries, one thread, median of {arguments.runs}")
+        print(f"{len(rows)} rows, {rows.shape[1]} dims, {len(queries)} queries, one thread, {'one by one' if arguments.single else 'in a batch'}, median of {arguments.runs}")
         if arguments.filtered:
             results = filtered(ours, rows, queries, arguments.runs, folder, peers[0] if peers else None)
         else:

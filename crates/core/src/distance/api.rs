@@ -164,19 +164,33 @@ macro_rules! scans {
     )*};
 }
 
-/// For each of the rows `ids` of `rows` the sum of those values of `query` at which the row has a bit: what an inner product of the
-/// query with a vector of signs needs. A row begins every `stride` words and has a bit for each value, 64 to a word, lowest first.
+/// The inner product of `query` and each row of `matrix`, rows one after the other, as wide as the query.
 ///
 /// # Panics
-/// If the query is not a multiple of 64 long, a row is outside `rows`, or `out` is not as long as `ids`.
-pub fn bit_sums_gather(query: &[i8], rows: &[u64], stride: usize, ids: &[u32], out: &mut [i32]) {
-    let words = query.len() / 64;
-    assert_eq!(words * 64, query.len(), "the query is padded to whole words");
+/// If `matrix` does not hold a row for each place of `out`.
+pub fn dot_i8_rows(query: &[i8], matrix: &[i8], out: &mut [i32]) {
+    assert_eq!(
+        query.len() * out.len(),
+        matrix.len(),
+        "there is a row for each product"
+    );
+    // SAFETY: `kernels` gives only what this machine can run; the rows were checked.
+    unsafe { (kernels().dot_i8_rows)(query, matrix, out) }
+}
+
+/// For each of the rows `ids` of `rows` the inner product of the query with numbers from 0 to 15, two to a byte. A row is `stride` bytes, a
+/// multiple of 64. The query has a value for the lower half of each byte, and then one for the upper half of each.
+///
+/// # Panics
+/// If the query is not twice as long as a row, the stride is not a multiple of 64, a row is outside `rows`, or `out` is not as long as `ids`.
+pub fn nibble_sums_gather(query: &[i8], rows: &[u8], stride: usize, ids: &[u32], out: &mut [i32]) {
+    assert!(stride.is_multiple_of(64), "rows are whole cache lines");
+    assert_eq!(query.len(), 2 * stride, "the query has two values a byte");
     assert_eq!(ids.len(), out.len(), "there is one sum for each id");
-    let last = ids.iter().max().map_or(0, |id| *id as usize * stride + words);
+    let last = ids.iter().max().map_or(0, |id| (*id as usize + 1) * stride);
     assert!(last <= rows.len(), "rows are inside the matrix");
     // SAFETY: `kernels` gives only what this machine can run; the rows were checked.
-    unsafe { (kernels().bit_sums_gather)(query, rows, stride, ids, out) }
+    unsafe { (kernels().nibble_sums_gather)(query, rows, stride, ids, out) }
 }
 
 scans! {

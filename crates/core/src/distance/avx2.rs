@@ -104,9 +104,10 @@ pub(super) const KERNELS: Kernels = Kernels {
     f16: float_kernels::table(),
     mixed: float_kernels::table(),
     dot_i8,
+    dot_i8_rows,
     l2_squared_i8,
     hamming,
-    bit_sums_gather,
+    nibble_sums_gather,
 };
 
 #[target_feature(enable = "avx2")]
@@ -148,6 +149,13 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
 }
 
 #[target_feature(enable = "avx2")]
+fn dot_i8_rows(query: &[i8], matrix: &[i8], out: &mut [i32]) {
+    for (out, row) in out.iter_mut().zip(matrix.chunks_exact(query.len().max(1))) {
+        *out = dot_i8(query, row);
+    }
+}
+
+#[target_feature(enable = "avx2")]
 fn l2_squared_i8(a: &[i8], b: &[i8]) -> i32 {
     let (a_parts, a_rest) = a[..a.len().min(b.len())].as_chunks::<32>();
     let (b_parts, b_rest) = b[..a.len().min(b.len())].as_chunks::<32>();
@@ -184,36 +192,33 @@ fn hamming(a: &[u8], b: &[u8]) -> u32 {
 /// How many rows ahead of the one being summed are called for.
 const AHEAD: usize = 6;
 
-/// 32 bits at a time become 32 masks of a byte; the bytes they leave, shifted to be without sign, are added up by `sad`.
-#[target_feature(enable = "avx2,popcnt")]
-unsafe fn bit_sums_gather(query: &[i8], rows: &[u64], stride: usize, ids: &[u32], out: &mut [i32]) {
-    let words = query.len() / 64;
-    let flip = _mm256_set1_epi8(i8::MIN);
-    let each = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
-    let (low, high) = (0x0000_0000_0000_0000, 0x0101_0101_0101_0101);
-    let spread = _mm256_setr_epi64x(low, high, 2 * high, 3 * high);
-    // SAFETY: the caller promises that all rows are inside `rows`; prefetches may point anywhere.
+/// Products of half bytes and bytes fit 16 bits, and so do sums of a few.
+#[target_feature(enable = "avx2")]
+unsafe fn nibble_sums_gather(query: &[i8], rows: &[u8], stride: usize, ids: &[u32], out: &mut [i32]) {
+    let (nibble, ones) = (_mm256_set1_epi8(15), _mm256_set1_epi16(1));
+    // SAFETY: the caller promises that all rows are inside `rows`, whole lines; prefetches may point anywhere.
     unsafe {
         let row = |id: u32| rows.as_ptr().wrapping_add(id as usize * stride);
         for (at, (id, out)) in ids.iter().zip(out).enumerate() {
             if let Some(later) = ids.get(at + AHEAD) {
-                _mm_prefetch::<_MM_HINT_T0>(row(*later).cast());
-            }
-            let (mut sums, mut ones) = (_mm256_setzero_si256(), 0);
-            for word in 0..words {
-                let bits = *row(*id).add(word);
-                ones += bits.count_ones();
-                for half in 0..2 {
-                    let here = _mm256_set1_epi32((bits >> (32 * half)) as i32);
-                    let own = _mm256_and_si256(_mm256_shuffle_epi8(here, spread), each);
-                    let mask = _mm256_cmpeq_epi8(own, each);
-                    let values = _mm256_loadu_si256(query.as_ptr().add(64 * word + 32 * half).cast());
-                    let picked = _mm256_and_si256(_mm256_xor_si256(values, flip), mask);
-                    sums = _mm256_add_epi64(sums, _mm256_sad_epu8(picked, _mm256_setzero_si256()));
+                for line in (0..stride).step_by(64) {
+                    _mm_prefetch::<_MM_HINT_T0>(row(*later).wrapping_add(line).cast());
                 }
             }
-            // Sums of bytes are far below 2^31, so that the upper halves of the four sums are zero.
-            *out = sum_i32(sums) - 128 * ones as i32;
+            let mut sums = _mm256_setzero_si256();
+            for half in (0..stride).step_by(32) {
+                let bytes = _mm256_loadu_si256(row(*id).add(half).cast());
+                let low = _mm256_and_si256(bytes, nibble);
+                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble);
+                let first = _mm256_loadu_si256(query.as_ptr().add(half).cast());
+                let second = _mm256_loadu_si256(query.as_ptr().add(stride + half).cast());
+                let products = _mm256_add_epi16(
+                    _mm256_maddubs_epi16(low, first),
+                    _mm256_maddubs_epi16(high, second),
+                );
+                sums = _mm256_add_epi32(sums, _mm256_madd_epi16(products, ones));
+            }
+            *out = sum_i32(sums);
         }
     }
 }

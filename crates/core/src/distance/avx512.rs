@@ -119,6 +119,39 @@ pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     sum.wrapping_sub(offset.wrapping_mul(128))
 }
 
+/// The rows are flipped to be without sign, so that the query's share is the same for all: `(b + 128)·a - 128 Σa`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn dot_i8_rows(query: &[i8], matrix: &[i8], out: &mut [i32]) {
+    let width = query.len();
+    let flip = _mm512_set1_epi8(i8::MIN);
+    let offset = 128 * query.iter().map(|value| i32::from(*value)).sum::<i32>();
+    for (out, row) in out.iter_mut().zip(matrix.chunks_exact(width.max(1))) {
+        let mut sums = [_mm512_setzero_si512(); 2];
+        let mut add = |chain: usize, at: usize, mask: u64| {
+            // SAFETY: masked-out bytes are not read, and both are `width` long.
+            let (a, b) = unsafe {
+                (
+                    _mm512_maskz_loadu_epi8(mask, query.as_ptr().add(at)),
+                    _mm512_maskz_loadu_epi8(mask, row.as_ptr().add(at)),
+                )
+            };
+            sums[chain] = _mm512_dpbusd_epi32(sums[chain], _mm512_xor_si512(b, flip), a);
+        };
+        let mut at = 0;
+        while at + 128 <= width {
+            add(0, at, u64::MAX);
+            add(1, at + 64, u64::MAX);
+            at += 128;
+        }
+        while at < width {
+            // Where the query is masked out it is zero, and so is the product.
+            add(0, at, mask(width - at));
+            at += 64;
+        }
+        *out = _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1])).wrapping_sub(offset);
+    }
+}
+
 /// Differences fit 16 bits; pairs of their squares are added by VNNI.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) fn l2_squared_i8(a: &[i8], b: &[i8]) -> i32 {
@@ -168,44 +201,56 @@ pub(super) fn hamming(a: &[u8], b: &[u8]) -> u32 {
 }
 
 /// How many rows ahead of the one being summed are called for.
-const AHEAD: usize = 6;
+const AHEAD: usize = 8;
 
-/// A word of a row is the mask with which 64 values of the query are read; VNNI adds them up.
+/// Half bytes are the unsigned side of VNNI's products. Four rows share one reduction.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) unsafe fn bit_sums_gather(
+pub(super) unsafe fn nibble_sums_gather(
     query: &[i8],
-    rows: &[u64],
+    rows: &[u8],
     stride: usize,
     ids: &[u32],
     out: &mut [i32],
 ) {
-    let words = query.len() / 64;
-    let ones = _mm512_set1_epi8(1);
-    // SAFETY: the caller promises that all rows are inside `rows`; prefetches may point anywhere.
+    let nibble = _mm512_set1_epi8(15);
+    // SAFETY: the caller promises that all rows are inside `rows`, whole lines; prefetches may point anywhere.
     unsafe {
         let row = |id: u32| rows.as_ptr().wrapping_add(id as usize * stride);
-        for id in ids.iter().take(AHEAD) {
-            _mm_prefetch::<_MM_HINT_T0>(row(*id).cast());
+        let call = |id: u32| {
+            for line in (0..stride).step_by(64) {
+                _mm_prefetch::<_MM_HINT_T0>(row(id).wrapping_add(line).cast());
+            }
+        };
+        let sum = |id: u32| {
+            let mut sum = _mm512_setzero_si512();
+            for line in (0..stride).step_by(64) {
+                let bytes = _mm512_loadu_epi8(row(id).add(line).cast());
+                let low = _mm512_and_si512(bytes, nibble);
+                let high = _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), nibble);
+                let (first, second) = (query.as_ptr().add(line), query.as_ptr().add(stride + line));
+                sum = _mm512_dpbusd_epi32(sum, low, _mm512_loadu_epi8(first));
+                sum = _mm512_dpbusd_epi32(sum, high, _mm512_loadu_epi8(second));
+            }
+            sum
+        };
+        ids.iter().take(AHEAD).for_each(|id| call(*id));
+        let (fours, rest) = ids.as_chunks::<4>();
+        let (out_fours, out_rest) = out.as_chunks_mut::<4>();
+        for (at, (four, out)) in fours.iter().zip(out_fours).enumerate() {
+            for id in ids[4 * at..].iter().skip(AHEAD).take(4) {
+                call(*id);
+            }
+            let [a, b, c, d] = four.map(sum);
+            // Lanes of two rows next to each other, then of all four.
+            let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+            let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+            let all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+            let half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64::<1>(all));
+            let sums = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half));
+            _mm_storeu_si128(out.as_mut_ptr().cast(), sums);
         }
-        for (at, (id, out)) in ids.iter().zip(out).enumerate() {
-            if let Some(later) = ids.get(at + AHEAD) {
-                _mm_prefetch::<_MM_HINT_T0>(row(*later).cast());
-            }
-            let row = row(*id);
-            let mut sums = [_mm512_setzero_si512(); 2];
-            let mut word = 0;
-            while word + 2 <= words {
-                for (at, sum) in (word..).zip(&mut sums) {
-                    let values = _mm512_maskz_loadu_epi8(*row.add(at), query.as_ptr().add(64 * at));
-                    *sum = _mm512_dpbusd_epi32(*sum, ones, values);
-                }
-                word += 2;
-            }
-            if word < words {
-                let values = _mm512_maskz_loadu_epi8(*row.add(word), query.as_ptr().add(64 * word));
-                sums[0] = _mm512_dpbusd_epi32(sums[0], ones, values);
-            }
-            *out = _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1]));
+        for (id, out) in rest.iter().zip(out_rest) {
+            *out = _mm512_reduce_add_epi32(sum(*id));
         }
     }
 }

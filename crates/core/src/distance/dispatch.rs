@@ -18,9 +18,10 @@ pub(super) struct Kernels {
     pub f16: Float<f16, f16>,
     pub mixed: Float<f32, f16>,
     pub dot_i8: unsafe fn(&[i8], &[i8]) -> i32,
+    pub dot_i8_rows: unsafe fn(&[i8], &[i8], &mut [i32]),
     pub l2_squared_i8: unsafe fn(&[i8], &[i8]) -> i32,
     pub hamming: unsafe fn(&[u8], &[u8]) -> u32,
-    pub bit_sums_gather: BitSums,
+    pub nibble_sums_gather: NibbleSums,
 }
 
 /// One query against a matrix: `(query, matrix, out)`.
@@ -28,8 +29,8 @@ type Rows<Q, R> = unsafe fn(&[Q], &[R], &mut [f32]);
 /// One query against chosen rows: `(query, matrix, ids, out)`.
 type Gather<Q, R> = unsafe fn(&[Q], &[R], &[u32], &mut [f32]);
 
-/// One query against chosen rows of bits: `(query, rows, stride, ids, out)`.
-type BitSums = unsafe fn(&[i8], &[u64], usize, &[u32], &mut [i32]);
+/// One query against chosen rows of half bytes: `(query, rows, stride, ids, out)`.
+type NibbleSums = unsafe fn(&[i8], &[u8], usize, &[u32], &mut [i32]);
 
 /// The kernels for queries of `Q` and rows of `R`.
 #[derive(Clone, Copy)]
@@ -72,8 +73,9 @@ pub(super) fn all() -> Vec<Kernels> {
             let mut kernels = avx512::over(avx2::KERNELS);
             if is_x86_feature_detected!("avx512vnni") {
                 kernels.dot_i8 = avx512::dot_i8;
+                kernels.dot_i8_rows = avx512::dot_i8_rows;
                 kernels.l2_squared_i8 = avx512::l2_squared_i8;
-                kernels.bit_sums_gather = avx512::bit_sums_gather;
+                kernels.nibble_sums_gather = avx512::nibble_sums_gather;
             }
             if is_x86_feature_detected!("avx512vpopcntdq") {
                 kernels.hamming = avx512::hamming;

@@ -25,7 +25,8 @@ pub mod scalar;
 mod tests;
 
 pub use api::{
-    bit_sums_gather, cosine, cosine_f16, cosine_i8, cosine_rows, dot, dot_f16, dot_gather, dot_gather_f16,
-    dot_i8, dot_rows, dot_rows_f16, hamming, instruction_set, l2_squared, l2_squared_f16, l2_squared_gather,
-    l2_squared_gather_f16, l2_squared_i8, l2_squared_rows, l2_squared_rows_f16, normalize,
+    cosine, cosine_f16, cosine_i8, cosine_rows, dot, dot_f16, dot_gather, dot_gather_f16, dot_i8,
+    dot_i8_rows, dot_rows, dot_rows_f16, hamming, instruction_set, l2_squared, l2_squared_f16,
+    l2_squared_gather, l2_squared_gather_f16, l2_squared_i8, l2_squared_rows, l2_squared_rows_f16,
+    nibble_sums_gather, normalize,
 };

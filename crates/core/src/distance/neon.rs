@@ -116,9 +116,10 @@ pub(super) const KERNELS: Kernels = Kernels {
     f16: float_kernels::table(),
     mixed: float_kernels::table(),
     dot_i8,
+    dot_i8_rows,
     l2_squared_i8,
     hamming,
-    bit_sums_gather: crate::distance::scalar::bit_sums_gather,
+    nibble_sums_gather: crate::distance::scalar::nibble_sums_gather,
 };
 
 #[target_feature(enable = "neon")]
@@ -135,6 +136,13 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     }
     let rest = super::scalar::dot_i8(a_rest, b_rest);
     vaddvq_s32(vaddq_s32(sums[0], sums[1])).wrapping_add(rest)
+}
+
+#[target_feature(enable = "neon")]
+fn dot_i8_rows(query: &[i8], matrix: &[i8], out: &mut [i32]) {
+    for (out, row) in out.iter_mut().zip(matrix.chunks_exact(query.len().max(1))) {
+        *out = dot_i8(query, row);
+    }
 }
 
 #[target_feature(enable = "neon")]

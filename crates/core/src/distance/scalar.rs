@@ -96,6 +96,13 @@ pub fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     products.fold(0, i32::wrapping_add)
 }
 
+/// [`dot_i8`] with each row of `matrix`.
+pub fn dot_i8_rows(query: &[i8], matrix: &[i8], out: &mut [i32]) {
+    for (out, row) in out.iter_mut().zip(matrix.chunks_exact(query.len().max(1))) {
+        *out = dot_i8(query, row);
+    }
+}
+
 /// The squared Euclidean distance of i8 vectors, modulo 2^32: exact up to 33,025 dims.
 pub fn l2_squared_i8(a: &[i8], b: &[i8]) -> i32 {
     let differences = a.iter().zip(b).map(|(&x, &y)| i32::from(x) - i32::from(y));
@@ -107,50 +114,18 @@ pub fn hamming(a: &[u8], b: &[u8]) -> u32 {
     a.iter().zip(b).map(|(x, y)| (x ^ y).count_ones()).sum()
 }
 
-/// For each row of `ids` the sum of the query's values at which the row has a bit; see [`super::bit_sums_gather`].
-pub fn bit_sums_gather(query: &[i8], rows: &[u64], stride: usize, ids: &[u32], out: &mut [i32]) {
-    let (query, _) = query.as_chunks::<64>();
+/// For each row of `ids` the inner product of the query with its half bytes; see [`super::nibble_sums_gather`].
+pub fn nibble_sums_gather(query: &[i8], rows: &[u8], stride: usize, ids: &[u32], out: &mut [i32]) {
+    let (low, high) = query.split_at(stride);
     for (id, out) in ids.iter().zip(out) {
-        let row = &rows[*id as usize * stride..][..query.len()];
-        *out = row
-            .iter()
-            .zip(query)
-            .map(|(word, values)| bit_sum(*word, values))
+        let row = &rows[*id as usize * stride..][..stride];
+        let both = row.iter().zip(low.iter().zip(high));
+        *out = both
+            .map(|(byte, (low, high))| {
+                i32::from(byte & 15) * i32::from(*low) + i32::from(byte >> 4) * i32::from(*high)
+            })
             .sum();
     }
-}
-
-/// The sum of those of 64 values whose bit is set in `word`, eight at a time in the bytes of a word: a byte of the row picks the mask.
-fn bit_sum(word: u64, values: &[i8; 64]) -> i32 {
-    const LOW: u64 = 0x00ff_00ff_00ff_00ff;
-    let mut sums = 0;
-    for (bits, values) in word.to_le_bytes().iter().zip(values.as_chunks::<8>().0) {
-        // Shifted from -128..=127 to 0..=255, so that bytes can be added without signs.
-        let shifted = u64::from_le_bytes(values.map(|value| value as u8)) ^ 0x8080_8080_8080_8080;
-        let picked = shifted & MASKS[usize::from(*bits)];
-        sums += (picked & LOW) + ((picked >> 8) & LOW);
-    }
-    let sum = (sums.wrapping_mul(0x0001_0001_0001_0001) >> 48) as i32;
-    sum - 128 * word.count_ones() as i32
-}
-
-/// For each byte a word whose bytes are all ones where the byte's bits are set.
-static MASKS: [u64; 256] = masks();
-
-const fn masks() -> [u64; 256] {
-    let mut masks = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut bit = 0;
-        while bit < 8 {
-            if byte >> bit & 1 == 1 {
-                masks[byte] |= 0xff << (8 * bit);
-            }
-            bit += 1;
-        }
-        byte += 1;
-    }
-    masks
 }
 
 /// The table for machines without a faster one.
@@ -160,9 +135,10 @@ pub(super) const KERNELS: Kernels = Kernels {
     f16: float(),
     mixed: float(),
     dot_i8,
+    dot_i8_rows,
     l2_squared_i8,
     hamming,
-    bit_sums_gather,
+    nibble_sums_gather,
 };
 
 const fn float<Q: Value, R: Value>() -> Float<Q, R> {

@@ -286,27 +286,48 @@ fn a_matrix_of_another_shape_panics() {
 }
 
 #[test]
-fn sums_of_chosen_values_are_those_of_a_plain_loop() {
+fn sums_of_half_bytes_are_those_of_a_plain_loop() {
     let mut seed = Seed(5);
-    for words in [0, 1, 2, 3, 6, 7, 16, 33] {
-        let stride = words + seed.below(3);
-        let rows: Vec<u64> = (0..9 * stride).map(|_| seed.next_u64()).collect();
-        let query: Vec<i8> = match words {
+    for stride in [0, 64, 128, 192] {
+        let rows: Vec<u8> = (0..9 * stride).map(|_| seed.next_u64() as u8).collect();
+        let query: Vec<i8> = match stride {
             // The largest values there are.
-            3 => vec![i8::MIN; 192],
-            _ => (0..64 * words).map(|_| seed.next_u64() as i8).collect(),
+            128 => vec![i8::MIN; 256],
+            _ => (0..2 * stride).map(|_| seed.next_u64() as i8).collect(),
         };
-        let ids = [8, 0, 3, 3, 7, 1, 2, 6];
+        let ids = [8, 0, 3, 3, 7, 1, 2, 6, 5, 4];
         let plain = ids.map(|id| {
-            let bits = |at: usize| rows[id as usize * stride + at / 64] >> (at % 64) & 1;
-            let chosen = query.iter().enumerate().filter(|(at, _)| bits(*at) == 1);
-            chosen.map(|(_, value)| i32::from(*value)).sum::<i32>()
+            let half = |at: usize| rows[id as usize * stride + at % stride] >> (4 * (at / stride)) & 15;
+            let all = query.iter().enumerate();
+            all.map(|(at, value)| i32::from(*value) * i32::from(half(at)))
+                .sum::<i32>()
         });
         for table in all() {
-            let mut out = [0; 8];
-            // SAFETY: `all` gives only tables that this machine can run; the ids are below 9.
-            unsafe { (table.bit_sums_gather)(&query, &rows, stride, &ids, &mut out) };
-            assert_eq!(out, plain, "{}, {words} words", table.name);
+            for count in [0, 1, 3, 4, 7, 10] {
+                let mut out = vec![0; count];
+                // SAFETY: `all` gives only tables that this machine can run; the ids are below 9.
+                unsafe { (table.nibble_sums_gather)(&query, &rows, stride, &ids[..count], &mut out) };
+                assert_eq!(out, plain[..count], "{}, {stride} bytes", table.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_rows_of_bytes_are_those_of_each() {
+    let mut seed = Seed(6);
+    for width in [1, 5, 63, 64, 127, 128, 200, 384] {
+        let query: Vec<i8> = (0..width).map(|_| seed.next_u64() as i8).collect();
+        let matrix: Vec<i8> = (0..7 * width).map(|_| seed.next_u64() as i8).collect();
+        let plain: Vec<i32> = matrix
+            .chunks(width)
+            .map(|row| scalar::dot_i8(&query, row))
+            .collect();
+        for table in all() {
+            let mut out = [0; 7];
+            // SAFETY: `all` gives only tables that this machine can run.
+            unsafe { (table.dot_i8_rows)(&query, &matrix, &mut out) };
+            assert_eq!(out[..], plain, "{}, {width}", table.name);
         }
     }
 }

@@ -120,7 +120,7 @@ pub(crate) fn scan_here(
     best: &mut TopK,
 ) -> usize {
     let mut scores = [0.0; BLOCK];
-    let Some(filter) = filter else {
+    if filter.is_none() {
         let mut at = range.start;
         while at < range.end {
             let run = vectors.run(at, range.end.min(at + BLOCK));
@@ -132,7 +132,7 @@ pub(crate) fn scan_here(
             }
         }
         return range.len();
-    };
+    }
     blocks(filter, range, |ids| {
         let scores = &mut scores[..ids.len()];
         query.scores(vectors, ids, scores);
@@ -142,9 +142,19 @@ pub(crate) fn scan_here(
     })
 }
 
-/// Hands the rows of `range` that are in `filter` to `each`, up to [`BLOCK`] at a time; returns how many there were.
-pub(crate) fn blocks(filter: &Bitmap, range: Range<usize>, mut each: impl FnMut(&[u32])) -> usize {
+/// Hands the rows of `range` that are in `filter` (all if `None`) to `each`, up to [`BLOCK`] at a time; returns how many there were.
+pub(crate) fn blocks(filter: Option<&Bitmap>, range: Range<usize>, mut each: impl FnMut(&[u32])) -> usize {
     let mut ids = [0; BLOCK];
+    let Some(filter) = filter else {
+        for start in range.clone().step_by(BLOCK) {
+            let count = BLOCK.min(range.end - start);
+            for (place, id) in ids[..count].iter_mut().zip(start as u32..) {
+                *place = id;
+            }
+            each(&ids[..count]);
+        }
+        return range.len();
+    };
     let mut members = members(filter, range);
     let mut all = 0;
     loop {

@@ -5,7 +5,7 @@
 //! | [`vectors`] | [`Vectors`]: several mapped matrices seen as one |
 //! | [`flat`] | [`FlatIndex`]: compares everything, exact |
 //! | [`graph`] | [`Graph`]: a Vamana graph, built in parallel, extended, saved, mapped |
-//! | `graph::codes` | one bit a value, with which searches find candidates before they compare rows |
+//! | `graph::codes` | half a byte a direction, with which searches find candidates before they compare rows |
 //! | [`graph_index`] | [`GraphIndex`]: graph and vectors together, with the planner for filters |
 //!
 //! ```
@@ -67,6 +67,9 @@ pub enum Effort {
     Default,
     /// The length of the graph search's candidate list (L of Vamana, ef of HNSW).
     List(usize),
+    /// The share of the true best 10 that should be found, in (0, 1]: the length of the list is the one that found as many when the
+    /// graph was built ([`Graph::list_for_recall`]); 1 compares with everything.
+    Recall(f32),
     /// Compare with every vector that passes the filter.
     Exact,
 }
@@ -85,6 +88,8 @@ pub enum Plan {
     Graph,
     /// Graph traversal through all nodes, results gated by the filter.
     GraphFiltered,
+    /// Graph traversal with a longer list, of which those are results that pass the filter.
+    GraphWidened,
 }
 
 /// What a search cost.

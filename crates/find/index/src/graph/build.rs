@@ -85,6 +85,7 @@ impl Builder<'_> {
             codes: self.codes.as_ref(),
             vectors: self.space.vectors,
             nodes: rows,
+            sure: self.measured.sure,
         };
         self.measured = calibrate::measure(look, self.metric, &linked, sample);
         self.widen();
@@ -297,8 +298,9 @@ impl Graph {
     pub(crate) fn grow(&mut self, vectors: &Vectors, progress: &dyn Progress) -> Result<()> {
         let space = Space::new(vectors, self.metric);
         let codes = Codes::suit(self.dims).then(|| {
-            let new = || Codes::new(self.metric, space.mean.clone());
-            let mut codes = self.codes.clone().unwrap_or_else(new);
+            let known = self.codes.clone().filter(|codes| !codes.outgrown(vectors.rows()));
+            let learn = || Codes::learn(self.metric, vectors, space.mean.clone(), |id| space.usable(id));
+            let mut codes = known.unwrap_or_else(learn);
             codes.extend(vectors);
             codes
         });

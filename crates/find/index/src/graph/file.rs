@@ -1,4 +1,4 @@
-//! A graph on disk: one of core's checksummed containers with 64 bytes of fields, then the adjacency and, if there are any, the codes: all
+//! A graph on disk: one of core's checksummed containers with 128 bytes of fields, then the adjacency and, if there are any, the codes: all
 //! begin at multiples of 64 bytes, ready to be mapped.
 
 use std::io::Write;
@@ -8,15 +8,20 @@ use std::sync::Arc;
 use kokeshi_core::file::{Mapped, Writer};
 use kokeshi_core::{Error, Metric, Seed};
 
+use super::calibrate::{LISTS, Measured};
 use super::codes::Codes;
-use super::{Adjacency, Graph, GraphConfig, LEAST_LIST, Measured, NONE};
+use super::projection::Projection;
+use super::{Adjacency, Graph, GraphConfig, NONE};
 use crate::Result;
 
 const MAGIC: &[u8; 8] = b"KKGRAPH\0";
-const VERSION: u32 = 2;
-/// metric, dims, degree, list, alpha (f32), nodes, entry, linked: 4 bytes each; seed: 8 bytes; default list ([`NONE`] if scanning is
-/// as good) and the rows it was measured on: 4 bytes each; whether there are codes, 1 or 0: 4 bytes; zeros up to here.
-const FIELDS: usize = 64;
+const VERSION: u32 = 3;
+/// metric, dims, degree, list, alpha (f32), nodes, entry, linked: 4 bytes each; seed: 8 bytes; the rows that lists were measured on, bytes of a
+/// code's record (0 if there are none), the rows that the directions were learnt from: 4 bytes each; how many standard errors estimates
+/// may be off (f32); zeros; from byte 64 on the recalls
+/// that were measured (f32). Of the codes come the centre, the directions and the records.
+const FIELDS: usize = 128;
+const RECALLS_AT: usize = 64;
 /// Rows that are wider have no codes: what a file claims must not overflow.
 const MOST_DIMS: usize = 1 << 24;
 
@@ -46,11 +51,20 @@ impl Graph {
         .flat_map(|field| field.to_le_bytes())
         .collect();
         fields.extend_from_slice(&self.config.seed.0.to_le_bytes());
-        // A measured list is short, and its rows are among the nodes.
-        let list = self.measured.list.map_or(NONE, |list| list as u32);
-        fields.extend_from_slice(&list.to_le_bytes());
+        // They are among the nodes.
         fields.extend_from_slice(&(self.measured.rows as u32).to_le_bytes());
-        fields.extend_from_slice(&u32::from(self.codes.is_some()).to_le_bytes());
+        let stride = self.codes.as_ref().map_or(0, Codes::stride);
+        let learnt = self.codes.as_ref().map_or(0, |codes| codes.projection().rows);
+        fields.extend_from_slice(&(stride as u32).to_le_bytes());
+        fields.extend_from_slice(&(learnt as u32).to_le_bytes());
+        fields.extend_from_slice(&self.measured.sure.to_le_bytes());
+        fields.resize(RECALLS_AT, 0);
+        fields.extend(
+            self.measured
+                .recalls
+                .iter()
+                .flat_map(|recall| recall.to_le_bytes()),
+        );
         fields.resize(FIELDS, 0);
         let mut writer = Writer::create(path, MAGIC, VERSION)?;
         writer.write_all(&fields).map_err(Error::io(path))?;
@@ -61,17 +75,13 @@ impl Graph {
         let places = self.adjacency.places().len() * 4;
         pad(&mut writer, places).map_err(Error::io(path))?;
         if let Some(codes) = &self.codes {
-            let centre: Vec<u8> = codes
-                .centre()
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect();
-            writer.write_all(&centre).map_err(Error::io(path))?;
-            pad(&mut writer, centre.len()).map_err(Error::io(path))?;
-            for words in codes.records().chunks(4096) {
-                let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let projection = codes.projection();
+            for values in [&projection.centre, &projection.matrix] {
+                let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
                 writer.write_all(&bytes).map_err(Error::io(path))?;
+                pad(&mut writer, bytes.len()).map_err(Error::io(path))?;
             }
+            writer.write_all(codes.records()).map_err(Error::io(path))?;
         }
         writer.finish()?;
         Ok(())
@@ -113,45 +123,55 @@ fn parse(file: Mapped) -> Result<Graph, String> {
         alpha: f32::from_bits(word(16)),
         seed: Seed(u64::from(word(32)) | u64::from(word(36)) << 32),
     };
-    let measured = match word(44) as usize {
-        0 => Measured::NOT_YET,
-        rows => Measured {
-            list: (word(40) != NONE).then_some(word(40) as usize),
-            rows,
-        },
+    let recalls = std::array::from_fn(|at| f32::from_bits(word(RECALLS_AT + 4 * at)));
+    let measured = Measured {
+        recalls,
+        rows: word(40) as usize,
+        sure: f32::from_bits(word(52)),
     };
+    if !(measured.sure >= 0.0 && measured.sure.is_finite()) {
+        return Err(format!(
+            "expected a number of standard errors, found {}",
+            measured.sure
+        ));
+    }
     config.check().map_err(|error| error.to_string())?;
     if linked > nodes || (entry == NONE) != (linked == 0) || (entry != NONE && entry as usize >= nodes) {
         return Err(format!(
             "entry {entry} and {linked} linked rows don't fit {nodes} nodes"
         ));
     }
-    if measured.rows > nodes || measured.list.is_some_and(|list| list > nodes.max(LEAST_LIST)) {
+    if measured.rows > nodes || !recalls.iter().all(|recall| (0.0..=1.0).contains(recall)) {
         return Err(format!(
-            "a default list of {} measured on {} rows doesn't fit {nodes} nodes",
-            word(40),
+            "recalls {recalls:?} of {} lists measured on {} rows don't fit {nodes} nodes",
+            LISTS.len(),
             measured.rows
         ));
     }
-    let coded = match word(48) {
-        0 => false,
-        1 if Codes::suit(dims) && dims <= MOST_DIMS => true,
-        other => return Err(format!("expected 1 or 0 for codes of {dims} dims, found {other}")),
+    // Bytes of a record, numbers kept of a row, and rows they were learnt from.
+    let coded = match (word(44) as usize, word(48) as usize) {
+        (0, 0) => None,
+        (stride, learnt) => {
+            let fits = Codes::suit(dims) && dims <= MOST_DIMS && learnt <= nodes;
+            let Some(kept) = Codes::kept(dims, stride).filter(|_| fits) else {
+                return Err(format!(
+                    "codes of {stride} bytes learnt from {learnt} rows don't fit {nodes} nodes of {dims} dims"
+                ));
+            };
+            Some((stride, kept, learnt))
+        }
     };
     let places = nodes as u64 * config.degree as u64 * 4;
-    let codes_at = FIELDS as u64 + places.next_multiple_of(64);
-    let records_at = codes_at
-        + if coded {
-            (dims as u64 * 4).next_multiple_of(64)
-        } else {
-            0
-        };
-    let expected = records_at
-        + if coded {
-            Codes::record_bytes(nodes, dims)
-        } else {
-            0
-        };
+    let centre_at = FIELDS as u64 + places.next_multiple_of(64);
+    let line = |values: usize| (values as u64 * 4).next_multiple_of(64);
+    let (matrix_at, records_at, expected) = match coded {
+        None => (centre_at, centre_at, centre_at),
+        Some((stride, kept, _)) => {
+            let matrix_at = centre_at + line(dims);
+            let records_at = matrix_at + line(dims * kept);
+            (matrix_at, records_at, records_at + nodes as u64 * stride as u64)
+        }
+    };
     if file.len() as u64 != expected {
         return Err(format!(
             "expected {expected} bytes for {nodes} nodes of degree {}, found {}",
@@ -162,13 +182,18 @@ fn parse(file: Mapped) -> Result<Graph, String> {
     let file = Arc::new(file);
     let in_place = "the graph can't be read in place on a big-endian machine";
     let adjacency = Adjacency::mapped(file.clone(), FIELDS, places as usize).ok_or(in_place)?;
-    let codes = if coded {
-        let values = file[codes_at as usize..][..dims * 4].as_chunks::<4>().0;
-        let centre: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-        let codes = Codes::mapped(metric, centre, nodes, file, records_at as usize);
-        Some(codes.ok_or(in_place)?)
-    } else {
-        None
+    let floats = |at: u64, count: usize| -> Vec<f32> {
+        let values = file[at as usize..][..count * 4].as_chunks::<4>().0;
+        values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    };
+    let codes = match coded {
+        None => None,
+        Some((stride, kept, rows)) => {
+            let (centre, matrix) = (floats(centre_at, dims), floats(matrix_at, dims * kept));
+            let projection = Projection::new(centre, matrix, kept, rows);
+            let records = records_at as usize;
+            Codes::mapped(metric, projection, stride, nodes, file.clone(), records)
+        }
     };
     // Checked once here, so that a search may trust every id.
     let outside = |&&id: &&u32| id != NONE && id as usize >= nodes;

@@ -5,14 +5,14 @@ use kokeshi_core::{Bitmap, TopK};
 
 use super::codes::{Codes, ToCodes};
 use super::scratch::{Near, Scratch};
-use super::search::{Target, ToQuery, Walk, matching, nearest};
+use super::search::{Gate, Target, ToQuery, Walk, Walked};
 use crate::Vectors;
-use crate::cost;
+use crate::cost::Costs;
 use crate::flat::{BLOCK, blocks};
 use crate::query::Query;
 
-/// Candidates that are compared again together: their rows are called for ahead.
-const BATCH: usize = 16;
+/// Candidates that are compared again together once there are enough hits: their rows are called for ahead.
+const BATCH: usize = 4;
 
 /// What looking cost.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,29 +33,66 @@ pub(crate) struct Look<'a> {
     pub codes: Option<&'a Codes>,
     pub vectors: &'a Vectors,
     pub nodes: usize,
+    /// How many standard errors the estimate of a row that is near a query may be off before the row is passed over.
+    pub sure: f32,
 }
 
 impl Look<'_> {
     /// What comparisons cost here.
-    pub fn costs(&self) -> cost::Costs {
-        if self.codes.is_some() {
-            cost::CODED
-        } else {
-            cost::PLAIN
-        }
+    pub fn costs(&self) -> Costs {
+        Costs::new(self.vectors.dims(), self.codes.map_or(0, Codes::stride))
     }
 
-    /// Walks the graph with a list of `length` and offers what it finds to `best`. With a filter all nodes lead the way and those in it
-    /// are found; false if more than `budget` distances would have been needed, or there is no graph.
-    pub fn walk(
+    /// Walks the graph with a list of `length` and offers what it finds to `best`.
+    pub fn walk(&self, query: &Query, length: usize, best: &mut TopK) -> Steps {
+        self.with(query, best, |walk, target, scratch| {
+            let steps = target.nearest(scratch, walk, length);
+            let Scratch { list, candidates, .. } = scratch;
+            candidates.extend(list.iter().map(|entry| entry.near()));
+            steps
+        })
+    }
+
+    /// The same, but offers only those in `filter`; the second value says how many those were.
+    pub fn widened(&self, query: &Query, length: usize, filter: &Bitmap, best: &mut TopK) -> (Steps, usize) {
+        let mut found = 0;
+        let steps = self.with(query, best, |walk, target, scratch| {
+            let steps = target.nearest(scratch, walk, length);
+            let Scratch { list, candidates, .. } = scratch;
+            let near = list.iter().map(|entry| entry.near());
+            candidates.extend(near.filter(|near| filter.contains(near.id)));
+            found = candidates.len();
+            steps
+        });
+        (steps, found)
+    }
+
+    /// Walks the graph: all nodes lead the way and those in `filter` are found; false if it gave up, or there is no graph.
+    pub fn gated(&self, query: &Query, filter: &Bitmap, gate: Gate, best: &mut TopK) -> (Steps, bool) {
+        let mut ended = false;
+        let steps = self.with(query, best, |walk, target, scratch| {
+            let steps;
+            (steps, ended) = target.matching(scratch, walk, filter, gate);
+            let Scratch {
+                matches, candidates, ..
+            } = scratch;
+            candidates.extend(matches.drain());
+            // Nearest first, so that the rest can soon be passed over.
+            candidates.sort_unstable();
+            steps
+        });
+        (steps, ended)
+    }
+
+    /// Lets `find` leave candidates, nearest first, and offers them to `best` by their rows.
+    fn with(
         &self,
         query: &Query,
-        length: usize,
-        filter: Option<(&Bitmap, usize)>,
         best: &mut TopK,
-    ) -> (Steps, bool) {
+        find: impl FnOnce(Walk<'_>, &dyn Walked, &mut Scratch) -> Steps,
+    ) -> Steps {
         let Some(walk) = self.walk else {
-            return (Steps::default(), false);
+            return Steps::default();
         };
         let rows = ToQuery {
             query,
@@ -64,99 +101,126 @@ impl Look<'_> {
         Scratch::with(self.nodes, |scratch| match self.codes {
             Some(codes) => {
                 let target = codes.prepare(query);
-                let (mut steps, ended) = self.candidates(scratch, walk, &target, length, filter);
-                steps.rescored = rescore(scratch, &target, &rows, best);
-                (steps, ended)
+                let mut steps = find(walk, &target, scratch);
+                steps.rescored = rescore(scratch, &target, &rows, self.sure, best);
+                steps
             }
             None => {
-                let (steps, ended) = self.candidates(scratch, walk, &rows, length, filter);
+                let steps = find(walk, &rows, scratch);
                 for near in &scratch.candidates {
                     offer(best, *near);
                 }
-                (steps, ended)
+                steps
             }
         })
     }
 
-    /// Leaves what a walk finds in `scratch.candidates`.
-    fn candidates(
+    /// Compares the codes of all rows in `filter` (all if `None`) and then the rows of the best `length`, and of all others that are likely to be
+    /// nearer than the last of the hits so far: where many rows are about equally near, those are many. Nothing if there are no
+    /// codes, or if they are so many that comparing all rows is as good.
+    pub fn scan(
         &self,
-        scratch: &mut Scratch,
-        walk: Walk<'_>,
-        target: &impl Target,
+        query: &Query,
         length: usize,
-        filter: Option<(&Bitmap, usize)>,
+        filter: Option<&Bitmap>,
+        best: &mut TopK,
     ) -> (Steps, bool) {
-        match filter {
-            None => {
-                let steps = nearest(scratch, walk, target, length, false);
-                let Scratch { list, candidates, .. } = scratch;
-                candidates.extend(list.iter().map(|entry| entry.near()));
-                (steps, true)
-            }
-            Some((filter, budget)) => {
-                let (steps, ended) = matching(scratch, walk, target, filter, length, budget);
-                let Scratch {
-                    matches, candidates, ..
-                } = scratch;
-                candidates.extend(matches.drain());
-                // Nearest first, so that the rest can soon be passed over.
-                candidates.sort_unstable();
-                (steps, ended)
-            }
-        }
-    }
-
-    /// Compares the codes of all rows in `filter`, and offers the best `length` of them to `best`. Nothing if there are no codes.
-    pub fn scan(&self, query: &Query, length: usize, filter: &Bitmap, best: &mut TopK) -> Option<Steps> {
-        let target = self.codes?.prepare(query);
+        let mut steps = Steps::default();
+        let Some(codes) = self.codes else {
+            return (steps, false);
+        };
+        let target = codes.prepare(query);
         let rows = ToQuery {
             query,
             vectors: self.vectors,
         };
-        let mut kept = TopK::new(length);
-        let mut steps = Steps::default();
-        let mut distances = [0.0; BLOCK];
-        steps.distances = blocks(filter, 0..self.nodes, |ids| {
-            let distances = &mut distances[..ids.len()];
-            target.distances(ids, distances);
-            for (id, distance) in ids.iter().zip(distances.iter()) {
-                if -distance >= kept.threshold() {
-                    kept.push(*id, -distance);
+        Scratch::with(0, |scratch| {
+            let mut kept = TopK::new(length);
+            let mut all = std::mem::take(&mut scratch.scanned);
+            all.clear();
+            let mut distances = [0.0; BLOCK];
+            steps.distances = blocks(filter, 0..self.nodes, |ids| {
+                let distances = &mut distances[..ids.len()];
+                target.distances(ids, distances);
+                all.extend_from_slice(distances);
+                for (id, distance) in ids.iter().zip(distances.iter()) {
+                    if -distance >= kept.threshold() {
+                        kept.push(*id, -distance);
+                    }
                 }
-            }
-        });
-        steps.rescored = Scratch::with(0, |scratch| {
+            });
+            // The nearest estimate that was not kept is farther than this.
+            let next = -kept.threshold();
             let near = |hit: kokeshi_core::Scored| Near {
                 distance: -hit.score,
                 id: hit.id,
             };
-            scratch
-                .candidates
-                .extend(kept.into_sorted().into_iter().map(near));
-            rescore(scratch, &target, &rows, best)
-        });
-        Some(steps)
+            let kept = kept.into_sorted();
+            scratch.candidates.extend(kept.iter().copied().map(near));
+            steps.rescored = rescore(scratch, &target, &rows, self.sure, best);
+            let errors = scratch.candidates.iter().map(|near| {
+                let (estimate, error) = target.estimate(*near);
+                (estimate - near.distance, error)
+            });
+            let (shared, error) = errors.fold((0.0, 0.0f32), |(_, most), (shared, error)| {
+                (shared, most.max(error))
+            });
+            let limit = -best.threshold() - shared + self.sure * error;
+            let mut ended = true;
+            if next < limit && all.len() > kept.len() {
+                let close = all.iter().filter(|distance| **distance <= limit).count();
+                ended = close <= (all.len() as f64 * MOST_CLOSE) as usize;
+                if ended {
+                    scratch.candidates.clear();
+                    let mut at = 0;
+                    blocks(filter, 0..self.nodes, |ids| {
+                        let block = ids.iter().zip(&all[at..]);
+                        let close = block.filter(|(_, distance)| **distance > next && **distance <= limit);
+                        let near = close.map(|(&id, &distance)| Near { distance, id });
+                        scratch.candidates.extend(near);
+                        at += ids.len();
+                    });
+                    scratch.candidates.sort_unstable();
+                    steps.rescored += rescore(scratch, &target, &rows, self.sure, best);
+                }
+            }
+            scratch.scanned = all;
+            (steps, ended)
+        })
     }
 }
 
+/// The share of rows compared by their codes that may be compared as they are: more cost as much as comparing all in their order.
+const MOST_CLOSE: f64 = 0.3;
+
 /// Compares the rows of `scratch.candidates`, nearest code first, and offers them to `best`, except those whose code says that they are
 /// very likely too far. Returns how many were compared.
-fn rescore(scratch: &mut Scratch, target: &ToCodes<'_>, rows: &ToQuery<'_>, best: &mut TopK) -> usize {
+fn rescore(
+    scratch: &mut Scratch,
+    target: &ToCodes<'_>,
+    rows: &ToQuery<'_>,
+    sure: f32,
+    best: &mut TopK,
+) -> usize {
     let Scratch {
         candidates,
         fresh,
         distances,
         ..
     } = scratch;
+    let missing = best.k().saturating_sub(best.len());
+    let (first, rest) = candidates.split_at(missing.min(candidates.len()));
     let mut compared = 0;
-    for batch in candidates.chunks(BATCH) {
+    for batch in std::iter::once(first).chain(rest.chunks(BATCH)) {
         let worst = -best.threshold();
         fresh.clear();
         fresh.extend(
             batch
                 .iter()
-                .filter(|near| target.least(**near) <= worst)
+                .filter(|near| {
+                    let (estimate, error) = target.estimate(**near);
+                    estimate - sure * error <= worst
+                })
                 .map(|near| near.id),
         );
         distances.resize(fresh.len(), 0.0);

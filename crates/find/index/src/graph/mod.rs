@@ -6,6 +6,7 @@ mod calibrate;
 mod codes;
 mod file;
 mod find;
+mod projection;
 mod scratch;
 mod search;
 mod space;
@@ -13,10 +14,11 @@ mod space;
 use kokeshi_core::{Error as CoreError, Metric, Progress, Seed};
 
 pub(crate) use adjacency::{Adjacency, NONE};
-pub(crate) use calibrate::LEAST_LIST;
+pub(crate) use calibrate::K as MEASURED_K;
 use calibrate::Measured;
 use codes::Codes;
 pub(crate) use find::{Look, Steps};
+pub(crate) use search::Gate;
 use search::Walk;
 
 use crate::{Result, Vectors};
@@ -179,10 +181,16 @@ impl Graph {
     /// The length of the candidate list that [`crate::Effort::Default`] stands for; `None` if comparing everything is as good.
     ///
     /// Measured while building: rows about to be linked in ask for their 10 nearest among those already there, and the shortest list
-    /// that finds 98 % of them on the way is taken, but at least 64. That is done again whenever an extension has brought half as many
-    /// rows again. Before there are enough rows for a walk to be cheaper than a scan it is 64.
+    /// that finds 98 % of them on the way is taken, but at least 32. That is done again whenever an extension has brought half as many
+    /// rows again. Before there are enough rows for a walk to be cheaper than a scan it is 32.
     pub fn default_list(&self) -> Option<usize> {
-        self.measured.list
+        self.measured.default_list()
+    }
+
+    /// The length of the candidate list that [`crate::Effort::Recall`] stands for, from the same measurement; `None` if only comparing
+    /// everything finds so many.
+    pub fn list_for_recall(&self, recall: f32) -> Option<usize> {
+        self.measured.list(recall)
     }
 
     /// The mean number of neighbours of a linked row.
@@ -224,6 +232,7 @@ impl Graph {
             codes: self.codes.as_ref(),
             vectors,
             nodes: self.nodes,
+            sure: self.measured.sure,
         }
     }
 }

@@ -85,6 +85,8 @@ pub(crate) struct Scratch {
     /// New neighbours of the node being expanded, and their distances.
     pub fresh: Vec<u32>,
     pub distances: Vec<f32>,
+    /// The estimates of a scan, in the order of the rows.
+    pub scanned: Vec<f32>,
     seen: Vec<u64>,
     /// The nodes whose bits in `seen` may be set.
     visited: Vec<u32>,

@@ -22,6 +22,24 @@ pub(crate) trait Target {
     fn distances(&self, ids: &[u32], out: &mut [f32]);
 }
 
+/// A [`Target`] whatever it is: one call a walk instead of one a comparison.
+pub(crate) trait Walked {
+    /// [`nearest`], for a search.
+    fn nearest(&self, scratch: &mut Scratch, graph: Walk, length: usize) -> Steps;
+    /// [`matching`].
+    fn matching(&self, scratch: &mut Scratch, graph: Walk, filter: &Bitmap, gate: Gate) -> (Steps, bool);
+}
+
+impl<T: Target> Walked for T {
+    fn nearest(&self, scratch: &mut Scratch, graph: Walk, length: usize) -> Steps {
+        nearest(scratch, graph, self, length, false)
+    }
+
+    fn matching(&self, scratch: &mut Scratch, graph: Walk, filter: &Bitmap, gate: Gate) -> (Steps, bool) {
+        matching(scratch, graph, self, filter, gate)
+    }
+}
+
 /// A query: distances are negative scores.
 pub(crate) struct ToQuery<'a> {
     pub query: &'a Query,
@@ -129,15 +147,39 @@ pub(crate) fn nearest(
     steps
 }
 
-/// Leaves the best `length` nodes that are in `filter` in `scratch.matches`. Gives up once `budget` distances are spent:
+/// When a walk with a filter ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gate {
+    /// Results that are collected.
+    pub length: usize,
+    /// The share of nodes near the query that are expected to be in the filter.
+    pub share: f64,
+    /// Nodes that may be expanded before something else would have been cheaper.
+    pub most: f64,
+}
+
+/// Expanded nodes after which a walk asks whether it should go on, each time.
+const CHECK: usize = 8;
+/// How many nodes the expected share weighs as much as: fewer would be moved too far by chance where matches are rare.
+const PRIOR: f64 = 24.0;
+
+impl Gate {
+    /// Whether the rest of a walk that found `matches` among the `expanded` nodes nearest to its target is likely to be more than `most`.
+    fn gives_up(&self, expanded: usize, matches: usize) -> bool {
+        let share = (matches as f64 + PRIOR * self.share) / (expanded as f64 + PRIOR);
+        let rest = self.length.saturating_sub(matches) as f64 / share.max(1e-9);
+        rest > self.most || expanded as f64 > self.most
+    }
+}
+
+/// Leaves the best `gate.length` nodes that are in `filter` in `scratch.matches`. Gives up once something else is likely to be cheaper:
 /// the second value says whether it came to its end.
 pub(crate) fn matching(
     scratch: &mut Scratch,
     graph: Walk,
     target: &impl Target,
     filter: &Bitmap,
-    length: usize,
-    budget: usize,
+    gate: Gate,
 ) -> (Steps, bool) {
     let mut steps = Steps {
         distances: 1,
@@ -148,8 +190,10 @@ pub(crate) fn matching(
     if filter.contains(graph.entry) {
         scratch.matches.push(first);
     }
+    // Of the nodes that were expanded.
+    let mut passed = 0;
     while let Some(Reverse(near)) = scratch.open.pop() {
-        let worst = if scratch.matches.len() < length {
+        let worst = if scratch.matches.len() < gate.length {
             None
         } else {
             scratch.matches.peek().copied()
@@ -157,9 +201,11 @@ pub(crate) fn matching(
         if worst.is_some_and(|worst| near > worst) {
             break;
         }
-        if steps.distances > budget {
+        if steps.expanded.is_multiple_of(CHECK) && steps.expanded > 0 && gate.gives_up(steps.expanded, passed)
+        {
             return (steps, false);
         }
+        passed += usize::from(filter.contains(near.id));
         steps.expanded += 1;
         steps.distances += expand(scratch, graph, near.id, target);
         for index in 0..scratch.fresh.len() {
@@ -167,7 +213,7 @@ pub(crate) fn matching(
                 distance: scratch.distances[index],
                 id: scratch.fresh[index],
             };
-            let full = scratch.matches.len() >= length;
+            let full = scratch.matches.len() >= gate.length;
             if full && scratch.matches.peek().is_some_and(|worst| near >= *worst) {
                 continue;
             }

@@ -80,20 +80,23 @@ fn a_damaged_file_is_an_error_that_names_it() {
 fn a_hostile_file_with_a_right_checksum_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hostile.bin");
-    // metric, dims, degree, list, alpha, nodes, entry, linked, seed (two words), default list, rows it was measured on,
-    // whether there are codes.
-    let write = |fields: [u32; 13], places: &[u32]| {
-        let mut writer = Writer::create(&path, b"KKGRAPH\0", 2).unwrap();
+    // metric, dims, degree, list, alpha, nodes, entry, linked, seed (two words), rows that lists were measured on, bytes of a code, rows
+    // that codes were learnt from; from word 16 on the recalls that were measured.
+    let with_recall = |fields: [u32; 13], places: &[u32], recall: f32| {
+        let mut writer = Writer::create(&path, b"KKGRAPH\0", 3).unwrap();
         let mut bytes: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
         bytes.resize(64, 0);
+        bytes.extend(recall.to_le_bytes());
+        bytes.resize(128, 0);
         bytes.extend(places.iter().flat_map(|place| place.to_le_bytes()));
         bytes.resize(bytes.len().next_multiple_of(64), 0);
         writer.write_all(&bytes).unwrap();
         writer.finish().unwrap();
         Graph::open(&path)
     };
+    let write = |fields: [u32; 13], places: &[u32]| with_recall(fields, places, 0.9);
     let (none, alpha) = (u32::MAX, 1.2f32.to_bits());
-    let good = [0, 2, 4, 10, alpha, 2, 0, 2, 1, 0, 64, 2, 0];
+    let good = [0, 2, 4, 10, alpha, 2, 0, 2, 1, 0, 2, 0, 0];
     let places = [1, none, none, none, 0, none, none, none];
     assert!(write(good, &places).is_ok());
     for (field, value) in [
@@ -109,11 +112,11 @@ fn a_hostile_file_with_a_right_checksum_is_refused() {
         (6, none),
         (7, 3),
         (7, 0),
-        (10, 65),
-        (11, 3),
+        (10, 3),
         // Rows of two values have no codes.
+        (11, 64),
+        (11, 63),
         (12, 1),
-        (12, 2),
     ] {
         let mut fields = good;
         fields[field] = value;
@@ -126,10 +129,13 @@ fn a_hostile_file_with_a_right_checksum_is_refused() {
         "{error}"
     );
     assert!(write(good, &[0; 17]).is_err());
+    for recall in [f32::NAN, -0.1, 1.5] {
+        assert!(with_recall(good, &places, recall).is_err());
+    }
     // Codes of rows so wide would be longer than the file, and than memory.
     let mut fields = good;
-    (fields[1], fields[12]) = (u32::MAX, 1);
+    (fields[1], fields[11]) = (u32::MAX, 64);
     assert!(write(fields, &places).is_err());
-    (fields[1], fields[12]) = (1 << 24, 1);
+    (fields[1], fields[11]) = (1 << 24, 64);
     assert!(write(fields, &places).is_err());
 }
