@@ -6,6 +6,7 @@ use kokeshi_core::{Embeddings, Error, Metric, Result, Seed, distance};
 
 use crate::blob::{BlobReader, BlobWriter};
 use crate::codec::{Codec, Query, Transform};
+use crate::contras_pq::{ContrasPq, ContrasPqConfig};
 use crate::identity::{Float16, Float32};
 use crate::opq::Opq;
 use crate::pca::Pca;
@@ -41,7 +42,7 @@ impl Spec {
         self.train_with(sample, None, metric, seed)
     }
 
-    /// [`Spec::train`] with pairs for the steps that learn from them (`rbe`): row i of the first belongs to row i of the second.
+    /// [`Spec::train`] with pairs for the steps that learn from them (`rbe`, `cpq`): row i of the first belongs to row i of the second.
     ///
     /// # Errors
     /// As [`Spec::train`]; [`Error::Dims`] for pairs of another width.
@@ -153,6 +154,13 @@ fn train_codec(
                 &RbeConfig::default(),
                 None,
                 seed,
+            )?)
+        }
+        Step::Cpq(parts, bits) => {
+            let [queries, documents] = pairs()?;
+            let config = ContrasPqConfig::default();
+            Box::new(ContrasPq::train(
+                queries, documents, parts, bits, metric, &config, seed,
             )?)
         }
         Step::F32 | Step::Prefix(_) | Step::Pca(..) | Step::Rotate => Box::new(Float32 { dims, metric }),
@@ -295,6 +303,9 @@ impl Chain {
                         Step::Sign => Box::new(Sign::read(width, metric, blob)?),
                         Step::Pq(parts, bits) => Box::new(Pq::read(parts, bits, width, metric, blob)?),
                         Step::Opq(parts, bits) => Box::new(Opq::read(parts, bits, width, metric, blob)?),
+                        Step::Cpq(parts, bits) => {
+                            Box::new(ContrasPq::read(parts, bits, width, metric, blob)?)
+                        }
                         Step::Rbe(signs, loops) => Box::new(Rbe::read(signs, loops, width, metric, blob)?),
                         _ => Box::new(Float32::read(width, metric, blob)?),
                     });

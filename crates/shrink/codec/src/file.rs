@@ -90,6 +90,24 @@ impl<'a> CodesWriter<'a> {
         Ok(())
     }
 
+    /// Appends codes that the chain made before.
+    ///
+    /// # Errors
+    /// [`Error::Dims`] if they are not whole codes, [`Error::Io`] if the system refuses.
+    pub fn append_codes(&mut self, codes: &[u8]) -> Result<()> {
+        let bytes = self.chain.code_bytes();
+        if !codes.len().is_multiple_of(bytes) {
+            return Err(Error::Dims {
+                what: format!("codes of {} bytes in all, bytes a code", codes.len()),
+                expected: bytes,
+                found: codes.len() % bytes,
+            });
+        }
+        self.writer.write_all(codes).map_err(Error::io(&self.path))?;
+        self.rows += codes.len() / bytes;
+        Ok(())
+    }
+
     /// Puts the file in its place; gives the number of rows.
     ///
     /// # Errors

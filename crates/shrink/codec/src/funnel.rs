@@ -3,6 +3,7 @@
 //! | search | for |
 //! |---|---|
 //! | [`funnel`] | a fixed number of candidates a step (funnel and adaptive retrieval of Matryoshka Representation Learning, arXiv 2205.13147; the two tiers of BiDR, arXiv 2201.05409) |
+//! | [`two_tiers`] | two steps whose scores are added (how BiDR serves) |
 //! | [`within_error`] | codes that know their error: as few exact comparisons as the bound allows (RaBitQ, arXiv 2405.12497) |
 
 use kokeshi_core::{Bitmap, Result, Scored, TopK};
@@ -77,6 +78,34 @@ pub fn funnel(stages: &[Stage<'_>], query: &[f32], among: Option<&Bitmap>) -> Re
         kept = best.into_sorted();
     }
     Ok(kept)
+}
+
+/// The best rows by `exact + weight * coarse` among those that `coarse` keeps: BiDR (arXiv 2201.05409) serves so, with a weight of 0.3.
+///
+/// # Errors
+/// As [`funnel`].
+pub fn two_tiers(
+    coarse: Stage<'_>,
+    exact: Stage<'_>,
+    weight: f32,
+    query: &[f32],
+    among: Option<&Bitmap>,
+) -> Result<Vec<Scored>> {
+    let mut candidates = funnel(&[coarse], query, among)?;
+    let rows = exact.codes.len() / exact.chain.code_bytes();
+    candidates.retain(|hit| (hit.id as usize) < rows);
+    candidates.sort_unstable_by_key(|hit| hit.id);
+    let ids: Vec<u32> = candidates.iter().map(|hit| hit.id).collect();
+    let mut scores = vec![0.0; ids.len()];
+    exact
+        .chain
+        .query(query)?
+        .score_ids(exact.codes, &ids, &mut scores);
+    let mut best = TopK::new(exact.keep);
+    for (hit, score) in candidates.iter().zip(&scores) {
+        best.push(hit.id, score + weight * hit.score);
+    }
+    Ok(best.into_sorted())
 }
 
 fn push(best: &mut TopK, first: usize, scores: &[f32]) {

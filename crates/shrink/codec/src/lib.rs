@@ -5,9 +5,10 @@
 //! | [`codec`] | the contract: [`Codec`], [`Query`], [`Transform`] |
 //! | [`spec`] | factory strings: [`Spec`] |
 //! | [`chain`] | a trained chain: [`Chain`] |
-//! | `identity`, `prefix`, `pca`, `rotate`, `scalar`, `rabitq`, `sign`, `pq`, `opq`, `rbe` | one method each |
+//! | `identity`, `prefix`, `pca`, `rotate`, `scalar`, `rabitq`, `sign`, `pq`, `opq`, `contras_pq`, `rbe` | one method each |
 //! | [`mod@file`] | trained chains and codes in files |
 //! | [`mod@funnel`] | search in steps |
+//! | [`mod@bridge`] | queries of a new model on the vectors of an old one |
 //! | [`mod@trial`] | chains tried on a sample |
 //! | [`mod@front`] | what smaller codes lose, and which to take |
 //! | `kernels` | the inner loops, each with a scalar twin |
@@ -40,8 +41,10 @@
 //! ```
 
 pub mod blob;
+pub mod bridge;
 pub mod chain;
 pub mod codec;
+mod contras_pq;
 pub mod file;
 pub mod front;
 pub mod funnel;
@@ -64,11 +67,14 @@ mod sign;
 pub mod spec;
 pub mod trial;
 
+pub use bridge::{Bridge, BridgeConfig};
 pub use chain::Chain;
 pub use codec::{Codec, Query, Transform};
+pub use contras_pq::{ContrasPq, ContrasPqConfig};
 pub use file::{Codes, CodesWriter};
-pub use funnel::{Stage, funnel, within_error};
+pub use funnel::{Stage, funnel, two_tiers, within_error};
 pub use identity::{Float16, Float32};
+pub use learn::{LocalBatches, Walk};
 pub use opq::Opq;
 pub use pca::{Moments, Pca};
 pub use pq::Pq;

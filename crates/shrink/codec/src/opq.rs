@@ -88,12 +88,39 @@ impl Opq {
         Ok(Self { dims, rotation, pq })
     }
 
+    /// Product quantisation without a rotation, in the same form.
+    pub(crate) fn unrotated(
+        sample: &Embeddings,
+        parts: usize,
+        bits: u32,
+        metric: Metric,
+        seed: Seed,
+    ) -> Result<Self> {
+        let dims = sample.dims();
+        let mut rotation = vec![0.0; dims * dims];
+        (0..dims).for_each(|at| rotation[at * dims + at] = 1.0);
+        let pq = Pq::train(sample, parts, bits, metric, seed)?;
+        Ok(Self { dims, rotation, pq })
+    }
+
+    pub(crate) fn pq(&self) -> &Pq {
+        &self.pq
+    }
+
+    pub(crate) fn pq_mut(&mut self) -> &mut Pq {
+        &mut self.pq
+    }
+
+    pub(crate) fn rotation_mut(&mut self) -> &mut [f32] {
+        &mut self.rotation
+    }
+
     /// The rotation, `[dims, dims]`: row i is axis i of the rotated space.
     pub fn rotation(&self) -> &[f32] {
         &self.rotation
     }
 
-    fn rotate(&self, rows: &[f32]) -> Vec<f32> {
+    pub(crate) fn rotate(&self, rows: &[f32]) -> Vec<f32> {
         let mut turned = vec![0.0; rows.len()];
         product::by_rows(rows, &self.rotation, self.dims, &mut turned);
         turned

@@ -1,5 +1,5 @@
-//! `pq:M` and `pq:Mx4`: product quantisation (Jegou, Douze and Schmid, 2011). A vector is cut into M parts, each coded by the nearest of 256
-//! (or 16) centroids; a query's products with all centroids are tables, and a score is a sum of M look-ups.
+//! `pq:M`, `pq:Mx6` and `pq:Mx4`: product quantisation (Jegou, Douze and Schmid, 2011). A vector is cut into M parts, each coded by the nearest of 256
+//! (64, 16) centroids; a query's products with all centroids are tables, and a score is a sum of M look-ups.
 //!
 //! With 16 centroids a table fits a register, and packed codes are scanned 32 at a time ("fast scan", Andre, Kermarrec and Le Scouarnec,
 //! 2015).
@@ -134,17 +134,30 @@ impl Pq {
     }
 
     /// The dimensions of a part.
-    fn range(&self, part: usize) -> (usize, usize) {
+    pub(crate) fn range(&self, part: usize) -> (usize, usize) {
         let from = (part * self.width).min(self.dims);
         (from, (from + self.width).min(self.dims))
     }
 
     /// The centroid numbers of one code.
-    fn numbers(&self, code: &[u8]) -> impl Iterator<Item = usize> {
-        (0..self.parts).map(|part| match self.bits {
-            8 => usize::from(code[part]),
-            _ => usize::from((code[part / 2] >> (part % 2 * 4)) & 15),
-        })
+    pub(crate) fn numbers(&self, code: &[u8]) -> impl Iterator<Item = usize> {
+        (0..self.parts).map(|part| number(code, part, self.bits))
+    }
+
+    pub(crate) fn centroids(&self) -> &[f32] {
+        &self.centroids
+    }
+
+    pub(crate) fn centroids_mut(&mut self) -> &mut [f32] {
+        &mut self.centroids
+    }
+
+    pub(crate) fn parts(&self) -> usize {
+        self.parts
+    }
+
+    pub(crate) fn width(&self) -> usize {
+        self.width
     }
 
     fn tables(&self, query: &[f32]) -> Vec<f32> {
@@ -163,6 +176,13 @@ impl Pq {
         }
         tables
     }
+}
+
+/// The number of `part` in a code of numbers of `bits` bits, the lowest bits first.
+fn number(code: &[u8], part: usize, bits: u32) -> usize {
+    let at = part * bits as usize;
+    let both = u16::from_le_bytes([code[at / 8], code.get(at / 8 + 1).copied().unwrap_or(0)]);
+    usize::from(both >> (at % 8)) & ((1 << bits) - 1)
 }
 
 /// `count` rows of a sample at random, all of them if there are no more.
@@ -211,10 +231,11 @@ impl Codec for Pq {
                     let (from, until) = self.range(part);
                     filled[until - from..].fill(0.0);
                     filled[..until - from].copy_from_slice(&row[from..until]);
-                    let number = book.nearest(&filled) as u8;
-                    match self.bits {
-                        8 => code[part] = number,
-                        _ => code[part / 2] |= number << (part % 2 * 4),
+                    let at = part * self.bits as usize;
+                    let number = (book.nearest(&filled) as u16) << (at % 8);
+                    code[at / 8] |= number as u8;
+                    if number > 255 {
+                        code[at / 8 + 1] |= (number >> 8) as u8;
                     }
                 }
             });
@@ -276,6 +297,10 @@ impl Prepared {
         if self.bits == 8 {
             for (at, (table, &number)) in self.tables.as_chunks::<256>().0.iter().zip(code).enumerate() {
                 sums[at % 4] += table[usize::from(number)];
+            }
+        } else if self.bits == 6 {
+            for (at, table) in self.tables.as_chunks::<64>().0.iter().enumerate() {
+                sums[at % 4] += table[number(code, at, 6)];
             }
         } else {
             let (pairs, last) = self.tables.as_chunks::<32>();

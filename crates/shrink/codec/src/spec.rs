@@ -9,8 +9,9 @@
 //! | `int8`, `int4` | values in steps | d, d / 2 |
 //! | `rabitq:B` | B bits a value after a rotation, B from 1 to 8 | B d / 8 + 10 |
 //! | `sign` | one bit a value | d / 8 |
-//! | `pq:M`, `pq:Mx4` | M parts of 256 (16) centroids | M, M / 2 |
+//! | `pq:M`, `pq:Mx6`, `pq:Mx4` | M parts of 256 (64, 16) centroids | M, 3 M / 4, M / 2 |
 //! | `opq:M`, `opq:Mx4` | the same after a learnt rotation | M, M / 2 |
+//! | `cpq:M`, and as above | the same learnt from pairs | as above |
 //! | `rbe:N`, `rbe:NxU` | N signs, and U further rounds of N (0 to 3), learnt from pairs | N (1 + U) / 8 + 2 |
 //!
 //! Those of the first three rows may be followed by others; a chain that ends with one of them ends with `f32`.
@@ -18,7 +19,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use kokeshi_core::{Error, Result};
+use kokeshi_core::{Error, Metric, Result};
 
 use crate::rbe::MOST_LOOPS;
 
@@ -41,10 +42,12 @@ pub enum Step {
     RaBitQ(u32),
     /// Signs.
     Sign,
-    /// Parts and bits a part (8 or 4).
+    /// Parts and bits a part (8, 6 or 4).
     Pq(usize, u32),
     /// The same after a learnt rotation.
     Opq(usize, u32),
+    /// Parts and bits a part, learnt from pairs.
+    Cpq(usize, u32),
     /// Signs learnt from pairs, and further rounds.
     Rbe(usize, usize),
 }
@@ -74,6 +77,7 @@ impl fmt::Display for Step {
             Self::Sign => f.write_str("sign"),
             Self::Pq(count, bits) => f.write_str(&parts("pq", count, bits)),
             Self::Opq(count, bits) => f.write_str(&parts("opq", count, bits)),
+            Self::Cpq(count, bits) => f.write_str(&parts("cpq", count, bits)),
             Self::Rbe(width, 0) => write!(f, "rbe:{width}"),
             Self::Rbe(width, loops) => write!(f, "rbe:{width}x{loops}"),
         }
@@ -108,6 +112,7 @@ impl FromStr for Step {
             let argument = argument.ok_or_else(|| wrong(text, expected))?;
             let (parts, bits) = match argument.split_once('x') {
                 None | Some((_, "8")) => (argument.trim_end_matches("x8"), 8),
+                Some((parts, "6")) => (parts, 6),
                 Some((parts, "4")) => (parts, 4),
                 Some(_) => return Err(wrong(text, expected)),
             };
@@ -116,8 +121,9 @@ impl FromStr for Step {
         const PREFIX: &str = "prefix:N with a number of dimensions, such as prefix:256";
         const PCA: &str = "pca:N or pca:N:centred with a number of dimensions, such as pca:128";
         const RABITQ: &str = "rabitq:B with 1 to 8 bits, such as rabitq:4";
-        const PQ: &str = "pq:M or pq:Mx4 with a number of parts, such as pq:48";
-        const OPQ: &str = "opq:M or opq:Mx4 with a number of parts, such as opq:48";
+        const PQ: &str = "pq:M, pq:Mx6 or pq:Mx4 with a number of parts, such as pq:48";
+        const OPQ: &str = "opq:M, opq:Mx6 or opq:Mx4 with a number of parts, such as opq:48";
+        const CPQ: &str = "cpq:M, cpq:Mx6 or cpq:Mx4 with a number of parts, such as cpq:48";
         const RBE: &str =
             "rbe:N or rbe:NxU with a number of signs and of further rounds (0 to 3), such as rbe:64x1";
         match (name, argument) {
@@ -140,6 +146,7 @@ impl FromStr for Step {
             },
             ("pq", argument) => parts(argument, PQ).map(|(parts, bits)| Self::Pq(parts, bits)),
             ("opq", argument) => parts(argument, OPQ).map(|(parts, bits)| Self::Opq(parts, bits)),
+            ("cpq", argument) => parts(argument, CPQ).map(|(parts, bits)| Self::Cpq(parts, bits)),
             ("rbe", argument) => {
                 let argument = argument.ok_or_else(|| wrong(text, RBE))?;
                 let (width, loops) = argument.split_once('x').unwrap_or((argument, "0"));
@@ -153,7 +160,7 @@ impl FromStr for Step {
             }
             _ => Err(wrong(
                 text,
-                "one of prefix:N, pca:N, rotate, f32, f16, int8, int4, rabitq:B, sign, pq:M, opq:M, rbe:N",
+                "one of prefix:N, pca:N, rotate, f32, f16, int8, int4, rabitq:B, sign, pq:M, opq:M, cpq:M, rbe:N",
             )),
         }
     }
@@ -181,6 +188,49 @@ impl Spec {
         &self.steps
     }
 
+    /// Whether it can be trained on vectors of `dims` values under `metric` alone, without pairs: what can be said before there are rows.
+    ///
+    /// # Errors
+    /// [`Error::Parse`] that names the step and what it expects.
+    pub fn check(&self, dims: usize, metric: Metric) -> Result<()> {
+        let mut width = dims;
+        for step in &self.steps {
+            let wrong = |expected: String, found: String| {
+                Err(Error::Parse {
+                    what: format!("the step {step} of the codec {self}"),
+                    expected,
+                    found,
+                })
+            };
+            match *step {
+                Step::Prefix(kept) | Step::Pca(kept, _) if kept > width => {
+                    return wrong(format!("at most {width} dimensions"), kept.to_string());
+                }
+                Step::Pca(_, true) if metric == Metric::Dot => {
+                    return wrong("the metric cosine or l2".into(), "dot".into());
+                }
+                Step::Prefix(kept) | Step::Pca(kept, _) => width = kept,
+                Step::Pq(parts, _) | Step::Opq(parts, _) if parts > width => {
+                    return wrong(
+                        format!("at most {width} parts, one a dimension"),
+                        parts.to_string(),
+                    );
+                }
+                Step::Sign if metric != Metric::Cosine => {
+                    return wrong(
+                        "the metric cosine".into(),
+                        crate::file::metric_name(metric).into(),
+                    );
+                }
+                Step::Rbe(..) | Step::Cpq(..) => {
+                    return wrong("pairs to learn from".into(), "vectors alone".into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes of a code of vectors of `dims` values, without training anything.
     pub fn code_bytes(&self, dims: usize) -> usize {
         let mut width = dims;
@@ -193,7 +243,9 @@ impl Spec {
                 Step::Int(bits) => return (width * bits as usize).div_ceil(8),
                 Step::RaBitQ(bits) => return (width * bits as usize).div_ceil(8) + 10,
                 Step::Sign => return width.div_ceil(8),
-                Step::Pq(parts, bits) | Step::Opq(parts, bits) => return (parts * bits as usize).div_ceil(8),
+                Step::Pq(parts, bits) | Step::Opq(parts, bits) | Step::Cpq(parts, bits) => {
+                    return (parts * bits as usize).div_ceil(8);
+                }
                 Step::Rbe(signs, loops) => {
                     return (signs * [1, 2, 4, 4][loops.min(MOST_LOOPS)]).div_ceil(8) + 2;
                 }
@@ -253,6 +305,7 @@ mod tests {
             "pq:48",
             "prefix:128|opq:96x4",
             "int4",
+            "cpq:8x6",
             "rbe:64",
             "pca:128|rbe:32x3",
         ] {
@@ -260,6 +313,26 @@ mod tests {
         }
         assert_eq!("prefix:64".parse::<Spec>().unwrap().to_string(), "prefix:64|f32");
         assert_eq!("pq:8x8".parse::<Spec>().unwrap().to_string(), "pq:8");
+    }
+
+    #[test]
+    fn what_can_never_be_trained_is_refused_before_there_are_rows() {
+        let check = |text: &str, metric| text.parse::<Spec>().unwrap().check(64, metric);
+        for text in ["f32", "pca:64|rabitq:4", "prefix:32|opq:32", "rotate|sign"] {
+            check(text, Metric::Cosine).unwrap();
+        }
+        for (text, metric, expected) in [
+            ("prefix:65", Metric::Cosine, "at most 64"),
+            ("prefix:32|pca:33|int8", Metric::Cosine, "at most 32"),
+            ("pca:32|pq:48", Metric::Cosine, "at most 32 parts"),
+            ("pca:8:centred", Metric::Dot, "cosine or l2"),
+            ("sign", Metric::L2, "cosine"),
+            ("rbe:64", Metric::Cosine, "pairs"),
+            ("cpq:8", Metric::Cosine, "pairs"),
+        ] {
+            let error = check(text, metric).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
     }
 
     #[test]

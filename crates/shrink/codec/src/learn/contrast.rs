@@ -22,6 +22,26 @@ impl Contrast {
         documents: &[f32],
         width: usize,
     ) -> (f64, Vec<f32>, Vec<f32>) {
+        self.directions(queries, documents, width, &[false, true])
+    }
+
+    /// The same from queries to documents alone; rows need not have unit length.
+    pub(crate) fn one_way(
+        &self,
+        queries: &[f32],
+        documents: &[f32],
+        width: usize,
+    ) -> (f64, Vec<f32>, Vec<f32>) {
+        self.directions(queries, documents, width, &[false])
+    }
+
+    fn directions(
+        &self,
+        queries: &[f32],
+        documents: &[f32],
+        width: usize,
+        directions: &[bool],
+    ) -> (f64, Vec<f32>, Vec<f32>) {
         let count = queries.len() / width.max(1);
         let mut scores = vec![0.0; count * count];
         product::by_rows(queries, documents, width, &mut scores);
@@ -30,7 +50,7 @@ impl Contrast {
         let mut loss = 0.0;
         let mut line = vec![0.0; count];
         for at in 0..count {
-            for by_column in [false, true] {
+            for &by_column in directions {
                 let place = |other: usize| {
                     if by_column {
                         other * count + at

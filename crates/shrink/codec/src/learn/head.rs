@@ -57,6 +57,12 @@ impl Head {
         head
     }
 
+    /// Makes it give zeros, whatever comes in, until it learns.
+    pub(crate) fn clear_output(&mut self) {
+        let second = self.second();
+        self.values[second].fill(0.0);
+    }
+
     pub(crate) fn read(
         inputs: usize,
         hidden: usize,

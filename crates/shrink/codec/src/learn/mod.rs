@@ -4,8 +4,10 @@
 
 mod contrast;
 mod head;
+mod locality;
 mod optimiser;
 
 pub(crate) use contrast::{Contrast, unit_gradient, units};
 pub(crate) use head::{Head, Pass};
-pub(crate) use optimiser::Momentum;
+pub use locality::{LocalBatches, Walk};
+pub(crate) use optimiser::{Adam, Momentum};

@@ -42,3 +42,35 @@ impl Momentum {
         }
     }
 }
+
+/// Adam (arXiv 1412.6980) with its usual constants.
+pub(crate) struct Adam {
+    rate: f32,
+    steps: i32,
+    first: Vec<f32>,
+    second: Vec<f32>,
+}
+
+impl Adam {
+    pub(crate) fn new(count: usize, rate: f32) -> Self {
+        Self {
+            rate,
+            steps: 0,
+            first: vec![0.0; count],
+            second: vec![0.0; count],
+        }
+    }
+
+    pub(crate) fn step(&mut self, values: &mut [f32], gradient: &[f32]) {
+        const FIRST: f32 = 0.9;
+        const SECOND: f32 = 0.999;
+        self.steps += 1;
+        let rate = self.rate * (1.0 - SECOND.powi(self.steps)).sqrt() / (1.0 - FIRST.powi(self.steps));
+        let moments = self.first.iter_mut().zip(&mut self.second);
+        for ((value, &gradient), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
+            *first += (1.0 - FIRST) * (gradient - *first);
+            *second += (1.0 - SECOND) * (gradient * gradient - *second);
+            *value -= rate * *first / (second.sqrt() + 1e-8);
+        }
+    }
+}
