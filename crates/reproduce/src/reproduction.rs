@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     check::{Check, Claim},
     paper::paper,
-    papers::{a2ats, bebr, clex, lm_infinite, longembed, nope, pca_rag, scissorhands},
+    papers::{a2ats, bebr, bidr, clex, lm_infinite, longembed, nope, pca_rag, scissorhands},
     record::Record,
 };
 
@@ -71,6 +71,7 @@ pub fn reproductions() -> &'static [&'static dyn Reproduction] {
     &[
         &a2ats::A2ats,
         &bebr::Bebr,
+        &bidr::Bidr,
         &clex::ClexPaper,
         &lm_infinite::LmInfinite,
         &longembed::LongEmbed,

@@ -2,6 +2,7 @@
 
 pub(crate) mod a2ats;
 pub(crate) mod bebr;
+pub(crate) mod bidr;
 pub(crate) mod clex;
 pub(crate) mod lm_infinite;
 pub(crate) mod longembed;
