@@ -30,7 +30,7 @@ const CACHE: usize = 1 << 21;
 impl Costs {
     /// Of rows of so many dims, with codes of so many bytes (0 if there are none).
     pub fn new(dims: usize, stride: usize) -> Self {
-        let (near, far) = (4.0 + 0.07 * dims as f64, 4.0 + 0.18 * dims as f64);
+        let (near, far) = (4.0 + 0.055 * dims as f64, 4.0 + 0.18 * dims as f64);
         if stride == 0 {
             let node = DISTANCES_PER_NODE * far * JUMP;
             return Self {
@@ -47,11 +47,11 @@ impl Costs {
         Self {
             row: [near, far],
             dims,
-            code: 3.0 + 2.0 * lines,
+            code: 4.0 + 3.0 * lines,
             node: 170.0 + 70.0 * lines,
             gated: 280.0 + 70.0 * lines,
             rescored: far * JUMP,
-            prepared: 1000.0 + 6.0 * dims as f64,
+            prepared: 1500.0 + 8.0 * dims as f64,
         }
     }
 
