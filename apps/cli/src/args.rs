@@ -322,6 +322,9 @@ pub struct Search {
     /// The length of the graph search's candidate list.
     #[arg(long, value_name = "L")]
     pub effort: Option<usize>,
+    /// The share of the 10 nearest vectors that should be found, such as 0.95, as measured when the index was built; 1 compares with all.
+    #[arg(long, value_name = "SHARE", conflicts_with_all = ["effort", "exact"])]
+    pub recall: Option<f32>,
     /// Join the lists by reciprocal rank fusion with this constant.
     #[arg(long, value_name = "K", conflicts_with = "alpha")]
     pub rrf: Option<f32>,

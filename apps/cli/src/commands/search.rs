@@ -92,10 +92,11 @@ fn once(
             (None, Some(k)) => Fusion::Rrf { k },
             (None, None) => Fusion::Default,
         },
-        effort: match (args.exact, args.effort) {
-            (true, _) => Effort::Exact,
-            (false, Some(length)) => Effort::List(length),
-            (false, None) => Effort::Default,
+        effort: match (args.exact, args.effort, args.recall) {
+            (true, _, _) => Effort::Exact,
+            (false, Some(length), _) => Effort::List(length),
+            (false, None, Some(share)) => Effort::Recall(share),
+            (false, None, None) => Effort::Default,
         },
         no_cut: args.no_cut,
         explain: args.explain,

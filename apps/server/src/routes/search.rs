@@ -45,6 +45,7 @@ pub async fn post(
         ("alpha" = Option<f32>, Query, description = "Fuse by convex combination with this weight of the dense score"),
         ("rrf" = Option<f32>, Query, description = "Fuse by reciprocal rank with this constant"),
         ("effort" = Option<String>, Query, description = "`default`, `exact`, or the length of the graph search's candidate list"),
+        ("recall" = Option<f32>, Query, description = "The share of the 10 nearest vectors that should be found, such as 0.95"),
         ("no_cut" = Option<bool>, Query, description = "Leave out the relevance cut"),
         ("rerank" = Option<usize>, Query, description = "Let the server's reranker sort this many of the best hits anew"),
         ("explain" = Option<bool>, Query, description = "Say which part gave which score"),
@@ -123,6 +124,14 @@ fn check(request: &SearchRequest) -> Result<(), Problem> {
             format!("at most {MOST_FACETS} facets at once; found {found}."),
         );
     }
+    if let Effort::Recall(share) = request.effort
+        && !(share > 0.0 && share <= 1.0)
+    {
+        return field(
+            "effort",
+            format!("recall must be above 0 and at most 1; found {share}."),
+        );
+    }
     match request.fusion {
         Fusion::Convex { alpha } if !(0.0..=1.0).contains(&alpha) => {
             field("fusion", format!("alpha must be between 0 and 1; found {alpha}."))
@@ -171,6 +180,7 @@ fn from_pairs(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
                     length => Effort::List(number("effort", length)?),
                 }
             }
+            "recall" => request.effort = Effort::Recall(number("recall", &value)?),
             "no_cut" => request.no_cut = flag("no_cut", &value)?,
             "rerank" => request.rerank = Some(number("rerank", &value)?),
             "explain" => request.explain = flag("explain", &value)?,
@@ -182,7 +192,7 @@ fn from_pairs(pairs: Vec<(String, String)>) -> Result<SearchRequest, Problem> {
                     Problem::bad("unknown_parameter", format!("There is no parameter {unknown:?}."))
                         .param(unknown)
                         .hint(
-                            "Known: q, mode, filter, k, offset, alpha, rrf, effort, no_cut, rerank, explain, facets.",
+                            "Known: q, mode, filter, k, offset, alpha, rrf, effort, recall, no_cut, rerank, explain, facets.",
                         ),
                 );
             }

@@ -186,6 +186,13 @@ fn check(request: &SearchRequest) -> Result<usize> {
             "k + offset: expected at most {MOST}, found {wanted}"
         )));
     }
+    if let Effort::Recall(share) = request.effort
+        && !(share > 0.0 && share <= 1.0)
+    {
+        return Err(Error::Request(format!(
+            "effort recall: expected a share above 0 and up to 1, found {share}"
+        )));
+    }
     match request.fusion {
         Fusion::Convex { alpha } if !(0.0..=1.0).contains(&alpha) => Err(Error::Request(format!(
             "fusion alpha: expected a number from 0 to 1, found {alpha}"
