@@ -214,8 +214,9 @@ def smollm3():
 
 
 def mpt(heads=4):
+    """The penalties are those of 8 whatever the configuration says: this release of transformers does not read alibi_bias_max."""
     made = byte_level()
-    config = transformers.MptConfig(vocab_size=made.get_vocab_size(), d_model=8 * heads, n_heads=heads, n_layers=2, max_seq_len=192, attn_config={"alibi_bias_max": 6})
+    config = transformers.MptConfig(vocab_size=made.get_vocab_size(), d_model=8 * heads, n_heads=heads, n_layers=2, max_seq_len=192, attn_config={"alibi_bias_max": 8})
     return transformers.MptModel(config), made, DECODER, 192, [pooling("weightedmean_tokens", width=8 * heads), ("Normalize", None)]
 
 
