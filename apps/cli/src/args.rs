@@ -1,5 +1,6 @@
 //! Every command and flag. Help, man pages and shell completions all come from here.
 
+mod bridge;
 mod shrink;
 
 use std::path::PathBuf;
@@ -8,7 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use kokeshi_core::Size;
 use kokeshi_encode::{LoadOptions, Position};
 
-pub use shrink::{Apply, Choose, Inspect, Shrink, ShrinkStep, Train};
+pub use bridge::{Bridge, BridgeApply, BridgeLearn, BridgeStep};
+pub use shrink::{Apply, Choose, Inspect, MetricArgs, Shrink, ShrinkStep, Train};
 
 /// One system for the whole life of an embedding: make it, shrink it, find with it, judge it, plan it.
 #[derive(Debug, Parser)]
@@ -71,7 +73,10 @@ pub enum Command {
     #[command(after_help = "Example:\n  kokeshi optimize my.kokeshi")]
     Optimize(CollectionOnly),
     /// Embed all documents again with another model or size, in place.
-    #[command(after_help = "Example:\n  kokeshi reindex my.kokeshi --model ./all-MiniLM-L6-v2")]
+    #[command(after_help = "Examples:\n  \
+        kokeshi reindex my.kokeshi --model ./all-MiniLM-L6-v2\n  \
+        kokeshi reindex my.kokeshi --model ./all-MiniLM-L6-v2 --bridge bridge.bin   # searches ask by the new model from now on\n\
+        With a bridge an interrupted run goes on with: kokeshi reindex my.kokeshi")]
     Reindex(Reindex),
     /// Serve collections over HTTP, with a web page.
     #[command(
@@ -108,8 +113,18 @@ pub enum Command {
         kokeshi shrink docs.npy --queries queries.npy\n  \
         kokeshi shrink docs.parquet --queries queries.parquet --qrels test.tsv --budget 32MB --out small/\n  \
         kokeshi shrink docs.npy --queries queries.npy --min-recall 0.98 --rescore --out small/\n  \
+        kokeshi shrink --in my.kokeshi --bytes-per-vector 64          # the same for a collection, in place\n  \
+        kokeshi shrink --in my.kokeshi --codec 'rabitq:4'             # or a codec that is known; --codec none: no codes\n  \
         kokeshi shrink train docs.npy --codec 'pca:128|rabitq:4' --to codec.bin")]
     Shrink(Box<Shrink>),
+    /// Let queries of a new model search the vectors of an old one, and say how much that keeps.
+    #[command(after_help = "Examples:\n  \
+        kokeshi bridge --from kokeshi-static --to ./all-MiniLM-L6-v2 --pairs docs/ --out bridge.bin\n  \
+        kokeshi bridge --from kokeshi-static --to ./all-MiniLM-L6-v2 --pairs scifact/corpus.jsonl --judge scifact/\n  \
+        kokeshi bridge --from old.npy --to new.npy --out bridge.bin\n  \
+        kokeshi bridge apply bridge.bin new-queries.npy --to as-old.npy\n\
+        A collection moves to the new model behind a bridge with: kokeshi reindex my.kokeshi --model NEW --bridge bridge.bin")]
+    Bridge(Box<Bridge>),
     /// List the published methods behind Kokeshi and how far each one is.
     #[command(after_help = "Example:\n  kokeshi papers --verb find")]
     Papers(Papers),
@@ -251,6 +266,10 @@ pub struct Index {
     pub read: ReadArgs,
     #[command(flatten)]
     pub model: ModelArgs,
+    /// Keep codes of this codec in memory and scan them, such as prefix:256|rabitq:4 (see `kokeshi shrink`); the vectors stay on disk and
+    /// order the best of them. Set when a collection is made; `kokeshi shrink --in` changes it.
+    #[arg(long, value_name = "CODEC")]
+    pub codec: Option<kokeshi_codec::Spec>,
     /// The most tokens in a passage; 0: a document is one passage.
     #[arg(long, value_name = "N")]
     pub passage_tokens: Option<usize>,
@@ -389,6 +408,9 @@ pub struct Reindex {
     pub collection: PathBuf,
     #[command(flatten)]
     pub model: ModelArgs,
+    /// A bridge from the new model to the collection's own (`kokeshi bridge`): searches use it while vectors fill in.
+    #[arg(long, value_name = "FILE")]
+    pub bridge: Option<PathBuf>,
 }
 
 /// `kokeshi serve`.

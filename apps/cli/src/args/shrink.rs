@@ -38,6 +38,12 @@ pub struct Choose {
     /// The vectors: .npy, .safetensors, .fvecs, .bvecs, .parquet or .jsonl.
     #[arg(value_name = "VECTORS")]
     pub vectors: Option<PathBuf>,
+    /// A collection whose vectors they are: the choice becomes its codec, in place.
+    #[arg(long = "in", value_name = "DIR", conflicts_with_all = ["vectors", "out", "on_error", "metric"])]
+    pub collection: Option<PathBuf>,
+    /// With --in: the codec itself, such as rabitq:4, or none for no codes.
+    #[arg(long, value_name = "CODEC", requires = "collection", conflicts_with_all = ["budget", "bytes_per_vector", "min_recall", "codecs"])]
+    pub codec: Option<String>,
     /// Vectors of questions; without them some of the rows are kept aside to ask with.
     #[arg(long, value_name = "FILE")]
     pub queries: Option<PathBuf>,

@@ -154,6 +154,15 @@ fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<
                 .hint("leave the model's flags out, or change the collection with `kokeshi reindex`"));
             }
         }
+        if let Some(spec) = &args.codec
+            && collection
+                .info()
+                .codec
+                .is_none_or(|codec| codec.codec != spec.to_string())
+        {
+            return Err(Stop::usage("a codec is set when a collection is made")
+                .hint("kokeshi shrink --in DIR --codec CODEC changes it"));
+        }
         if args.passage_tokens.is_some() || args.passage_overlap.is_some() {
             return Err(
                 Stop::usage("passages are set when a collection is made").hint("index into a new directory")
@@ -164,6 +173,7 @@ fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<
     let (embedder, size) = load_model(&args.model, output)?;
     let mut options = CreateOptions::with(embedder, size);
     options.schema = detected.schema.clone();
+    options.codec = args.codec.clone();
     if args.passage_tokens.is_some() || args.passage_overlap.is_some() {
         let usual = || PassageOptions::for_model(options.embedder.as_ref());
         let mut passages = args.passage_tokens.map_or_else(usual, PassageOptions::of_tokens);

@@ -39,17 +39,51 @@ pub fn run(args: &Info, output: &Output) -> Result<()> {
         ),
         ("commit", format!("{} (format {})", info.generation, info.format)),
     ];
-    let sizes: Vec<String> = info
-        .bytes
-        .iter()
-        .map(|(part, count)| format!("{part} {}", bytes(*count)))
-        .collect();
-    rows.push(("on disk", sizes.join(", ")));
+    if let Some(codec) = &info.codec {
+        rows.push((
+            "codec",
+            match codec.code_bytes {
+                0 => format!("{}, which has not seen enough rows yet", codec.codec),
+                each => format!(
+                    "{}: {each} bytes a code, {} rows have one",
+                    codec.codec, codec.rows
+                ),
+            },
+        ));
+    }
+    if let Some(moving) = &info.migration {
+        rows.push((
+            "moving to",
+            format!(
+                "{} at {} ({} dims): {} of {} rows; it asks over a bridge that kept {:.3} of ten neighbours",
+                moving.model, moving.size, moving.dims, moving.rows, info.rows, moving.kept
+            ),
+        ));
+    }
     output.line(table(
         &["what", "value"],
         rows.into_iter().map(|(what, value)| vec![what.into(), value]),
         2,
     ))?;
+    let each = |count: u64| count as f64 / info.rows.max(1) as f64;
+    let parts = info.bytes.iter().map(|(part, count)| {
+        let read = match part.as_str() {
+            "codes" | "graph" => "by every search",
+            "vectors" if info.codec.is_some() || info.graph_rows > 0 => "the best candidates'",
+            "vectors" => "by every search",
+            "text" => "words asked for, hits shown",
+            "new vectors" => "not yet",
+            "bridge" => "when opened",
+            _ => "",
+        };
+        vec![
+            part.clone(),
+            read.into(),
+            bytes(*count),
+            format!("{:.1}", each(*count)),
+        ]
+    });
+    output.line(table(&["on disk", "read", "size", "bytes a vector"], parts, 2))?;
     if !info.schema.fields.is_empty() {
         let fields = info.schema.fields.iter().map(|field| {
             let kind = format!("{:?}", field.kind).to_lowercase();

@@ -1,5 +1,11 @@
 //! `kokeshi check`, `optimize` and `reindex`.
 
+use std::sync::Arc;
+
+use kokeshi_codec::Bridge;
+use kokeshi_collection::{Embedder, ModelEmbedder};
+use kokeshi_core::{Progress, Size};
+
 use crate::args::{CollectionOnly, Reindex};
 use crate::output::Output;
 use crate::progress::{Bar, catch_interrupts};
@@ -49,13 +55,59 @@ pub fn optimize(args: &CollectionOnly, output: &Output) -> Result<()> {
 pub fn reindex(args: &Reindex, output: &Output) -> Result<()> {
     catch_interrupts();
     let collection = open(&args.collection)?;
-    let (embedder, size) = load_model(&args.model, output)?;
+    let moving = collection.info().migration;
+    let named = args.model.model.is_some() || args.model.size.is_some() || args.model.load.given();
     let bar = Bar::new(output.quiet || output.json);
     let mut writer = collection.writer().map_err(Stop::failed)?;
-    writer.reindex(embedder, size, None, &bar).map_err(Stop::failed)?;
+    match (moving, &args.bridge) {
+        (Some(moving), None) if !named => {
+            output.note(format!(
+                "going on with {}: {} of {} rows are done",
+                moving.model,
+                moving.rows,
+                collection.info().rows
+            ));
+            let size: Size = moving.size.parse().map_err(Stop::failed)?;
+            let embedder: Arc<dyn Embedder> =
+                Arc::new(ModelEmbedder::load(&moving.model, size).map_err(Stop::usage)?);
+            writer.migrate(&embedder, &bar).map_err(Stop::failed)?;
+        }
+        (_, Some(file)) => {
+            let bridge = Bridge::load(file).map_err(Stop::usage)?;
+            let (embedder, size) = load_model(&args.model, output)?;
+            writer
+                .begin_migration(&embedder, size, &bridge)
+                .map_err(request)?;
+            output.note(format!(
+                "searches ask by {} over the bridge from now on; it kept {:.3} of ten neighbours when it was learnt",
+                embedder.id(),
+                bridge.kept()
+            ));
+            writer.migrate(&embedder, &bar).map_err(Stop::failed)?;
+        }
+        (_, None) => {
+            let (embedder, size) = load_model(&args.model, output)?;
+            writer.reindex(embedder, size, None, &bar).map_err(Stop::failed)?;
+        }
+    }
+    if bar.interrupted() && collection.info().migration.is_some() {
+        return Err(Stop::failed(
+            "stopped before the end; what is encoded stays, and searches go on over the bridge",
+        )
+        .hint("kokeshi reindex DIR goes on"));
+    }
     writer.optimize(&bar).map_err(Stop::failed)?;
     drop(writer);
     done(&collection, output)
+}
+
+/// What is asked wrongly is bad usage; the rest are failures.
+pub(super) fn request(error: kokeshi_collection::Error) -> Stop {
+    match error {
+        kokeshi_collection::Error::Request(_)
+        | kokeshi_collection::Error::Core(kokeshi_core::Error::Parse { .. }) => Stop::usage(error),
+        other => Stop::failed(other),
+    }
 }
 
 fn done(collection: &kokeshi_collection::Collection, output: &Output) -> Result<()> {

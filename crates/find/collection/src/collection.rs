@@ -3,23 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
+use kokeshi_codec::{Codec, Spec};
 use kokeshi_core::file::sync_folder;
-use kokeshi_core::{Bitmap, Size};
+use kokeshi_core::{Bitmap, Embeddings, Seed, Size};
 use kokeshi_sources::{Attribute, Document, Schema};
 use tantivy::collector::DocSetCollector;
 use tantivy::query::TermQuery;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{Index, IndexSettings, Term};
 
-use crate::embedder::{Embedder, ModelEmbedder};
+use crate::embedder::{BridgedEmbedder, Embedder, ModelEmbedder};
 use crate::fields::Fields;
 use crate::folder::Folder;
 use crate::lock::Lock;
 use crate::manifest::{FORMAT, MANIFEST, Manifest};
 use crate::snapshot::{Check, Snapshot, TEXT};
-use crate::state::{PassageOptions, State};
+use crate::state::{DataFile, PassageOptions, State};
 use crate::writer::{Writer, WriterOptions};
-use crate::{Error, Fusion, Info, Result, filter, words};
+use crate::{CodecInfo, Error, Fusion, Info, MigrationInfo, Result, filter, words};
 
 /// How a collection is made.
 pub struct CreateOptions {
@@ -33,6 +34,8 @@ pub struct CreateOptions {
     pub passages: Option<PassageOptions>,
     /// How hybrid search joins its lists by default.
     pub fusion: Fusion,
+    /// The codec whose codes searches scan; `None`: the vectors themselves and a graph.
+    pub codec: Option<Spec>,
 }
 
 impl CreateOptions {
@@ -60,6 +63,7 @@ impl CreateOptions {
             size,
             passages: None,
             fusion: Fusion::Default,
+            codec: None,
         }
     }
 }
@@ -144,6 +148,9 @@ impl Collection {
             .passages
             .unwrap_or_else(|| PassageOptions::for_model(&*embedder));
         passages.check()?;
+        if let Some(spec) = &options.codec {
+            spec.check(embedder.dims(), embedder.metric())?;
+        }
         let state = State {
             generation: 0,
             schema: options.schema,
@@ -156,6 +163,8 @@ impl Collection {
             fusion: options.fusion,
             vectors: Vec::new(),
             graph: None,
+            codec: options.codec.as_ref().map(crate::codes::asked),
+            migration: None,
             documents: 0,
             live: 0,
             calibration: None,
@@ -189,8 +198,8 @@ impl Collection {
         let manifest = Manifest::read(directory)?;
         let snapshot = Snapshot::open(directory, Check::Affordable, None)?;
         let embedder = match options.embedder {
-            Some(embedder) => embedder,
-            None => load_model(&snapshot.state)?,
+            Some(embedder) => over_bridge(embedder, &snapshot),
+            None => load_model(&snapshot)?,
         };
         check_model(directory, &snapshot.state, &*embedder)?;
         Ok(Self {
@@ -248,10 +257,10 @@ impl Collection {
             Some(embedder) => embedder,
             None => {
                 let open = self.embedder();
-                if open.fingerprint() == snapshot.state.fingerprint && open.dims() == snapshot.state.dims {
+                if open.fingerprint() == snapshot.state.asks_by() && open.dims() == snapshot.state.dims {
                     open
                 } else {
-                    load_model(&snapshot.state)?
+                    load_model(&snapshot)?
                 }
             }
         };
@@ -320,13 +329,29 @@ impl Collection {
             };
             of(all.iter().filter(named).cloned().collect())
         };
-        let (vectors, graph) = (starting("vectors-"), starting("graph-"));
-        let bytes = [
+        let coded = state.codec.as_ref();
+        let moving = state.migration.as_ref();
+        let codes = coded
+            .into_iter()
+            .flat_map(|coded| coded.chain.iter().chain(&coded.codes));
+        let parts = [
             ("text", text),
-            ("vectors", vectors),
-            ("graph", graph),
-            ("total", text + vectors + graph + starting(MANIFEST)),
+            ("vectors", size_of_files(&state.vectors)),
+            ("graph", size_of_files(&state.graph)),
+            ("codes", size_of_files(codes)),
+            (
+                "new vectors",
+                size_of_files(moving.into_iter().flat_map(|moving| &moving.vectors)),
+            ),
+            ("bridge", size_of_files(moving.map(|moving| &moving.bridge))),
         ];
+        let total = parts.iter().map(|(_, bytes)| bytes).sum::<u64>() + starting(MANIFEST);
+        // What every collection has, and what this one has besides.
+        let usual = ["text", "vectors", "graph"];
+        let bytes = parts
+            .into_iter()
+            .filter(|(name, bytes)| usual.contains(name) || *bytes > 0);
+        let bytes = bytes.chain([("total", total)]);
         Info {
             name: self.name(),
             format: FORMAT,
@@ -338,10 +363,43 @@ impl Collection {
             fingerprint: state.fingerprint.clone(),
             dims: state.dims,
             size: state.size.to_string(),
-            bytes: bytes.map(|(name, bytes)| (name.to_string(), bytes)).into(),
+            bytes: bytes.map(|(name, bytes)| (name.to_string(), bytes)).collect(),
             rows: state.rows(),
             graph_rows: state.graph.as_ref().map_or(0, |graph| graph.rows),
+            codec: coded.map(|coded| CodecInfo {
+                codec: coded.spec.clone(),
+                code_bytes: current
+                    .snapshot
+                    .data
+                    .chain()
+                    .map_or(0, |chain| chain.code_bytes()),
+                rows: state.coded_rows(),
+            }),
+            migration: moving.map(|moving| MigrationInfo {
+                model: moving.model.clone(),
+                dims: moving.dims,
+                size: moving.size.to_string(),
+                rows: moving.rows(),
+                kept: current.snapshot.data.bridge().map_or(0.0, |bridge| bridge.kept()),
+            }),
         }
+    }
+
+    /// Vectors of at most `most` random passages that can be found, in random order.
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    pub fn sample_vectors(&self, most: usize, seed: &mut Seed) -> Result<Embeddings> {
+        let current = self.current();
+        let snapshot = &current.snapshot;
+        let mut rows: Vec<u32> = snapshot.live.iter().collect();
+        seed.shuffle(&mut rows);
+        rows.truncate(most);
+        let mut sample = Embeddings::new(snapshot.state.dims);
+        for row in rows {
+            sample.push(snapshot.data.vectors.row(row))?;
+        }
+        Ok(sample)
     }
 
     /// Document `id` as it was given, its passages joined again; `None` if there is none.
@@ -412,6 +470,10 @@ fn make_words(folder: &Path, fields: &Fields, state: &State) -> Result<()> {
     Ok(())
 }
 
+fn size_of_files<'a>(files: impl IntoIterator<Item = &'a DataFile>) -> u64 {
+    files.into_iter().map(|file| file.bytes).sum()
+}
+
 fn check_free(directory: &Path) -> Result<()> {
     let entries = std::fs::read_dir(directory).map_err(kokeshi_core::Error::io(directory))?;
     let exists = |found: &str| Error::Exists {
@@ -437,16 +499,33 @@ fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-fn load_model(state: &State) -> Result<Arc<dyn Embedder>> {
-    Ok(Arc::new(ModelEmbedder::load(&state.model, state.size)?))
+/// The model that the generation asks by, behind its bridge if there is one.
+fn load_model(snapshot: &Snapshot) -> Result<Arc<dyn Embedder>> {
+    let state = &snapshot.state;
+    let (model, size) = match &state.migration {
+        None => (&state.model, state.size),
+        Some(moving) => (&moving.model, moving.size),
+    };
+    Ok(over_bridge(Arc::new(ModelEmbedder::load(model, size)?), snapshot))
+}
+
+/// Puts the model that is taking over behind its bridge; others stay what they are.
+fn over_bridge(embedder: Arc<dyn Embedder>, snapshot: &Snapshot) -> Arc<dyn Embedder> {
+    match (&snapshot.state.migration, snapshot.data.bridge()) {
+        (Some(moving), Some(bridge)) if embedder.fingerprint() == moving.fingerprint => {
+            BridgedEmbedder::shared(embedder, bridge.clone(), snapshot.state.asks_by())
+        }
+        _ => embedder,
+    }
 }
 
 fn check_model(directory: &Path, state: &State, embedder: &dyn Embedder) -> Result<()> {
-    if embedder.fingerprint() != state.fingerprint || embedder.dims() != state.dims {
+    if embedder.fingerprint() != state.asks_by() || embedder.dims() != state.dims {
+        let moving = state.migration.as_ref().map(|moving| &moving.model);
         return Err(Error::OtherModel {
             path: directory.into(),
-            expected_id: state.model.clone(),
-            expected: format!("{} at {} dimensions", state.fingerprint, state.dims),
+            expected_id: moving.unwrap_or(&state.model).clone(),
+            expected: format!("{} at {} dimensions", state.asks_by(), state.dims),
             found_id: embedder.id(),
             found: format!("{} at {} dimensions", embedder.fingerprint(), embedder.dims()),
         });

@@ -1,16 +1,20 @@
-//! The collection's own files: vectors and graph, opened and checked.
+//! The collection's own files: vectors, graph, codes and a bridge, opened and checked.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use kokeshi_codec::file::Codes;
+use kokeshi_codec::{Bridge, Chain};
 use kokeshi_core::{Embeddings, Metric, npy};
 use kokeshi_index::{FlatIndex, Graph, GraphIndex, Index, Vectors};
 
+use crate::coded::CodedIndex;
 use crate::state::{DataFile, State};
 use crate::{Error, Result};
 
-/// The head of a graph file, which holds the checksum of the rest.
+/// The head of a container (graph, codec, codes, bridge), which holds the checksum of the rest.
 const GRAPH_HEAD: u64 = 64;
 
 /// The files of a generation.
@@ -21,6 +25,11 @@ pub struct Data {
     pub index: Box<dyn Index>,
     segments: Vec<(DataFile, Embeddings)>,
     graph: Option<(DataFile, Graph)>,
+    chain: Option<(DataFile, Arc<Chain>)>,
+    codes: Option<(DataFile, Arc<Codes>)>,
+    /// Vectors of a model that is taking over, and the bridge to it.
+    filling: Vec<(DataFile, Embeddings)>,
+    bridge: Option<(DataFile, Arc<Bridge>)>,
 }
 
 impl Data {
@@ -32,14 +41,40 @@ impl Data {
     pub fn open(directory: &Path, state: &State, bytes: bool, previous: Option<&Self>) -> Result<Self> {
         let mut vectors = Vectors::new(state.dims);
         let mut segments = Vec::with_capacity(state.vectors.len());
-        for file in &state.vectors {
-            let open = previous.and_then(|data| data.segments.iter().find(|(known, _)| known == file));
-            let segment = match open {
-                Some((_, segment)) => segment.clone(),
-                None => open_vectors(&directory.join(&file.name), file, state.dims, bytes)?,
+        let known = |file: &DataFile| {
+            let all = |data: &Self| {
+                data.segments
+                    .iter()
+                    .chain(&data.filling)
+                    .cloned()
+                    .collect::<Vec<_>>()
             };
+            let open = previous.map(all).unwrap_or_default();
+            open.into_iter().find(|(known, _)| known == file)
+        };
+        let open = |file: &DataFile, dims| -> Result<_> {
+            Ok(match known(file) {
+                Some(open) => open,
+                None => (
+                    file.clone(),
+                    open_vectors(&directory.join(&file.name), file, dims, bytes)?,
+                ),
+            })
+        };
+        for file in &state.vectors {
+            let (file, segment) = open(file, state.dims)?;
             vectors.push_segment(segment.clone())?;
-            segments.push((file.clone(), segment));
+            segments.push((file, segment));
+        }
+        let (mut filling, mut bridge) = (Vec::new(), None);
+        if let Some(moving) = &state.migration {
+            for file in &moving.vectors {
+                filling.push(open(file, moving.dims)?);
+            }
+            let open = previous.and_then(|data| data.bridge.clone());
+            bridge = Some(shared(open, &moving.bridge, |file| {
+                open_bridge(directory, state, file)
+            })?);
         }
         let graph = match &state.graph {
             None => None,
@@ -52,13 +87,52 @@ impl Data {
                 Some((file.clone(), graph))
             }
         };
-        let index = index(directory, &vectors, graph.as_ref(), state.metric)?;
+        let mut index = index(directory, &vectors, graph.as_ref(), state.metric)?;
+        let (mut chain, mut codes) = (None, None);
+        if let Some(coded) = &state.codec {
+            if let Some(file) = &coded.chain {
+                let open = previous.and_then(|data| data.chain.clone());
+                chain = Some(shared(open, file, |file| open_chain(directory, state, file))?);
+            }
+            if let (Some(file), Some((_, chain))) = (&coded.codes, &chain) {
+                let open = previous.and_then(|data| data.codes.clone());
+                let opened = shared(open, file, |file| open_codes(directory, chain, file))?;
+                let graph = graph.is_some().then_some(index);
+                index = Box::new(CodedIndex::new(
+                    chain.clone(),
+                    opened.1.clone(),
+                    vectors.clone(),
+                    state.metric,
+                    graph,
+                ));
+                codes = Some(opened);
+            }
+        }
         Ok(Self {
             vectors,
             index,
             segments,
             graph,
+            chain,
+            codes,
+            filling,
+            bridge,
         })
+    }
+
+    /// The trained codec, if there is one.
+    pub fn chain(&self) -> Option<&Arc<Chain>> {
+        self.chain.as_ref().map(|(_, chain)| chain)
+    }
+
+    /// Codes of the first rows, if there are any.
+    pub fn codes(&self) -> Option<&Arc<Codes>> {
+        self.codes.as_ref().map(|(_, codes)| codes)
+    }
+
+    /// The bridge to a model that is taking over.
+    pub fn bridge(&self) -> Option<&Arc<Bridge>> {
+        self.bridge.as_ref().map(|(_, bridge)| bridge)
     }
 
     /// The graph, if there is one.
@@ -126,6 +200,78 @@ fn open_graph(path: &Path, expected: &DataFile) -> Result<Graph> {
     })
 }
 
+/// What is open already if it is `file`, or what `open` makes of it.
+fn shared<T>(
+    before: Option<(DataFile, Arc<T>)>,
+    file: &DataFile,
+    open: impl FnOnce(&DataFile) -> Result<T>,
+) -> Result<(DataFile, Arc<T>)> {
+    match before.filter(|(known, _)| known == file) {
+        Some(before) => Ok(before),
+        None => Ok((file.clone(), Arc::new(open(file)?))),
+    }
+}
+
+/// The path of a container after a look at its length and its head.
+fn container(directory: &Path, file: &DataFile, what: &str) -> Result<PathBuf> {
+    let path = directory.join(&file.name);
+    check_length(&path, file)?;
+    if graph_checksum(&path)? != file.checksum {
+        return Err(Error::damaged(
+            path,
+            format!("it is not the {what} that was committed"),
+        ));
+    }
+    Ok(path)
+}
+
+fn open_chain(directory: &Path, state: &State, file: &DataFile) -> Result<Chain> {
+    let path = container(directory, file, "codec")?;
+    let chain = Chain::load(&path).map_err(|error| damaged(&path, error))?;
+    let (dims, metric) = (
+        kokeshi_codec::Codec::dims(&chain),
+        kokeshi_codec::Codec::metric(&chain),
+    );
+    match (dims, metric) == (state.dims, state.metric) {
+        true => Ok(chain),
+        false => Err(Error::damaged(
+            path,
+            format!(
+                "expected a codec of {} dims by {:?}, found {dims} by {metric:?}",
+                state.dims, state.metric
+            ),
+        )),
+    }
+}
+
+fn open_codes(directory: &Path, chain: &Chain, file: &DataFile) -> Result<Codes> {
+    let path = container(directory, file, "file of codes")?;
+    let codes = Codes::open(&path, chain).map_err(|error| damaged(&path, error))?;
+    match codes.rows() as u64 == file.rows {
+        true => Ok(codes),
+        false => Err(Error::damaged(
+            path,
+            format!("expected {} codes, found {}", file.rows, codes.rows()),
+        )),
+    }
+}
+
+fn open_bridge(directory: &Path, state: &State, file: &DataFile) -> Result<Bridge> {
+    let path = container(directory, file, "bridge")?;
+    let bridge = Bridge::load(&path).map_err(|error| damaged(&path, error))?;
+    match bridge.old_dims() == state.dims {
+        true => Ok(bridge),
+        false => Err(Error::damaged(
+            path,
+            format!(
+                "expected a bridge to {} dims, found one to {}",
+                state.dims,
+                bridge.old_dims()
+            ),
+        )),
+    }
+}
+
 /// What tells one graph file from another: the checksum of its head, which holds that of the rest.
 pub fn graph_checksum(path: &Path) -> Result<u64> {
     Ok(kokeshi_core::file::checksum(&head(path, GRAPH_HEAD)?))
@@ -171,7 +317,7 @@ pub fn vector_file(path: &Path, name: String, (rows, checksum): (usize, u64)) ->
     })
 }
 
-/// A finished graph file as a commit names it.
+/// A finished container (graph, codec, codes, bridge) as a commit names it.
 pub fn graph_file(path: &Path, name: String, rows: usize) -> Result<DataFile> {
     Ok(DataFile {
         name,
@@ -183,17 +329,14 @@ pub fn graph_file(path: &Path, name: String, rows: usize) -> Result<DataFile> {
 
 /// Removes data files that `state` doesn't name: of generations that were never committed, or that are over.
 pub fn remove_strangers(directory: &Path, state: &State) -> Result<()> {
-    let needed: Vec<PathBuf> = state
-        .vectors
-        .iter()
-        .chain(&state.graph)
-        .map(|file| PathBuf::from(&file.name))
-        .collect();
+    let needed: Vec<PathBuf> = state.files().map(|file| PathBuf::from(&file.name)).collect();
     let entries = std::fs::read_dir(directory).map_err(kokeshi_core::Error::io(directory))?;
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let ours = (name.starts_with("vectors-") && name.ends_with(".npy"))
-            || name.starts_with("graph-")
+            || ["graph-", "codec-", "codes-", "bridge-"]
+                .iter()
+                .any(|kind| name.starts_with(kind))
             || name.contains(".tmp-");
         if ours && !needed.iter().any(|file| file.as_os_str() == entry.file_name()) {
             std::fs::remove_file(entry.path()).map_err(kokeshi_core::Error::io(entry.path()))?;

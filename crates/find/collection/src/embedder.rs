@@ -1,7 +1,9 @@
 //! What a collection needs of a model, and the models of `kokeshi-encode` as such.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use kokeshi_codec::Bridge;
 use kokeshi_core::{Embeddings, Metric, Size};
 use kokeshi_encode::{Model, Options, Task};
 
@@ -148,5 +150,67 @@ impl Embedder for ModelEmbedder {
 
     fn model(&self) -> Option<&Model> {
         Some(&self.model)
+    }
+}
+
+/// A model whose vectors become those of another one over a [`Bridge`].
+pub struct BridgedEmbedder {
+    model: Arc<dyn Embedder>,
+    bridge: Arc<Bridge>,
+    fingerprint: String,
+}
+
+impl BridgedEmbedder {
+    /// `model` behind `bridge`.
+    pub(crate) fn shared(
+        model: Arc<dyn Embedder>,
+        bridge: Arc<Bridge>,
+        fingerprint: String,
+    ) -> Arc<dyn Embedder> {
+        Arc::new(Self {
+            model,
+            bridge,
+            fingerprint,
+        })
+    }
+}
+
+impl Embedder for BridgedEmbedder {
+    fn id(&self) -> String {
+        self.model.id()
+    }
+
+    fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+
+    fn dims(&self) -> usize {
+        self.bridge.old_dims()
+    }
+
+    fn metric(&self) -> Metric {
+        self.bridge.metric()
+    }
+
+    fn max_tokens(&self) -> Option<usize> {
+        self.model.max_tokens()
+    }
+
+    fn encode_documents(&self, texts: &[String]) -> Result<Embeddings> {
+        Ok(self.bridge.apply(&self.model.encode_documents(texts)?)?)
+    }
+
+    fn encode_query(&self, text: &str) -> Result<Vec<f32>> {
+        let query = self.model.encode_query(text)?;
+        let dims = query.len();
+        Ok(self.bridge.apply(&Embeddings::from_vec(query, dims)?)?.into_vec())
+    }
+
+    fn token_ranges(&self, text: &str) -> Vec<Range<usize>> {
+        self.model.token_ranges(text)
+    }
+
+    fn size(&self) -> Size {
+        self.model.size()
     }
 }

@@ -5,10 +5,15 @@
 //!   manifest.json             format version, model, schema                                (manifest.rs)
 //!   text/                     tantivy: words, attributes, stored documents; its commit is ours (state.rs, fields.rs)
 //!   vectors-<gen>-<seg>.npy   one row a passage, plain NumPy                               (writer.rs)
+//!   graph-<gen>.bin           a graph over the first rows                                  (optimize.rs)
+//!   codec-<gen>.bin           what a codec learnt, and codes-<gen>.bin of the first rows   (codes.rs)
+//!   bridge-<gen>.bin          while another model takes over                               (migrate.rs)
 //!   writer.lock               held by the one writer                                       (lock.rs)
 //! ```
 
 mod chance;
+mod coded;
+mod codes;
 mod collection;
 mod cut;
 mod data;
@@ -25,6 +30,7 @@ mod known;
 mod lexical;
 mod lock;
 mod manifest;
+mod migrate;
 mod optimize;
 mod passages;
 mod query;

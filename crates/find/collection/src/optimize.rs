@@ -1,8 +1,10 @@
 //! Making a collection faster and smaller without changing what it holds: a graph over its vectors, few vector files, no dead rows.
 
+use kokeshi_codec::Codec;
 use kokeshi_core::{Progress, npy};
 use kokeshi_index::{Graph, GraphConfig};
 
+use crate::codes::needs_codes;
 use crate::data::{Data, graph_file, vector_file};
 use crate::rewrite::Rewrite;
 use crate::state::{DataFile, State};
@@ -22,11 +24,11 @@ impl Writer {
     /// Whether [`Writer::optimize`] has something to do that is worth the time.
     pub fn needs_optimizing(&self) -> bool {
         let state = self.state();
-        needs_compacting(state) || needs_graph(state)
+        needs_compacting(state) || needs_codes(state) || needs_graph(state, self.code_bytes())
     }
 
-    /// Commits, drops dead rows when there are many, and builds or extends the graph when so many rows are without that searches feel
-    /// it, and measures where the relevance cut belongs. Every step is a commit of its own: what is interrupted can be repeated.
+    /// Commits, drops dead rows when there are many, gives rows their codes if the collection has a codec, and builds or extends the graph
+    /// when so many rows are without that searches feel it, and measures where the relevance cut belongs. Every step is a commit of its own: what is interrupted can be repeated.
     ///
     /// # Errors
     /// If the system refuses; the collection is then as before the step.
@@ -35,7 +37,10 @@ impl Writer {
         if needs_compacting(self.state()) {
             self.rewrite(Rewrite::Compact, progress)?;
         }
-        if needs_graph(self.state()) && !progress.interrupted() {
+        if needs_codes(self.state()) && !progress.interrupted() {
+            self.build_codes(progress)?;
+        }
+        if needs_graph(self.state(), self.code_bytes()) && !progress.interrupted() {
             self.build_graph(progress)?;
         }
         if !progress.interrupted() {
@@ -57,13 +62,22 @@ impl Writer {
         Ok(())
     }
 
-    /// Commits, and drops dead rows now, be they many or few.
+    /// Commits, and drops dead rows now, be they many or few; not while another model takes over, when rows must keep their numbers.
     ///
     /// # Errors
     /// If the system refuses; the collection is then as before.
     pub fn compact(&mut self, progress: &dyn Progress) -> Result<u64> {
         self.commit()?;
+        if self.state().migration.is_some() {
+            return Ok(self.state().generation);
+        }
         self.rewrite(Rewrite::Compact, progress)
+    }
+
+    /// Bytes of a code, once there are codes.
+    pub(crate) fn code_bytes(&self) -> Option<usize> {
+        let current = self.collection().current();
+        current.snapshot.data.chain().map(|chain| chain.code_bytes())
     }
 
     fn build_graph(&mut self, progress: &dyn Progress) -> Result<()> {
@@ -101,13 +115,19 @@ impl Writer {
 }
 
 fn needs_compacting(state: &State) -> bool {
+    // New vectors are in the order of the old rows until they take over.
+    if state.migration.is_some() {
+        return false;
+    }
     let dead = state.rows() - state.live;
     dead >= DEAD_ROWS && dead * 100 > state.rows() * DEAD_PERCENT
 }
 
-fn needs_graph(state: &State) -> bool {
+/// Whether a scan of what the graph does not cover is felt: of codes where there are any, of vectors otherwise.
+pub fn needs_graph(state: &State, code_bytes: Option<usize>) -> bool {
     let covered = state.graph.as_ref().map_or(0, |graph| graph.rows);
-    (state.rows() - covered) * state.dims as u64 > SCANNED
+    let bytes = code_bytes.map_or(4 * state.dims as u64, |bytes| bytes as u64);
+    (state.rows() - covered) * bytes > 4 * SCANNED
 }
 
 /// Joins the last vector files of `state` into one when there are many, so that there are never more than [`FILES`] and a logarithm:
@@ -130,12 +150,20 @@ pub fn join_files(directory: &std::path::Path, state: &mut State) -> Result<()> 
     let part = State {
         vectors: tail,
         graph: None,
+        codec: None,
+        migration: None,
         ..state.clone()
     };
-    let data = Data::open(directory, &part, true, None)?;
     let name = format!("vectors-{:06}-001.npy", state.generation);
+    state.vectors.push(join(directory, &part, name)?);
+    Ok(())
+}
+
+/// Copies all vectors of `part`, a state without anything else, into the file `name`.
+pub fn join(directory: &std::path::Path, part: &State, name: String) -> Result<DataFile> {
+    let data = Data::open(directory, part, true, None)?;
     let path = directory.join(&name);
-    let mut file = npy::Writer::create(&path, state.dims)?;
+    let mut file = npy::Writer::create(&path, part.dims)?;
     let mut at = 0;
     while at < data.vectors.rows() {
         let run = data.vectors.run(at, data.vectors.rows());
@@ -143,8 +171,7 @@ pub fn join_files(directory: &std::path::Path, state: &mut State) -> Result<()> 
             return Err(Error::damaged(&path, "a vector file without rows"));
         }
         file.append(run)?;
-        at += run.len() / state.dims;
+        at += run.len() / part.dims;
     }
-    state.vectors.push(vector_file(&path, name, file.finish()?)?);
-    Ok(())
+    vector_file(&path, name, file.finish()?)
 }

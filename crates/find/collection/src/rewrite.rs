@@ -78,6 +78,10 @@ impl Writer {
         let mut state = self.state().clone();
         state.generation += 1;
         state.graph = None;
+        // Rows get other numbers.
+        if let Some(coded) = &mut state.codec {
+            coded.codes = None;
+        }
         let folder = directory.join(TEXT);
         // Whatever is added after this stays.
         self.words()
@@ -95,6 +99,10 @@ impl Writer {
                 state.dims = embedder.dims();
                 state.metric = embedder.metric();
                 state.calibration = None;
+                state.migration = None;
+                if let Some(coded) = &mut state.codec {
+                    coded.chain = None;
+                }
                 state.size = size;
                 state.passages = passages;
                 Some(embedder)

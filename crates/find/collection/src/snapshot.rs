@@ -97,12 +97,7 @@ impl Snapshot {
         previous: Option<&Data>,
     ) -> Result<Option<Self>> {
         let (index, state) = open_words(folder)?;
-        let vectors_bytes: u64 = state
-            .vectors
-            .iter()
-            .chain(&state.graph)
-            .map(|file| file.bytes)
-            .sum();
+        let vectors_bytes: u64 = state.files().map(|file| file.bytes).sum();
         let bytes = match check {
             Check::Shape => false,
             Check::Bytes => true,

@@ -28,6 +28,43 @@ pub struct DataFile {
     pub checksum: u64,
 }
 
+/// Vectors in fewer bytes, which searches scan.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Coded {
+    /// The codec as it was asked for, such as `pca:128|rabitq:4`.
+    pub spec: String,
+    /// What it learnt, and from how many rows; nothing until there are enough rows to learn from.
+    pub chain: Option<DataFile>,
+    /// Codes of the first `rows` rows.
+    pub codes: Option<DataFile>,
+}
+
+/// A model that takes over: its queries search the old vectors over a bridge while its own vectors fill in.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Migration {
+    /// What the new model is loaded from.
+    pub model: String,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// The size at which it is used.
+    pub size: Size,
+    /// Width of its vectors.
+    pub dims: usize,
+    /// How they are compared.
+    pub metric: Metric,
+    /// The bridge from its queries to the old vectors.
+    pub bridge: DataFile,
+    /// Its vectors of the first rows; rows of passages that were dead are zeros.
+    pub vectors: Vec<DataFile>,
+}
+
+impl Migration {
+    /// Rows that have new vectors.
+    pub fn rows(&self) -> u64 {
+        self.vectors.iter().map(|file| file.rows).sum()
+    }
+}
+
 /// One generation of a collection.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct State {
@@ -55,6 +92,12 @@ pub struct State {
     /// The graph over the first `rows` rows.
     #[serde(default)]
     pub graph: Option<DataFile>,
+    /// Codes of the vectors, if it has a codec.
+    #[serde(default)]
+    pub codec: Option<Coded>,
+    /// The model that is taking over, if one is.
+    #[serde(default)]
+    pub migration: Option<Migration>,
     /// Documents that can be found.
     pub documents: u64,
     /// Their passages.
@@ -70,6 +113,31 @@ impl State {
         self.vectors.iter().map(|file| file.rows).sum()
     }
 
+    /// All files that the generation needs, the word index apart.
+    pub fn files(&self) -> impl Iterator<Item = &DataFile> {
+        let coded = self
+            .codec
+            .iter()
+            .flat_map(|coded| coded.chain.iter().chain(&coded.codes));
+        let moving = self.migration.iter();
+        let moving = moving.flat_map(|moving| moving.vectors.iter().chain([&moving.bridge]));
+        self.vectors.iter().chain(&self.graph).chain(coded).chain(moving)
+    }
+
+    /// Rows that have codes.
+    pub fn coded_rows(&self) -> u64 {
+        let codes = self.codec.as_ref().and_then(|coded| coded.codes.as_ref());
+        codes.map_or(0, |codes| codes.rows)
+    }
+
+    /// The fingerprint of what encodes queries and new documents: the model that made the vectors, or one behind a bridge.
+    pub fn asks_by(&self) -> String {
+        match &self.migration {
+            None => self.fingerprint.clone(),
+            Some(moving) => bridged(&moving.fingerprint, moving.bridge.checksum),
+        }
+    }
+
     /// As the payload of a commit.
     pub fn to_payload(&self) -> Result<String, String> {
         let json = serde_json::to_vec(self).map_err(|error| error.to_string())?;
@@ -81,4 +149,9 @@ impl State {
         let json = seal::unseal(payload.as_bytes())?;
         serde_json::from_slice(&json).map_err(|error| error.to_string())
     }
+}
+
+/// The fingerprint of a model behind a bridge.
+pub fn bridged(model: &str, bridge: u64) -> String {
+    format!("{model} over the bridge {bridge:016x}")
 }

@@ -238,4 +238,38 @@ pub struct Info {
     pub rows: u64,
     /// See `rows`.
     pub graph_rows: u64,
+    /// The codec whose codes searches scan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codec: Option<CodecInfo>,
+    /// The model that is taking over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<MigrationInfo>,
+}
+
+/// The codec of a collection.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CodecInfo {
+    /// As it was asked for, such as `pca:128|rabitq:4`.
+    pub codec: String,
+    /// Bytes of a code; 0 until there are rows to learn from.
+    pub code_bytes: usize,
+    /// Rows that have codes; the others are compared by their vectors.
+    pub rows: u64,
+}
+
+/// A model that takes over from the one that made a collection's vectors: it asks over a bridge while its own vectors fill in.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MigrationInfo {
+    /// Id of the new model.
+    pub model: String,
+    /// Width of its vectors.
+    pub dims: usize,
+    /// The size at which it is used.
+    pub size: String,
+    /// Rows that have its vectors.
+    pub rows: u64,
+    /// How much the bridge keeps: the share of the ten nearest old vectors that bridged queries find, measured when it was learnt.
+    pub kept: f64,
 }

@@ -258,8 +258,18 @@ impl Writer {
 
 /// The vectors of `texts`, as `state` wants them.
 pub fn encode(embedder: &dyn Embedder, texts: &[String], state: &State) -> Result<Embeddings> {
+    encode_as(embedder, texts, state.dims, state.metric)
+}
+
+/// The vectors of `texts`, `dims` wide and ready to be compared by `metric`.
+pub fn encode_as(
+    embedder: &dyn Embedder,
+    texts: &[String],
+    dims: usize,
+    metric: Metric,
+) -> Result<Embeddings> {
     let mut vectors = embedder.encode_documents(texts)?;
-    if vectors.dims() != state.dims || vectors.rows() != texts.len() {
+    if vectors.dims() != dims || vectors.rows() != texts.len() {
         return Err(Error::Core(kokeshi_core::Error::Dims {
             what: format!(
                 "vectors of {} for {} texts ({} rows)",
@@ -267,13 +277,13 @@ pub fn encode(embedder: &dyn Embedder, texts: &[String], state: &State) -> Resul
                 texts.len(),
                 vectors.rows()
             ),
-            expected: state.dims,
+            expected: dims,
             found: vectors.dims(),
         }));
     }
     vectors.check_finite(&format!("vectors of {}", embedder.id()))?;
     // What the index expects for cosine.
-    if state.metric == Metric::Cosine {
+    if metric == Metric::Cosine {
         vectors.normalize();
     }
     Ok(vectors)

@@ -90,6 +90,13 @@ fn crash_writer() {
         if round.is_multiple_of(5) {
             writer.compact(&Silent).unwrap();
         }
+        // Codes are made, extended, changed and given up.
+        if round.is_multiple_of(3) {
+            let codec = [Some("rabitq:2"), Some("pca:16|int8"), None][round / 3 % 3];
+            let codec = codec.map(|text| text.parse().unwrap());
+            writer.set_codec(codec.as_ref(), &Silent).unwrap();
+        }
+        writer.optimize(&Silent).unwrap();
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn run(args: &Choose, output: &Output) -> Result<()> {
     let vectors = super::read(path, args.metric.on_error, output)?;
     let sample = Sample::draw(args, &vectors, output)?;
     let (metric, seed) = (args.metric.metric, Seed(args.metric.seed));
-    let specs = specs(args, &vectors.vectors, metric)?;
+    let specs = specs(args, &vectors.vectors, vectors.vectors.rows(), metric)?;
     let judge = sample.judge();
     let judge = judge.as_ref().map(|judge| judge as &trial::Judge<'_>);
     let trial = Trial::new(&sample.rows, &sample.queries, metric, seed, judge).map_err(Stop::usage)?;
@@ -106,7 +106,7 @@ pub(super) fn run(args: &Choose, output: &Output) -> Result<()> {
 const MUCH_SMALLER: usize = 5;
 
 /// The chains to try: those asked for, or those that can be afforded and are not much smaller.
-fn specs(args: &Choose, vectors: &Embeddings, metric: Metric) -> Result<Vec<Spec>> {
+pub(super) fn specs(args: &Choose, vectors: &Embeddings, rows: usize, metric: Metric) -> Result<Vec<Spec>> {
     if !args.codecs.is_empty() {
         return args
             .codecs
@@ -117,7 +117,7 @@ fn specs(args: &Choose, vectors: &Embeddings, metric: Metric) -> Result<Vec<Spec
     let mut specs = trial::candidates(vectors.dims(), metric);
     let budget = args
         .budget
-        .map(|bytes| usize::try_from(bytes / vectors.rows() as u64).unwrap_or(usize::MAX));
+        .map(|bytes| usize::try_from(bytes / rows.max(1) as u64).unwrap_or(usize::MAX));
     if let Some(most) = budget.into_iter().chain(args.bytes_per_vector).min() {
         let least = specs
             .iter()
@@ -142,7 +142,7 @@ fn specs(args: &Choose, vectors: &Embeddings, metric: Metric) -> Result<Vec<Spec
 }
 
 /// What would have been possible.
-fn nothing_fits(points: &[Point], wish: &Wish) -> Stop {
+pub(super) fn nothing_fits(points: &[Point], wish: &Wish) -> Stop {
     let small: Vec<&Point> = points.iter().filter(|point| wish.affords(point)).collect();
     let best = small
         .iter()

@@ -1,6 +1,7 @@
 //! `kokeshi shrink`: what smaller vectors lose, and making them.
 
 mod choose;
+mod collection;
 mod report;
 mod sample;
 mod steps;
@@ -20,6 +21,7 @@ use crate::stop::{Result, Stop};
 /// Bad usage for vectors that can't be read or don't fit; a failure if the result can't be written.
 pub fn run(args: &Shrink, output: &Output) -> Result<()> {
     match &args.step {
+        None if args.choose.collection.is_some() => collection::run(&args.choose, output),
         None => choose::run(&args.choose, output),
         Some(ShrinkStep::Train(args)) => steps::train(args, output),
         Some(ShrinkStep::Apply(args)) => steps::apply(args, output),

@@ -1,0 +1,196 @@
+//! Search by codes: vectors in few bytes are scanned, and the vectors themselves, on disk, order the best of them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use kokeshi_codec::file::Codes;
+use kokeshi_codec::{Chain, Codec, Query};
+use kokeshi_core::{Bitmap, Metric, TopK, distance};
+use kokeshi_index::{Cost, Effort, FlatIndex, Found, Index, Plan, Vectors};
+use rayon::prelude::*;
+
+/// Rows that are scored together.
+const BLOCK: usize = 1024;
+/// The least bytes of codes that are handed to another thread: scanning them takes some hundred microseconds.
+const BYTES_PER_TASK: usize = 1 << 20;
+/// Candidates for each hit that is wanted, and at least: their vectors are read. At four a hit one-bit codes of MiniLM vectors lose one
+/// hit in a hundred (docs/shrink.md).
+const CANDIDATES: usize = 4;
+/// See [`CANDIDATES`].
+const LEAST_CANDIDATES: usize = 100;
+/// From so many bytes of codes that would have to be scanned on, a graph is asked if there is one.
+const GRAPH_FROM: usize = 32 << 20;
+
+/// Codes of the first rows of vectors, and what is asked when codes are not the way.
+pub struct CodedIndex {
+    chain: Arc<Chain>,
+    codes: Arc<Codes>,
+    vectors: Vectors,
+    metric: Metric,
+    /// A graph, if there is one.
+    graph: Option<Box<dyn Index>>,
+    flat: FlatIndex,
+}
+
+impl CodedIndex {
+    /// Codes of the first rows of `vectors`, with a graph over them or none.
+    pub fn new(
+        chain: Arc<Chain>,
+        codes: Arc<Codes>,
+        vectors: Vectors,
+        metric: Metric,
+        graph: Option<Box<dyn Index>>,
+    ) -> Self {
+        Self {
+            flat: FlatIndex::new(vectors.clone(), metric),
+            chain,
+            codes,
+            vectors,
+            metric,
+            graph,
+        }
+    }
+
+    fn score(&self, query: &[f32], row: u32) -> f32 {
+        match self.metric {
+            Metric::L2 => -distance::l2_squared(query, self.vectors.row(row)),
+            // Rows under cosine have unit length.
+            Metric::Cosine | Metric::Dot => distance::dot(query, self.vectors.row(row)),
+        }
+    }
+
+    /// The best `keep` rows of `range` by their codes.
+    fn scan(&self, query: &dyn Query, range: Range<usize>, filter: Option<&Bitmap>, keep: usize) -> TopK {
+        let stride = self.chain.code_bytes();
+        let codes = self.codes.bytes();
+        let mut best = TopK::new(keep);
+        let mut scores = [0.0; BLOCK];
+        let mut offer = |ids: &mut dyn Iterator<Item = u32>, scores: &[f32]| {
+            for (id, &score) in ids.zip(scores) {
+                if score >= best.threshold() && score.is_finite() {
+                    best.push(id, score);
+                }
+            }
+        };
+        match filter {
+            None => {
+                for from in range.clone().step_by(BLOCK) {
+                    let until = range.end.min(from + BLOCK);
+                    let scores = &mut scores[..until - from];
+                    query.score_rows(&codes[from * stride..until * stride], scores);
+                    offer(&mut (from as u32..until as u32), scores);
+                }
+            }
+            Some(filter) => {
+                let mut ids = Vec::with_capacity(BLOCK);
+                let mut members = members(filter, range);
+                loop {
+                    ids.clear();
+                    ids.extend(members.by_ref().take(BLOCK));
+                    if ids.is_empty() {
+                        break;
+                    }
+                    let scores = &mut scores[..ids.len()];
+                    query.score_ids(codes, &ids, scores);
+                    offer(&mut ids.iter().copied(), scores);
+                }
+            }
+        }
+        best
+    }
+}
+
+/// The rows of `range`, which begins at a multiple of 64, that are in `filter`.
+fn members(filter: &Bitmap, range: Range<usize>) -> impl Iterator<Item = u32> + '_ {
+    let end = range.end;
+    let words = &filter.words()[(range.start / 64).min(filter.words().len())..];
+    let words = words.iter().zip((range.start..range.end).step_by(64));
+    words.flat_map(move |(&word, first)| {
+        let mut rest = word;
+        std::iter::from_fn(move || {
+            (rest != 0).then(|| {
+                let bit = rest.trailing_zeros();
+                rest &= rest - 1;
+                first as u32 + bit
+            })
+        })
+        .take_while(move |&row| (row as usize) < end)
+    })
+}
+
+impl Index for CodedIndex {
+    fn len(&self) -> usize {
+        self.vectors.rows()
+    }
+
+    fn dims(&self) -> usize {
+        self.vectors.dims()
+    }
+
+    fn search(
+        &self,
+        query: &[f32],
+        k: usize,
+        effort: Effort,
+        filter: Option<&Bitmap>,
+    ) -> kokeshi_index::Result<Found> {
+        kokeshi_core::check_query(query, self.dims())?;
+        let covered = self.codes.rows().min(self.len());
+        let matches = filter.map_or(covered, |filter| filter.count().min(covered));
+        let keep = match effort {
+            Effort::Exact => return self.flat.search(query, k, effort, filter),
+            Effort::List(list) => list.max(k),
+            Effort::Default => (CANDIDATES * k).max(LEAST_CANDIDATES),
+        };
+        if matches <= keep {
+            return self.flat.search(query, k, effort, filter);
+        }
+        if let Some(graph) = &self.graph
+            && matches * self.chain.code_bytes() > GRAPH_FROM
+        {
+            return graph.search(query, k, effort, filter);
+        }
+        let mut query = query.to_vec();
+        if self.metric == Metric::Cosine {
+            distance::normalize(&mut query);
+        }
+        let prepared = self.chain.query(&query)?;
+        let tasks =
+            (matches * self.chain.code_bytes() / BYTES_PER_TASK).clamp(1, 4 * rayon::current_num_threads());
+        // Whole words of the filter.
+        let step = covered.div_ceil(tasks).next_multiple_of(64);
+        let candidates = (0..tasks)
+            .into_par_iter()
+            .map(|task| {
+                let from = (task * step).min(covered);
+                self.scan(&*prepared, from..(from + step).min(covered), filter, keep)
+            })
+            .reduce(
+                || TopK::new(keep),
+                |mut best, other| {
+                    best.merge(other);
+                    best
+                },
+            );
+        let mut ids: Vec<u32> = candidates.into_sorted().iter().map(|hit| hit.id).collect();
+        // In the order of the disk; then the rows that have no code yet.
+        ids.sort_unstable();
+        let fresh = covered as u32..self.len() as u32;
+        ids.extend(fresh.filter(|&row| filter.is_none_or(|filter| filter.contains(row))));
+        let mut best = TopK::new(k);
+        for &id in &ids {
+            let score = self.score(&query, id);
+            if score.is_finite() {
+                best.push(id, score);
+            }
+        }
+        Ok(Found {
+            hits: best.into_sorted(),
+            cost: Cost {
+                plan: Plan::Codes,
+                distances: matches + ids.len(),
+                visited: 0,
+            },
+        })
+    }
+}
