@@ -52,6 +52,12 @@ fn dense(query: &str) -> SearchRequest {
     }
 }
 
+/// Asks for document `number` by all its words.
+fn whole(number: usize) -> SearchRequest {
+    let document = document(number);
+    dense(&format!("{} {}", document.title, document.text))
+}
+
 /// Of what `request` finds, how many are about the topic.
 fn about(collection: &Collection, topic: &str) -> usize {
     let found = collection.search(&dense(topic)).unwrap();
@@ -129,7 +135,7 @@ fn searches_go_on_over_the_bridge_while_vectors_fill_in_and_the_new_model_takes_
         (info.model.as_str(), info.dims, info.rows, info.documents),
         ("word-votes-again", 48, 1400, 1399)
     );
-    assert_eq!(ids(&collection, &dense("report number1350"))[0], "doc-1350");
+    assert_eq!(ids(&collection, &whole(1350))[0], "doc-1350");
     drop(writer);
     drop(collection);
     let collection = with(&new).unwrap();
@@ -137,7 +143,7 @@ fn searches_go_on_over_the_bridge_while_vectors_fill_in_and_the_new_model_takes_
     let mut writer = collection.writer().unwrap();
     writer.compact(&Silent).unwrap();
     assert_eq!(collection.info().rows, 1399);
-    assert_eq!(ids(&collection, &dense("report number42"))[0], "doc-0042");
+    assert_eq!(ids(&collection, &whole(42))[0], "doc-0042");
     let left = std::fs::read_dir(&directory).unwrap().flatten();
     assert!(
         left.filter(|file| file.file_name().to_string_lossy().starts_with("bridge-"))
