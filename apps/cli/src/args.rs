@@ -108,6 +108,17 @@ pub enum Command {
         after_help = "Example:\n  kokeshi distill ./all-MiniLM-L6-v2 --texts corpus/ --to my-static/ --dims 256 --prefixes 32,64,128,256"
     )]
     Distill(Distill),
+    /// Train an encoder for several sizes as a recipe says.
+    #[command(after_help = "Examples:\n  \
+        kokeshi train recipes/1-pairs.toml --dry-run\n  \
+        kokeshi train recipes/1-pairs.toml\n\
+        An interrupted run goes on where its last checkpoint is: the same command again. See docs/train.md.")]
+    Train(TrainRecipe),
+    /// Make one model out of several of the same kind: averages of weights, or along the arc between two.
+    #[command(after_help = "Examples:\n  \
+        kokeshi merge model-a/ model-b/ model-c/ --to soup/\n  \
+        kokeshi merge model-a/ model-b/ --slerp 0.4 --to between/")]
+    Merge(Merge),
     /// Make vectors smaller, knowing what that loses: try codecs, show the front, take one.
     #[command(after_help = "Examples:\n  \
         kokeshi shrink docs.npy --queries queries.npy\n  \
@@ -581,6 +592,34 @@ pub struct Eval {
 pub enum EvalTask {
     /// Retrieval of long documents.
     Longembed,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub struct TrainRecipe {
+    /// The recipe: a TOML file.
+    #[arg(value_name = "RECIPE")]
+    pub recipe: PathBuf,
+    /// Only read everything, try a few steps, and say how much time and memory it will take.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `merge`.
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// Directories or hub ids of one architecture.
+    #[arg(required = true, num_args = 2.., value_name = "MODEL")]
+    pub models: Vec<String>,
+    /// The directory of the new model.
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// What each model counts in the average; all alike if not given.
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
+    pub weights: Vec<f64>,
+    /// Instead of the average: how far from the first model (0) to the second (1), along the arc between them.
+    #[arg(long, value_name = "SHARE", conflicts_with = "weights")]
+    pub slerp: Option<f64>,
 }
 
 /// `kokeshi distill`.

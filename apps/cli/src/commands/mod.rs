@@ -10,6 +10,7 @@ mod eval_long;
 mod index;
 mod info;
 mod maintain;
+mod merge;
 mod model;
 mod papers;
 mod rerank;
@@ -19,6 +20,7 @@ mod shell;
 mod shrink;
 mod sizes;
 mod texts;
+mod train;
 
 use crate::args::Command;
 use crate::output::Output;
@@ -42,6 +44,8 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Embed(args) => embed::run(&args, output),
         Command::Rerank(args) => rerank::run(&args, output),
         Command::Eval(args) => eval::run(&args, output),
+        Command::Train(args) => train::run_recipe(&args, output),
+        Command::Merge(args) => merge::run(&args, output),
         Command::Distill(args) => distill::run(&args, output),
         Command::Shrink(args) => shrink::run(&args, output),
         Command::Bridge(args) => bridge::run(&args, output),

@@ -264,7 +264,7 @@ fn stream_format(head: &[u8], options: &SourceOptions) -> Result<Format> {
     })
 }
 
-fn open_reader(
+pub(crate) fn open_reader(
     file: &Found,
     options: &SourceOptions,
     counter: &Arc<AtomicU64>,

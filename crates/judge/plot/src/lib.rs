@@ -14,8 +14,10 @@
 //! ```
 
 mod draw;
+mod heat;
 
 pub use draw::svg;
+pub use heat::{Heat, heat};
 
 /// A number line.
 #[derive(Debug, Clone, PartialEq)]

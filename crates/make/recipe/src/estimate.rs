@@ -1,0 +1,75 @@
+//! Time and memory before the first step: some steps are tried, nothing is kept.
+
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::order;
+use crate::recipe::Recipe;
+use crate::run::{batch, prepare};
+
+/// Steps that are tried; the first one, which also makes room, does not count.
+const TRIED: usize = 4;
+
+/// What a run will need.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Estimate {
+    /// Rows of data.
+    pub rows: usize,
+    /// Different texts.
+    pub texts: usize,
+    /// Tokens of all of them, mean.
+    pub mean_tokens: f64,
+    /// Steps.
+    pub steps: u64,
+    /// Seconds of one step, without evaluations and checkpoints.
+    pub seconds_per_step: f64,
+    /// Seconds of all of them.
+    pub seconds: f64,
+    /// Bytes that parameters, gradients, moments and activations take.
+    pub bytes: u64,
+    /// Parameters.
+    pub parameters: usize,
+}
+
+/// Reads everything and tries a few steps.
+///
+/// # Errors
+/// What is wrong with recipe, base or data.
+pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
+    let mut prepared = prepare(recipe)?;
+    let batches = order::epoch(&prepared.examples, recipe.train.batch, recipe.seed, 0);
+    let (mut seconds, mut tried, mut tokens) = (0.0, 0, 0);
+    for (at, rows) in batches.iter().take(TRIED).enumerate() {
+        let batch = batch(&prepared.examples, rows, 1);
+        let (loss, exits) = &prepared.losses[prepared.examples.sets[rows.set].data];
+        let started = Instant::now();
+        // A rate of 0 moves nothing.
+        let found = prepared.learner.step(&batch, loss.as_ref(), exits, 1, 0.0)?;
+        tokens = tokens.max(found.tokens);
+        if at > 0 || batches.len() == 1 {
+            seconds += started.elapsed().as_secs_f64();
+            tried += 1;
+        }
+    }
+    let seconds_per_step = seconds / f64::from(tried.max(1));
+    let shape = &prepared.base.shape;
+    let threads = rayon::current_num_threads();
+    let parameters = prepared.base.values.len();
+    let dense = parameters - shape.vocabulary * shape.hidden;
+    // A token's values that a block keeps, and what all blocks share.
+    let kept = shape.layers * (9 * shape.hidden + shape.inner) + 4 * shape.hidden + 3 * shape.inner;
+    let at_once = tokens.min(recipe.train.chunk_tokens * threads);
+    let floats = 3 * parameters + threads * dense + at_once * kept;
+    let texts = &prepared.examples.texts;
+    let all: usize = texts.iter().map(Vec::len).sum();
+    Ok(Estimate {
+        rows: prepared.examples.sets.iter().map(crate::data::Set::len).sum(),
+        texts: texts.len(),
+        mean_tokens: all as f64 / texts.len().max(1) as f64,
+        steps: prepared.steps,
+        seconds_per_step,
+        seconds: seconds_per_step * prepared.steps as f64,
+        bytes: 4 * (floats + all) as u64,
+        parameters,
+    })
+}

@@ -1,0 +1,36 @@
+//! Recipes: one TOML file that says from which model, with what data and losses, for which sizes an encoder is trained, and everything
+//! that happens then: reading, training, evaluation, checkpoints, and the model directory at the end.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `recipe` | the file, checked |
+//! | `loss` | losses by their names, `starbucks(ranking)` |
+//! | `data` | pairs, triplets, scored pairs, NLI as token ids |
+//! | `order` | which rows make which batch, from the seed alone |
+//! | `schedule` | the learning rate by step |
+//! | `judge` | how good each size is on scored pairs |
+//! | `checkpoint` | everything that a run needs to go on to the bit |
+//! | `run` | the loop |
+//! | `estimate` | time and memory before the first step |
+//! | `output` | the sentence-transformers directory with its card |
+//! | `merge` | averages and slerp of models' weights |
+
+mod checkpoint;
+mod data;
+mod error;
+mod estimate;
+mod judge;
+mod loss;
+mod merge;
+mod order;
+mod output;
+mod recipe;
+mod run;
+mod schedule;
+
+pub use error::{Error, Result};
+pub use estimate::{Estimate, estimate};
+pub use judge::Scores;
+pub use merge::{Merge, merge};
+pub use recipe::{Data, DataKind, Evaluation, Recipe, Schedule, Train};
+pub use run::{Event, Outcome, run};

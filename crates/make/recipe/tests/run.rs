@@ -1,0 +1,217 @@
+//! A recipe from beginning to end on a small model: what it writes, that it goes on to the bit, and what it says when something is wrong.
+
+use std::path::Path;
+
+use kokeshi_core::Size;
+use kokeshi_encode::{Model, Options};
+use kokeshi_recipe::{Error, Event, Merge, Outcome, Recipe, Result, estimate, merge, run};
+
+const WORDS: [&str; 8] = ["dog", "cat", "fox", "quick", "lazy", "over", "the", "a"];
+
+/// A folder with data and a recipe for the small BERT.
+fn kitchen(change: impl Fn(String) -> String) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut pairs = String::from("anchor\tpositive\n");
+    let mut scored = String::from("score\tsentence1\tsentence2\n");
+    for at in 0..48_usize {
+        let [one, two, three] = [at % 8, (at / 8) % 8, (at * 3 + 1) % 8].map(|word| WORDS[word]);
+        pairs += &format!("{one} {two} {at}\t{two} {one} {three}\n");
+        scored += &format!("{}\t{one} {two}\t{two} {three}\n", at % 6);
+    }
+    std::fs::write(folder.path().join("pairs.tsv"), pairs).unwrap();
+    std::fs::write(folder.path().join("scored.tsv"), scored).unwrap();
+    let base = kokeshi_testing::workspace().join("crates/make/encode/tests/fixtures/small/bases/bert");
+    let text = format!(
+        "base = \"{}\"\nout = \"new\"\nsizes = [\"1x16\", \"2x32\"]\nloss = \"starbucks(ranking)\"\n\n\
+         [[data]]\npath = \"pairs.tsv\"\nkind = \"pairs\"\n\n\
+         [[data]]\npath = \"scored.tsv\"\nkind = \"scored\"\nscale = 5.0\nloss = \"starbucks(cosent)\"\n\n\
+         [train]\nbatch = 8\nrate = 1e-3\nsteps = 12\nema = 0.5\ncheckpoint = 3\n\n\
+         [evaluation]\ndata = \"scored.tsv\"\nevery = 4\n",
+        base.display()
+    );
+    std::fs::write(folder.path().join("recipe.toml"), change(text)).unwrap();
+    folder
+}
+
+fn cook(folder: &Path, stop_at: u64) -> Result<Outcome> {
+    let recipe = Recipe::read(&folder.join("recipe.toml"))?;
+    run(
+        &recipe,
+        &mut |event| !matches!(event, Event::Step { step, .. } if step == stop_at),
+    )
+}
+
+fn log(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("new/training.jsonl")).unwrap()
+}
+
+#[test]
+fn a_recipe_makes_a_model_with_its_sizes_and_card() {
+    let folder = kitchen(|text| text);
+    let outcome = cook(folder.path(), 0).unwrap();
+    assert_eq!((outcome.steps, outcome.early), (12, false));
+    let (before, after) = (outcome.before.unwrap(), outcome.after.unwrap());
+    assert_ne!(before, after);
+    let out = folder.path().join("new");
+    let model = Model::load(out.to_str().unwrap()).unwrap();
+    assert_eq!(
+        model.sizes(),
+        [16, 32].map(|dims| Size {
+            layers: Some(dims / 16),
+            dims: Some(dims),
+            bits: None
+        })
+    );
+    let size = Size {
+        layers: Some(1),
+        dims: Some(16),
+        bits: None,
+    };
+    let options = Options {
+        size,
+        ..Options::default()
+    };
+    assert_eq!(model.encode(&["the quick dog"], &options).unwrap().dims(), 16);
+    let card = std::fs::read_to_string(out.join("README.md")).unwrap();
+    assert!(
+        card.contains("| 1x16 |") && card.contains("quality.svg"),
+        "{card}"
+    );
+    assert!(out.join("quality.svg").is_file() && !out.join(".training").exists());
+}
+
+#[test]
+fn an_interrupted_run_goes_on_to_the_bit() {
+    let [whole, parts] = [(); 2].map(|()| kitchen(|text| text));
+    cook(whole.path(), 0).unwrap();
+    for stop_at in [2, 5, 8, 11] {
+        let error = cook(parts.path(), stop_at).unwrap_err();
+        assert!(
+            matches!(error, Error::Interrupted(step) if step == stop_at),
+            "{error}"
+        );
+    }
+    cook(parts.path(), 0).unwrap();
+    assert_eq!(log(whole.path()), log(parts.path()));
+    let weights = |folder: &Path| std::fs::read(folder.join("new/model.safetensors")).unwrap();
+    assert!(weights(whole.path()) == weights(parts.path()), "the same weights");
+}
+
+#[test]
+fn a_checkpoint_of_another_recipe_is_refused() {
+    let folder = kitchen(|text| text);
+    cook(folder.path(), 5).unwrap_err();
+    let path = folder.path().join("recipe.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("rate = 1e-3", "rate = 1e-4")).unwrap();
+    let error = cook(folder.path(), 0).unwrap_err().to_string();
+    assert!(
+        error.contains("checkpoint.bin") && error.contains("another recipe"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_bad_row_is_named_with_file_and_line_or_skipped_if_the_recipe_says_so() {
+    let spoil = |folder: &tempfile::TempDir| {
+        let path = folder.path().join("scored.tsv");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, text.replacen("\n3\t", "\nthree\t", 1)).unwrap();
+    };
+    let folder = kitchen(|text| {
+        text.replace("evaluation", "train_")
+            .split("[train_]")
+            .next()
+            .unwrap()
+            .into()
+    });
+    spoil(&folder);
+    let error = cook(folder.path(), 0).unwrap_err().to_string();
+    assert!(
+        error.contains("scored.tsv:5") && error.contains("three"),
+        "{error}"
+    );
+    let folder = kitchen(|text| {
+        let text = text.replace("scale = 5.0", "scale = 5.0\nmost_bad = 1");
+        text.split("[evaluation]").next().unwrap().into()
+    });
+    spoil(&folder);
+    cook(folder.path(), 0).unwrap();
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_with_the_batch_and_the_checkpoint_named() {
+    let folder = kitchen(|text| text.split("[evaluation]").next().unwrap().into());
+    // A base whose vector of one token overflows as soon as it is squared.
+    let recipe = Recipe::read(&folder.path().join("recipe.toml")).unwrap();
+    let base = kokeshi_encode::Trainable::load(&recipe.base).unwrap();
+    let model = Model::load(&recipe.base).unwrap();
+    let token = model.token_ids(&["fox"], &Options::default()).unwrap()[0][1] as usize;
+    let mut values = base.values.clone();
+    values[token * 32..][..32].fill(3e38);
+    values[token * 32] = -3e38;
+    let broken = folder.path().join("broken");
+    std::fs::create_dir(&broken).unwrap();
+    for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(Path::new(&recipe.base).join(name), broken.join(name)).unwrap();
+    }
+    std::fs::write(
+        broken.join("model.safetensors"),
+        base.safetensors(&values).unwrap(),
+    )
+    .unwrap();
+    let text = recipe
+        .text
+        .replace(&recipe.base, "broken")
+        .replace("checkpoint = 3", "checkpoint = 1");
+    std::fs::write(folder.path().join("recipe.toml"), text).unwrap();
+    match cook(folder.path(), 0) {
+        Err(Error::NotFinite { batch, .. }) => {
+            assert!(batch.contains(".tsv:") && batch.contains("more rows"), "{batch}")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_dry_run_counts_and_writes_nothing() {
+    let folder = kitchen(|text| text);
+    let recipe = Recipe::read(&folder.path().join("recipe.toml")).unwrap();
+    let found = estimate(&recipe).unwrap();
+    assert_eq!((found.rows, found.steps), (96, 12));
+    assert!(found.bytes > 100_000 && found.seconds > 0.0);
+    assert!(!folder.path().join("new").exists());
+}
+
+#[test]
+fn merged_models_are_averages_and_load() {
+    let folder = kitchen(|text| text);
+    cook(folder.path(), 0).unwrap();
+    let base = kokeshi_testing::workspace().join("crates/make/encode/tests/fixtures/small/bases/bert");
+    let models = [
+        base.display().to_string(),
+        folder.path().join("new").display().to_string(),
+    ];
+    for (name, method) in [
+        ("soup", Merge::Average(vec![1.0, 0.0])),
+        ("arc", Merge::Slerp(0.0)),
+    ] {
+        let out = folder.path().join(name);
+        merge(&models, &method, &out).unwrap();
+        // All of it from the first: its vectors.
+        let vectors = |path: &Path| {
+            Model::load(path.to_str().unwrap())
+                .unwrap()
+                .encode(&["the fox"], &Options::default())
+                .unwrap()
+        };
+        let (found, expected) = (vectors(&out), vectors(&base));
+        for (found, expected) in found.row(0).iter().zip(expected.row(0)) {
+            assert!((found - expected).abs() < 1e-5);
+        }
+    }
+    let error = merge(&models, &Merge::Average(vec![1.0, -1.0]), folder.path())
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("sum other than 0"), "{error}");
+}
