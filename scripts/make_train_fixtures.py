@@ -3,7 +3,8 @@
 python scripts/make_train_fixtures.py      (torch, transformers, sentence-transformers; the versions are written into the fixture)
 
 The model is crates/make/encode/tests/fixtures/small/bases/bert, 2 layers x 32 dims; dropout is off. Matryoshka2dLoss draws a layer and a
-width at random; both draws are switched off (all of them in a step), so that the loss is the same for everybody.
+width at random; both draws are switched off (all of them in a step), so that the loss is the same for everybody. Layers count 1 / (1 + index),
+as they always did up to release 5; release 6 can do so too.
 """
 import json, pathlib, sys
 
@@ -84,7 +85,7 @@ cases = [
     step("gist", gist, columns, None),
     step("cosent", lambda m: losses.CoSENTLoss(m), columns[:2], torch.tensor(labels)),
     step("matryoshka2d", lambda m: losses.Matryoshka2dLoss(
-        m, losses.MultipleNegativesRankingLoss(m), [32, 16, 8], n_layers_per_step=-1, n_dims_per_step=-1), columns, None),
+        m, losses.MultipleNegativesRankingLoss(m), [32, 16, 8], n_layers_per_step=-1, n_dims_per_step=-1, layer_weighting="linear"), columns, None),
 ]
 out = root / "crates/make/train/tests/fixtures/step.json"
 out.parent.mkdir(parents=True, exist_ok=True)

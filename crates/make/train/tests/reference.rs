@@ -106,8 +106,8 @@ fn loss_gradients_and_update_are_those_of_sentence_transformers() {
                 .unwrap_or_else(|| panic!("{} is in the fixture", place.name));
             for ((at, given), moved) in at.iter().zip(given).zip(moved) {
                 let at = place.start + at.as_u64().unwrap() as usize;
-                // Keys' biases have no gradient but rounding, up to 1e-6 in either program.
-                let allowed = 1e-3 * norm + 2e-6;
+                // Keys' biases have no gradient but what rounding leaves of terms as large as the whole gradient.
+                let allowed = 1e-3 * norm + 2e-8 * found.length as f32;
                 assert!(
                     (gradient[at] - given).abs() <= allowed,
                     "{name} {}: gradient {} and {given}",
