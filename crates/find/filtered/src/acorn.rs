@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use kokeshi_core::{Bitmap, Embeddings, distance};
 
-use crate::beam::{Counts, Marks, Near, Scratch, Walk};
+use crate::beam::{Counts, Marks, Near, Scratch, Walk, gated};
 use crate::levels::{Growth, Layers};
 use crate::lists::{Lists, Packed};
 use crate::method::{Built, Method, Wanted};
-use crate::prune::{by_distance, prune};
+use crate::prune::{Pairs, by_distance, prune};
 
 /// How a graph is built.
 #[derive(Debug, Clone, Copy)]
@@ -81,26 +81,33 @@ impl Walk for Passing<'_> {
             _ => (self.config.m, self.config.m_beta),
         };
         let lists = self.lists;
-        for (at, &near) in lists.of(from.row()).iter().enumerate() {
+        let own = lists.of(from.row());
+        // What pruning took away can be reached through what it kept. Without pruning, the second hop comes after all of the first: a
+        // filter that everything passes then leaves the plain graph.
+        let first = if self.config.gamma == 1 {
+            own
+        } else {
+            &own[..hidden.min(own.len())]
+        };
+        for &near in first {
             self.look(near, out, counts);
-            // What pruning took away can be reached through what it kept.
-            if at >= hidden {
-                for &second in lists.of(near) {
-                    if out.len() >= most {
-                        return;
-                    }
-                    self.look(second, out, counts);
-                }
-            }
             if out.len() >= most {
                 return;
+            }
+        }
+        for &near in &own[hidden.min(own.len())..] {
+            self.look(near, out, counts);
+            for &second in lists.of(near) {
+                if out.len() >= most {
+                    return;
+                }
+                self.look(second, out, counts);
             }
         }
     }
 
     fn admit(&mut self, row: u32, counts: &mut Counts) -> bool {
-        counts.predicates += 1;
-        self.gate.contains(row)
+        gated(Some(self.gate), row, counts)
     }
 }
 
@@ -114,15 +121,10 @@ impl Acorn {
             ..config
         };
         let wide = m * config.gamma;
-        let capacity = if config.gamma == 1 {
-            config.m_beta
-        } else {
-            config.m_beta + m + m / 2
-        };
+        let capacity = config.m_beta + m + m / 2;
         let growth = Growth {
             m,
             capacity,
-            // As many candidates as a row may keep; with fewer ACORN-1 would not fill its lists.
             ef: wide.max(config.m_beta),
             // So that building does not cost gamma times as much.
             width: m,
@@ -130,7 +132,8 @@ impl Acorn {
         };
         let (mut kept, mut list) = (Vec::new(), Vec::new());
         let mut covered = Marks::default();
-        let layers = growth.insert(&points, |graph, row, level, hits| {
+        let pairs = Pairs::of(&points);
+        let mut layers = growth.insert(&points, |graph, row, level, hits| {
             if level > 0 {
                 hits.truncate(wide);
                 graph.set(row, level, hits.iter().map(|near| near.row()));
@@ -138,28 +141,30 @@ impl Acorn {
                     let other = near.row();
                     if !graph.upper.push(other, level, row, wide) {
                         let old = graph.of(other, level).iter().copied();
-                        by_distance(&points, other, old.chain([row]), &mut list);
+                        by_distance(&pairs, other, old.chain([row]), &mut list);
                         graph.set(other, level, list.iter().take(wide).map(|near| near.row()));
                     }
                 }
                 return;
             }
             let bottom = &mut graph.bottom;
-            choose(hits, capacity, bottom, config, &mut covered, &mut kept);
+            // ACORN-1 chooses few, so that links to it are what fills a list and the far ones of its youth stay.
+            let own = if config.gamma == 1 { m } else { capacity };
+            choose(hits, own, bottom, config, &mut covered, &mut kept);
             bottom.set(row, kept.iter().map(|near| near.row()));
             for near in kept.clone() {
                 let other = near.row();
-                let old = bottom.of(other).iter().copied();
-                // Lists stay in order of distance: searches look at the first ones first.
-                by_distance(&points, other, old.chain([row]), &mut list);
-                if list.len() > capacity {
+                // In the order of their coming, as in the published code: the first links of a row, which are all that building looks
+                // at, were made while rows were few, and lead far.
+                if !bottom.push(other, row) {
+                    let old = bottom.of(other).iter().copied();
+                    by_distance(&pairs, other, old.chain([row]), &mut list);
                     choose(&list, capacity, bottom, config, &mut covered, &mut kept);
                     bottom.set(other, kept.iter().map(|near| near.row()));
-                } else {
-                    bottom.set(other, list.iter().map(|near| near.row()));
                 }
             }
         });
+        layers.built.distances += pairs.compared();
         Self {
             points,
             layers,

@@ -69,15 +69,49 @@ impl Labels {
 
     /// Rows that have all labels of `wanted`.
     pub fn containing(&self, wanted: &[u32]) -> Filter {
-        let mut wanted = wanted.to_vec();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let rows = (0..self.rows() as u32).filter(|&row| subset(&wanted, self.of(row)));
+        let wanted = set(wanted);
         Filter {
-            rows: Bitmap::from_sorted(self.rows(), rows),
+            rows: self.passing(|row| subset(&wanted, row)),
             shape: Shape::Contains(wanted),
         }
     }
+
+    /// Rows that have one of the labels of `wanted` or several.
+    pub fn any(&self, wanted: &[u32]) -> Filter {
+        let wanted = set(wanted);
+        Filter {
+            rows: self.passing(|row| overlaps(&wanted, row)),
+            shape: Shape::Any(wanted),
+        }
+    }
+
+    /// Rows that have the labels of `wanted` and no others.
+    pub fn exactly(&self, wanted: &[u32]) -> Filter {
+        let wanted = set(wanted);
+        Filter {
+            rows: self.passing(|row| wanted == row),
+            shape: Shape::Exactly(wanted),
+        }
+    }
+
+    fn passing(&self, passes: impl Fn(&[u32]) -> bool) -> Bitmap {
+        let rows = (0..self.rows() as u32).filter(|&row| passes(self.of(row)));
+        Bitmap::from_sorted(self.rows(), rows)
+    }
+}
+
+/// Ascending, without repeats.
+fn set(labels: &[u32]) -> Vec<u32> {
+    let mut set = labels.to_vec();
+    set.sort_unstable();
+    set.dedup();
+    set
+}
+
+/// Whether two sets share a label.
+#[inline]
+pub(crate) fn overlaps(wanted: &[u32], has: &[u32]) -> bool {
+    has.iter().any(|label| wanted.contains(label))
 }
 
 /// Whether all of `inner` is in `outer`; both ascend.
@@ -91,10 +125,14 @@ pub(crate) fn subset(inner: &[u32], outer: &[u32]) -> bool {
 pub enum Shape {
     /// All of these labels, ascending. A single one is equality on a category.
     Contains(Vec<u32>),
+    /// One of these labels or several.
+    Any(Vec<u32>),
+    /// These labels and no others.
+    Exactly(Vec<u32>),
     /// A number from the first to the second, both included.
     Range(f64, f64),
-    /// Anything else.
-    Other,
+    /// All of these at once.
+    All(Vec<Shape>),
 }
 
 /// The rows that a search may return, and why those.
@@ -130,8 +168,25 @@ impl Filter {
     /// Rows that pass both.
     pub fn and(mut self, other: &Self) -> Self {
         self.rows.intersect(&other.rows);
-        self.shape = Shape::Other;
+        let parts = [self.shape, other.shape.clone()].into_iter();
+        self.shape = Shape::All(
+            parts
+                .flat_map(|shape| match shape {
+                    Shape::All(parts) => parts,
+                    shape => vec![shape],
+                })
+                .collect(),
+        );
         self
+    }
+
+    /// What of this filter an index that answers the shapes that `serves` accepts has to look for, and the rows that it must then
+    /// check because that is not all.
+    pub(crate) fn part(&self, serves: impl Fn(&Shape) -> bool) -> Option<(&Shape, Option<&Bitmap>)> {
+        match &self.shape {
+            Shape::All(parts) => Some((parts.iter().find(|part| serves(part))?, Some(&self.rows))),
+            shape => serves(shape).then_some((shape, None)),
+        }
     }
 }
 
@@ -150,9 +205,17 @@ mod tests {
         assert_eq!(both.shape, Shape::Contains(vec![0, 2]));
         let late = Filter::range(&[3.0, f64::NAN, 1.0, 2.0], 2.0..=3.0);
         assert_eq!(late.rows.iter().collect::<Vec<_>>(), [0, 3]);
+        let both = late.and(&labels.containing(&[1]));
+        assert_eq!(both.rows.iter().collect::<Vec<_>>(), [3]);
+        let ranges = |shape: &Shape| matches!(shape, Shape::Range(..));
         assert_eq!(
-            late.and(&labels.containing(&[1])).rows.iter().collect::<Vec<_>>(),
-            [3]
+            both.part(ranges),
+            Some((&Shape::Range(2.0, 3.0), Some(&both.rows)))
         );
+        assert_eq!(both.part(|shape| matches!(shape, Shape::Any(_))), None);
+        let any = labels.any(&[1, 2, 9]);
+        assert_eq!(any.rows.iter().collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(labels.exactly(&[0]).rows.iter().collect::<Vec<_>>(), [2]);
+        assert_eq!(labels.exactly(&[]).rows.iter().collect::<Vec<_>>(), [1]);
     }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use kokeshi_core::{Embeddings, distance};
+use kokeshi_core::{Bitmap, Embeddings, distance};
 
 /// A row and its squared distance, ordered by distance and then by row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,6 +100,15 @@ pub(crate) trait Walk {
 
     /// Is told of every row that was compared.
     fn met(&mut self, _near: Near) {}
+}
+
+/// Whether a row passes a filter that there may be; asking counts.
+#[inline]
+pub(crate) fn gated(gate: Option<&Bitmap>, row: u32, counts: &mut Counts) -> bool {
+    gate.is_none_or(|gate| {
+        counts.predicates += 1;
+        gate.contains(row)
+    })
 }
 
 /// The memory of searches, for reuse by one after the other, and their costs added up.

@@ -6,17 +6,18 @@
 //! | [`LabelGraph::filtered`] | one graph, built by insertions |
 //! | [`LabelGraph::stitched`] | a graph for each label, united and pruned |
 //!
-//! Both answer searches for one label.
+//! Both answer searches for rows with a label or with any of several. Of several labels at once the rarest is walked by, and of a
+//! conjunction one part; the rest decides what becomes a result (an addition of ours: the paper leaves conjunctions out).
 
 use std::sync::Arc;
 
-use kokeshi_core::{Embeddings, Result, Seed};
+use kokeshi_core::{Bitmap, Embeddings, Result, Seed};
 
 use crate::attributes::{Filter, Labels, Shape};
-use crate::beam::{Counts, Near, Scratch, Walk};
+use crate::beam::{Counts, Near, Scratch, Walk, gated};
 use crate::lists::Packed;
 use crate::method::{Built, Method, Wanted, check_rows};
-use crate::prune::by_distance;
+use crate::prune::{Pairs, by_distance};
 use crate::vamana::{Builder, VamanaConfig, medoid, robust_prune};
 
 /// The paper's number of members among which a label's start is chosen.
@@ -31,6 +32,8 @@ pub struct LabelGraph {
     lists: Packed,
     /// `None` for labels that no row has.
     starts: Vec<Option<u32>>,
+    /// How many rows have each label.
+    members: Vec<u32>,
     built: Built,
 }
 
@@ -80,7 +83,7 @@ impl LabelGraph {
             builder.connect(row, cover);
         }
         builder.trim(&order, cover);
-        let (lists, distances) = (builder.lists.pack(), builder.scratch.counts.distances);
+        let (lists, distances) = (builder.lists.pack(), builder.distances());
         Ok(Self::new(
             "FilteredVamana",
             points,
@@ -120,18 +123,19 @@ impl LabelGraph {
             }
         }
         let mut list = Vec::new();
+        let pairs = Pairs::of(&points);
         for (row, others) in (0u32..).zip(&mut united) {
             others.sort_unstable();
             others.dedup();
             if others.len() > config.degree {
-                by_distance(&points, row, others.iter().copied(), &mut list);
-                let kept = robust_prune(&points, &list, config, |a, b| covers(&labels, row, a, b));
+                by_distance(&pairs, row, others.iter().copied(), &mut list);
+                let kept = robust_prune(&pairs, &list, config, |a, b| covers(&labels, row, a, b));
                 others.clear();
                 others.extend(kept.into_iter().map(Near::row));
             }
         }
         let lists = Packed::new(united.iter().map(Vec::as_slice));
-        let distances = builder.scratch.counts.distances;
+        let distances = builder.distances() + pairs.compared();
         Ok(Self::new(
             "StitchedVamana",
             points,
@@ -150,10 +154,17 @@ impl LabelGraph {
         starts: Vec<Option<u32>>,
         distances: u64,
     ) -> Self {
+        let mut members = vec![0; labels.count()];
+        for row in 0..labels.rows() as u32 {
+            labels
+                .of(row)
+                .iter()
+                .for_each(|&label| members[label as usize] += 1);
+        }
         let built = Built {
             distances,
             edges: lists.edges(),
-            bytes: lists.bytes() + starts.len() * size_of::<Option<u32>>(),
+            bytes: lists.bytes() + starts.len() * (size_of::<Option<u32>>() + size_of::<u32>()),
         };
         Self {
             name,
@@ -161,8 +172,27 @@ impl LabelGraph {
             labels,
             lists,
             starts,
+            members,
             built,
         }
+    }
+
+    fn walk(
+        &self,
+        wanted: &Wanted<'_>,
+        label: u32,
+        gate: Option<&Bitmap>,
+        scratch: &mut Scratch,
+        hits: &mut Vec<Near>,
+    ) {
+        let start = self.starts.get(label as usize).copied().flatten();
+        let mut walk = Labelled {
+            graph: self,
+            label,
+            gate,
+        };
+        let list = wanted.list.max(wanted.k);
+        scratch.beam(wanted.query, &self.points, start, list, &mut walk, hits);
     }
 
     /// The share of the rows with `label` that a walk from its start through such rows can reach.
@@ -182,10 +212,11 @@ impl LabelGraph {
     }
 }
 
-/// Rows with the label.
+/// Rows with the label; of those, if there is more to the filter, the ones that pass it become results.
 struct Labelled<'a> {
     graph: &'a LabelGraph,
     label: u32,
+    gate: Option<&'a Bitmap>,
 }
 
 impl Walk for Labelled<'_> {
@@ -194,6 +225,15 @@ impl Walk for Labelled<'_> {
         counts.predicates += near.len() as u64;
         out.extend(near.iter().filter(|&&row| self.graph.labels.has(row, self.label)));
     }
+
+    fn admit(&mut self, row: u32, counts: &mut Counts) -> bool {
+        gated(self.gate, row, counts)
+    }
+}
+
+/// What the graph walks for.
+fn walks(shape: &Shape) -> bool {
+    matches!(shape, Shape::Any(_)) || matches!(shape, Shape::Contains(labels) if !labels.is_empty())
 }
 
 impl Method for LabelGraph {
@@ -210,18 +250,31 @@ impl Method for LabelGraph {
     }
 
     fn serves(&self, filter: &Filter) -> bool {
-        matches!(&filter.shape, Shape::Contains(labels) if labels.len() == 1)
+        filter.part(walks).is_some()
     }
 
     fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>) {
-        let Shape::Contains(labels) = &wanted.filter.shape else {
-            return;
-        };
-        for &label in labels {
-            let start = self.starts.get(label as usize).copied().flatten();
-            let mut walk = Labelled { graph: self, label };
-            let list = wanted.list.max(wanted.k);
-            scratch.beam(wanted.query, &self.points, start, list, &mut walk, hits);
+        match wanted.filter.part(walks) {
+            Some((Shape::Contains(labels), gate)) => {
+                let start = |label: &&u32| self.members.get(**label as usize).copied().unwrap_or(0);
+                let Some(&rarest) = labels.iter().min_by_key(start) else {
+                    return;
+                };
+                let rest = (labels.len() > 1).then_some(&wanted.filter.rows);
+                self.walk(wanted, rarest, gate.or(rest), scratch, hits);
+            }
+            Some((Shape::Any(labels), gate)) => {
+                // One walk a label: of several starts in one walk the farther ones would be given up as soon as the list is full of
+                // rows with a label that they do not share.
+                let mut found = Vec::new();
+                for &label in labels {
+                    self.walk(wanted, label, gate, scratch, &mut found);
+                    hits.append(&mut found);
+                }
+                hits.sort_unstable();
+                hits.dedup();
+            }
+            _ => {}
         }
         hits.truncate(wanted.k);
     }

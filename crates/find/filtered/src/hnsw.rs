@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use kokeshi_core::{Bitmap, Embeddings};
 
-use crate::beam::{Counts, Near, Scratch, Walk};
+use crate::beam::{Counts, Near, Scratch, Walk, gated};
 use crate::levels::{Growth, Layers};
 use crate::lists::Packed;
 use crate::method::{Built, Method, Wanted};
-use crate::prune::{by_distance, nearer_to_kept, prune};
+use crate::prune::{Pairs, by_distance, nearer_to_kept, prune};
 
 /// How a graph is built.
 #[derive(Debug, Clone, Copy)]
@@ -57,10 +57,7 @@ impl Walk for Through<'_> {
     }
 
     fn admit(&mut self, row: u32, counts: &mut Counts) -> bool {
-        self.gate.is_none_or(|gate| {
-            counts.predicates += 1;
-            gate.contains(row)
-        })
+        gated(self.gate, row, counts)
     }
 }
 
@@ -76,9 +73,10 @@ impl Hnsw {
             seed: config.seed,
         };
         let (mut kept, mut list) = (Vec::new(), Vec::new());
-        let layers = growth.insert(&points, |graph, row, level, hits| {
+        let pairs = Pairs::of(&points);
+        let mut layers = growth.insert(&points, |graph, row, level, hits| {
             kept.clear();
-            prune(hits, m, &mut kept, nearer_to_kept(&points), |_| ());
+            prune(hits, m, &mut kept, nearer_to_kept(&pairs), |_| ());
             graph.set(row, level, kept.iter().map(|near| near.row()));
             for other in kept.clone() {
                 let other = other.row();
@@ -88,13 +86,14 @@ impl Hnsw {
                 };
                 if !room {
                     let old = graph.of(other, level).iter().copied();
-                    by_distance(&points, other, old.chain([row]), &mut list);
+                    by_distance(&pairs, other, old.chain([row]), &mut list);
                     kept.clear();
-                    prune(&list, limit, &mut kept, nearer_to_kept(&points), |_| ());
+                    prune(&list, limit, &mut kept, nearer_to_kept(&pairs), |_| ());
                     graph.set(other, level, kept.iter().map(|near| near.row()));
                 }
             }
         });
+        layers.built.distances += pairs.compared();
         Self { points, layers }
     }
 

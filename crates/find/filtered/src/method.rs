@@ -8,7 +8,7 @@ use crate::beam::{Near, Scratch};
 /// What an index is made of and what it cost to build.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Built {
-    /// Distances computed by the searches of the build; those of pruning are not counted.
+    /// Distances computed while building, those of pruning as well.
     pub distances: u64,
     /// Links between rows.
     pub edges: usize,

@@ -1,8 +1,36 @@
 //! The one loop by which all graphs choose neighbours: candidates by distance, each kept unless something kept hides it.
 
+use std::cell::Cell;
+
 use kokeshi_core::{Embeddings, distance};
 
 use crate::beam::Near;
+
+/// Rows that are compared with each other, and how often that was done.
+pub(crate) struct Pairs<'a> {
+    points: &'a Embeddings,
+    compared: Cell<u64>,
+}
+
+impl<'a> Pairs<'a> {
+    pub fn of(points: &'a Embeddings) -> Self {
+        Self {
+            points,
+            compared: Cell::new(0),
+        }
+    }
+
+    /// How many distances were computed.
+    pub fn compared(&self) -> u64 {
+        self.compared.get()
+    }
+
+    #[inline]
+    fn distance(&self, a: u32, b: u32) -> f32 {
+        self.compared.set(self.compared.get() + 1);
+        distance::l2_squared(self.points.row(a as usize), self.points.row(b as usize))
+    }
+}
 
 /// Adds those of `candidates`, nearest first, to `kept` that nothing in `kept` hides, until there are `limit`; hands the others to
 /// `dropped`. What may hide a candidate is where the methods differ: `hidden` is asked with what is kept so far.
@@ -23,41 +51,38 @@ pub(crate) fn prune(
 }
 
 /// HNSW's test (arXiv 1603.09320, algorithm 4): a kept row hides what is nearer to it than to the node.
-pub(crate) fn nearer_to_kept(points: &Embeddings) -> impl FnMut(&[Near], Near) -> bool {
+pub(crate) fn nearer_to_kept(pairs: &Pairs<'_>) -> impl FnMut(&[Near], Near) -> bool {
     move |kept, candidate| {
-        let row = points.row(candidate.row() as usize);
         kept.iter()
-            .any(|near| distance::l2_squared(points.row(near.row() as usize), row) < candidate.distance())
+            .any(|near| pairs.distance(near.row(), candidate.row()) < candidate.distance())
     }
 }
 
 /// RobustPrune's test (DiskANN, NeurIPS 2019) on squared distances: a kept row that is nearer to the node than the candidate, and that
 /// `covers` it, hides it if `alpha` times their distance is no more than the candidate's to the node.
 pub(crate) fn robust(
-    points: &Embeddings,
+    pairs: &Pairs<'_>,
     alpha: f32,
     covers: impl Fn(u32, u32) -> bool,
 ) -> impl FnMut(&[Near], Near) -> bool {
     move |kept, candidate| {
-        let row = points.row(candidate.row() as usize);
         kept.iter().any(|near| {
             *near < candidate
                 && covers(near.row(), candidate.row())
-                && alpha * distance::l2_squared(points.row(near.row() as usize), row) <= candidate.distance()
+                && alpha * pairs.distance(near.row(), candidate.row()) <= candidate.distance()
         })
     }
 }
 
 /// The distances of `row` and each of `others`, nearest first.
 pub(crate) fn by_distance(
-    points: &Embeddings,
+    pairs: &Pairs<'_>,
     row: u32,
     others: impl Iterator<Item = u32>,
     out: &mut Vec<Near>,
 ) {
-    let from = points.row(row as usize);
     out.clear();
-    out.extend(others.map(|other| Near::new(distance::l2_squared(from, points.row(other as usize)), other)));
+    out.extend(others.map(|other| Near::new(pairs.distance(row, other), other)));
     out.sort_unstable();
 }
 
@@ -67,9 +92,11 @@ mod tests {
 
     /// Rows at 0, 1, 2, 4 and -1 on a line; neighbours of the first.
     fn pruned(mut hidden: impl FnMut(&[Near], Near) -> bool, limit: usize) -> (Vec<u32>, Vec<u32>) {
-        let points = line();
+        let line = line();
+        let pairs = Pairs::of(&line);
         let (mut near, mut kept, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
-        by_distance(&points, 0, 1..5, &mut near);
+        by_distance(&pairs, 0, 1..5, &mut near);
+        assert_eq!(pairs.compared(), 4);
         prune(&near, limit, &mut kept, &mut hidden, |near| {
             dropped.push(near.row())
         });
@@ -82,15 +109,19 @@ mod tests {
 
     #[test]
     fn what_is_nearer_to_a_kept_row_is_hidden() {
-        assert_eq!(pruned(nearer_to_kept(&line()), 9), (vec![1, 4], vec![2, 3]));
-        assert_eq!(pruned(nearer_to_kept(&line()), 1), (vec![1], vec![4, 2, 3]));
+        let line = line();
+        let pairs = Pairs::of(&line);
+        assert_eq!(pruned(nearer_to_kept(&pairs), 9), (vec![1, 4], vec![2, 3]));
+        assert_eq!(pruned(nearer_to_kept(&pairs), 1), (vec![1], vec![4, 2, 3]));
     }
 
     #[test]
     fn a_larger_alpha_keeps_more_and_only_what_covers_hides() {
         let all = |_, _| true;
-        assert_eq!(pruned(robust(&line(), 1.0, all), 9).0, [1, 4]);
-        assert_eq!(pruned(robust(&line(), 5.0, all), 9).0, [1, 4, 2, 3]);
-        assert_eq!(pruned(robust(&line(), 1.0, |_, b| b == 3), 9).0, [1, 4, 2]);
+        let line = line();
+        let pairs = Pairs::of(&line);
+        assert_eq!(pruned(robust(&pairs, 1.0, all), 9).0, [1, 4]);
+        assert_eq!(pruned(robust(&pairs, 5.0, all), 9).0, [1, 4, 2, 3]);
+        assert_eq!(pruned(robust(&pairs, 1.0, |_, b| b == 3), 9).0, [1, 4, 2]);
     }
 }

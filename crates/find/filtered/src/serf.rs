@@ -9,13 +9,13 @@
 
 use std::sync::Arc;
 
-use kokeshi_core::{Embeddings, Result};
+use kokeshi_core::{Bitmap, Embeddings, Result};
 
 use crate::attributes::{Filter, Shape};
-use crate::beam::{Counts, Near, Scratch, Walk, renumber};
+use crate::beam::{Counts, Near, Scratch, Walk, gated, renumber};
 use crate::lists::Packed;
 use crate::method::{Built, Method, Wanted, check_rows};
-use crate::prune::{by_distance, nearer_to_kept, prune};
+use crate::prune::{Pairs, by_distance, nearer_to_kept, prune};
 
 /// How a graph is built.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +71,13 @@ impl Sorted {
         (start as u32, end.max(start) as u32)
     }
 
+    fn gate<'a>(&'a self, filter: Option<&'a Bitmap>) -> Gate<'a> {
+        Gate {
+            rows: &self.rows,
+            filter,
+        }
+    }
+
     fn bytes(&self) -> usize {
         12 * self.rows.len()
     }
@@ -110,11 +117,35 @@ impl Walk for Until<'_> {
 struct Replayed<'a> {
     graph: &'a PrefixGraph,
     end: u32,
+    gate: Gate<'a>,
+}
+
+/// What else a row has to pass, in the numbering of rows.
+#[derive(Clone, Copy)]
+struct Gate<'a> {
+    rows: &'a [u32],
+    filter: Option<&'a Bitmap>,
+}
+
+impl Gate<'_> {
+    #[inline]
+    fn admits(&self, rank: u32, counts: &mut Counts) -> bool {
+        gated(self.filter, self.rows[rank as usize], counts)
+    }
+}
+
+/// What the graphs walk for.
+fn walks(shape: &Shape) -> bool {
+    matches!(shape, Shape::Range(..))
 }
 
 impl Walk for Replayed<'_> {
     fn neighbours(&mut self, from: Near, out: &mut Vec<u32>, _: &mut Counts) {
         self.graph.edges_at(from.row(), self.end, out);
+    }
+
+    fn admit(&mut self, rank: u32, counts: &mut Counts) -> bool {
+        self.gate.admits(rank, counts)
     }
 }
 
@@ -126,6 +157,7 @@ impl PrefixGraph {
     pub fn build(points: &Embeddings, numbers: &[f64], config: SerfConfig) -> Result<Self> {
         let sorted = Sorted::new(points, numbers)?;
         let points = &sorted.points;
+        let pairs = Pairs::of(points);
         let count = points.rows();
         let capacity = 2 * config.degree;
         let mut live: Vec<Vec<u32>> = vec![Vec::new(); count];
@@ -147,15 +179,15 @@ impl PrefixGraph {
                 &mut hits,
             );
             kept.clear();
-            prune(&hits, config.degree, &mut kept, nearer_to_kept(points), |_| ());
+            prune(&hits, config.degree, &mut kept, nearer_to_kept(&pairs), |_| ());
             live[rank as usize].extend(kept.iter().map(|near| near.row()));
             for other in kept.clone() {
                 let other = other.row() as usize;
                 live[other].push(rank);
                 if live[other].len() > capacity {
-                    by_distance(points, other as u32, live[other].iter().copied(), &mut list);
+                    by_distance(&pairs, other as u32, live[other].iter().copied(), &mut list);
                     kept.clear();
-                    prune(&list, capacity, &mut kept, nearer_to_kept(points), |lost| {
+                    prune(&list, capacity, &mut kept, nearer_to_kept(&pairs), |lost| {
                         log[other].push((lost.row(), rank));
                     });
                     live[other].clear();
@@ -171,7 +203,7 @@ impl PrefixGraph {
         let lost = Packed::new(lost.iter().map(Vec::as_slice));
         let until = Packed::new(until.iter().map(Vec::as_slice));
         let built = Built {
-            distances: scratch.counts.distances,
+            distances: scratch.counts.distances + pairs.compared(),
             edges: live.edges() + lost.edges(),
             bytes: live.bytes() + lost.bytes() + until.bytes() + sorted.bytes(),
         };
@@ -182,6 +214,18 @@ impl PrefixGraph {
             until,
             built,
         })
+    }
+
+    /// The rows in the order of their numbers.
+    pub fn rows(&self) -> &[u32] {
+        &self.sorted.rows
+    }
+
+    /// The neighbours, as ranks, that the row of rank `rank` had when only the first `end` rows were in the graph.
+    pub fn neighbours(&self, rank: u32, end: u32) -> Vec<u32> {
+        let mut edges = Vec::new();
+        self.edges_at(rank, end, &mut edges);
+        edges
     }
 
     /// The neighbours that rank `node` had when only the first `end` ranks were in the graph.
@@ -210,15 +254,24 @@ impl Method for PrefixGraph {
     }
 
     fn serves(&self, filter: &Filter) -> bool {
-        matches!(filter.shape, Shape::Range(low, high) if self.sorted.ranks(low, high).0 == 0)
+        let low = |shape: &Shape| match *shape {
+            Shape::Range(low, high) => self.sorted.ranks(low, high).0,
+            _ => 1,
+        };
+        filter.part(walks).is_some_and(|(shape, _)| low(shape) == 0)
     }
 
     fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>) {
-        let Shape::Range(low, high) = wanted.filter.shape else {
+        let Some((&Shape::Range(low, high), filter)) = wanted.filter.part(walks) else {
             return;
         };
         let (_, end) = self.sorted.ranks(low, high);
-        let mut walk = Replayed { graph: self, end };
+        let gate = self.sorted.gate(filter);
+        let mut walk = Replayed {
+            graph: self,
+            end,
+            gate,
+        };
         let points = &self.sorted.points;
         let list = wanted.list.max(wanted.k);
         scratch.beam(wanted.query, points, entries(0, end), list, &mut walk, hits);
@@ -272,11 +325,16 @@ struct Inside<'a> {
     low: u32,
     high: u32,
     met: Option<&'a mut Vec<Near>>,
+    gate: Gate<'a>,
 }
 
 impl Walk for Inside<'_> {
     fn neighbours(&mut self, from: Near, out: &mut Vec<u32>, _: &mut Counts) {
         self.edges.of(from.row(), self.low, self.high, out);
+    }
+
+    fn admit(&mut self, rank: u32, counts: &mut Counts) -> bool {
+        self.gate.admits(rank, counts)
     }
 
     fn met(&mut self, near: Near) {
@@ -294,6 +352,7 @@ impl RangeGraph {
     pub fn build(points: &Embeddings, numbers: &[f64], config: SerfConfig) -> Result<Self> {
         let sorted = Sorted::new(points, numbers)?;
         let points = &sorted.points;
+        let pairs = Pairs::of(points);
         let count = points.rows();
         let mut edges = RangeEdges {
             batches: vec![Vec::new(); count],
@@ -309,6 +368,7 @@ impl RangeGraph {
                 low: 0,
                 high: rank,
                 met: Some(&mut met),
+                gate: sorted.gate(None),
             };
             let query = points.row(rank as usize);
             scratch.beam(
@@ -323,7 +383,7 @@ impl RangeGraph {
             met.truncate(config.ef_max);
             while !met.is_empty() {
                 kept.clear();
-                prune(&met, config.degree, &mut kept, nearer_to_kept(points), |_| ());
+                prune(&met, config.degree, &mut kept, nearer_to_kept(&pairs), |_| ());
                 // The leftmost bound that this batch serves: the published code's choice, which makes few batches.
                 let bound = kept.iter().map(|near| near.row()).max().unwrap_or(rank);
                 met.retain(|near| near.row() > bound);
@@ -339,7 +399,7 @@ impl RangeGraph {
         }
         let (links, batches) = (edges.edges(), edges.batches.iter().map(Vec::len).sum::<usize>());
         let built = Built {
-            distances: scratch.counts.distances,
+            distances: scratch.counts.distances + pairs.compared(),
             edges: links,
             bytes: 4 * links + 8 * batches + 3 * count * size_of::<Vec<u32>>() + sorted.bytes(),
         };
@@ -367,11 +427,11 @@ impl Method for RangeGraph {
     }
 
     fn serves(&self, filter: &Filter) -> bool {
-        matches!(filter.shape, Shape::Range(..))
+        filter.part(walks).is_some()
     }
 
     fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>) {
-        let Shape::Range(low, high) = wanted.filter.shape else {
+        let Some((&Shape::Range(low, high), filter)) = wanted.filter.part(walks) else {
             return;
         };
         let (low, high) = self.sorted.ranks(low, high);
@@ -380,6 +440,7 @@ impl Method for RangeGraph {
             low,
             high,
             met: None,
+            gate: self.sorted.gate(filter),
         };
         let points = &self.sorted.points;
         let list = wanted.list.max(wanted.k);
@@ -411,8 +472,7 @@ mod tests {
             let part = Embeddings::from_vec(part, 16)?;
             let fresh = PrefixGraph::build(&part, &whole.sorted.numbers[..end], config)?;
             for node in 0..end as u32 {
-                let mut replayed = Vec::new();
-                whole.edges_at(node, end as u32, &mut replayed);
+                let mut replayed = whole.neighbours(node, end as u32);
                 let mut expected = fresh.live.of(node).to_vec();
                 replayed.sort_unstable();
                 expected.sort_unstable();

@@ -2,12 +2,13 @@
 //! larger ones, so that a search for rows with given labels never meets a row without them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use kokeshi_core::{Embeddings, Result, Seed};
+use kokeshi_core::{Bitmap, Embeddings, Result, Seed};
 
 use crate::attributes::{Filter, Labels, Shape, subset};
-use crate::beam::{Near, Scratch, renumber};
+use crate::beam::{Counts, Near, Scratch, Walk, gated, renumber};
 use crate::lists::{Lists, Packed};
 use crate::method::{Built, Method, Wanted, check_rows};
 use crate::vamana::{Builder, VamanaConfig, medoid};
@@ -61,8 +62,15 @@ struct Groups {
 }
 
 impl Groups {
-    fn places(&self, group: usize) -> std::ops::Range<u32> {
+    fn places(&self, group: usize) -> Range<u32> {
         self.starts[group]..self.starts[group + 1]
+    }
+
+    /// The group of that very set.
+    fn exactly(&self, wanted: &[u32]) -> Option<u32> {
+        // Groups come in order of size, and then of their sets.
+        let key = |set: &Vec<u32>| (set.len(), set.as_slice()).cmp(&(wanted.len(), wanted));
+        Some(self.sets.binary_search_by(key).ok()? as u32)
     }
 
     /// The groups whose sets hold all of `wanted` with no group in between; `strict` leaves out the group of that very set.
@@ -125,8 +133,9 @@ impl Ung {
                 builder.insert_all(&members, start);
             }
         }
+        let distances = builder.distances();
         let inside = builder.lists;
-        let mut scratch = builder.scratch;
+        let mut scratch = Scratch::default();
         let mut lists: Vec<Vec<u32>> = (0..rows.len() as u32)
             .map(|place| inside.of(place).to_vec())
             .collect();
@@ -136,7 +145,7 @@ impl Ung {
         let lists = Packed::new(lists.iter().map(Vec::as_slice));
         let sets: usize = groups.sets.iter().chain(&groups.entries).map(Vec::len).sum();
         let built = Built {
-            distances: scratch.counts.distances,
+            distances: distances + scratch.counts.distances,
             edges: lists.edges(),
             bytes: lists.bytes() + 4 * (rows.len() + 2 * sets + groups.starts.len()),
         };
@@ -152,6 +161,61 @@ impl Ung {
     /// How many distinct label sets there are.
     pub fn groups(&self) -> usize {
         self.groups.sets.len()
+    }
+
+    /// Walks from the entries of `groups`, through the places `only` if given; places that pass `gate` become results.
+    fn walk(
+        &self,
+        wanted: &Wanted<'_>,
+        groups: &[u32],
+        only: Option<Range<u32>>,
+        gate: Option<&Bitmap>,
+        scratch: &mut Scratch,
+        hits: &mut Vec<Near>,
+    ) {
+        let entries = groups
+            .iter()
+            .flat_map(|&group| &self.groups.entries[group as usize]);
+        let mut walk = Linked {
+            graph: self,
+            only,
+            gate,
+        };
+        let list = wanted.list.max(wanted.k);
+        scratch.beam(
+            wanted.query,
+            &self.points,
+            entries.copied(),
+            list,
+            &mut walk,
+            hits,
+        );
+    }
+}
+
+/// What the graph walks for.
+fn walks(shape: &Shape) -> bool {
+    matches!(shape, Shape::Contains(_) | Shape::Any(_) | Shape::Exactly(_))
+}
+
+/// All links, or those inside a group.
+struct Linked<'a> {
+    graph: &'a Ung,
+    only: Option<Range<u32>>,
+    gate: Option<&'a Bitmap>,
+}
+
+impl Walk for Linked<'_> {
+    fn neighbours(&mut self, from: Near, out: &mut Vec<u32>, _: &mut Counts) {
+        let near = self.graph.lists.of(from.row());
+        match &self.only {
+            Some(only) => out.extend(near.iter().filter(|place| only.contains(place))),
+            None => out.extend_from_slice(near),
+        }
+    }
+
+    fn admit(&mut self, place: u32, counts: &mut Counts) -> bool {
+        gated(self.gate, self.graph.rows[place as usize], counts)
     }
 }
 
@@ -236,26 +300,36 @@ impl Method for Ung {
     }
 
     fn serves(&self, filter: &Filter) -> bool {
-        matches!(filter.shape, Shape::Contains(_))
+        filter.part(walks).is_some()
     }
 
     fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>) {
-        let Shape::Contains(labels) = &wanted.filter.shape else {
+        let Some((shape, gate)) = wanted.filter.part(walks) else {
             return;
         };
-        let groups = self.groups.minimal(labels, false);
-        let entries = groups
-            .iter()
-            .flat_map(|&group| &self.groups.entries[group as usize]);
-        let list = wanted.list.max(wanted.k);
-        scratch.beam(
-            wanted.query,
-            &self.points,
-            entries.copied(),
-            list,
-            &mut &self.lists,
-            hits,
-        );
+        match shape {
+            Shape::Contains(labels) => {
+                let groups = self.groups.minimal(labels, false);
+                self.walk(wanted, &groups, None, gate, scratch, hits);
+            }
+            Shape::Exactly(labels) => {
+                let group = self.groups.exactly(labels);
+                let only = group.map(|group| self.groups.places(group as usize));
+                self.walk(wanted, group.as_slice(), only, gate, scratch, hits);
+            }
+            Shape::Any(labels) => {
+                let mut found = Vec::new();
+                hits.clear();
+                for &label in labels {
+                    let groups = self.groups.minimal(&[label], false);
+                    self.walk(wanted, &groups, None, gate, scratch, &mut found);
+                    hits.append(&mut found);
+                }
+                hits.sort_unstable();
+                hits.dedup();
+            }
+            Shape::Range(..) | Shape::All(_) => return,
+        }
         renumber(hits, wanted.k, &self.rows);
     }
 }

@@ -4,7 +4,7 @@ use kokeshi_core::{Embeddings, distance};
 
 use crate::beam::{Counts, Near, Scratch, Walk};
 use crate::lists::Lists;
-use crate::prune::{by_distance, prune, robust};
+use crate::prune::{Pairs, by_distance, prune, robust};
 
 /// How a graph is built.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +61,7 @@ pub(crate) struct Builder<'a> {
     pub lists: Lists,
     pub config: VamanaConfig,
     pub scratch: Scratch,
+    pairs: Pairs<'a>,
     pool: Vec<Near>,
     hits: Vec<Near>,
     list: Vec<Near>,
@@ -77,6 +78,7 @@ impl<'a> Builder<'a> {
             lists: Lists::new(points.rows(), config.slack()),
             config,
             scratch: Scratch::default(),
+            pairs: Pairs::of(points),
             pool: Vec::new(),
             hits: Vec::new(),
             list: Vec::new(),
@@ -107,7 +109,7 @@ impl<'a> Builder<'a> {
         self.pool.sort_unstable();
         self.pool.dedup();
         self.pool.truncate(MOST_CANDIDATES);
-        let kept = robust_prune(self.points, &self.pool, self.config, |a, b| covers(row, a, b));
+        let kept = robust_prune(&self.pairs, &self.pool, self.config, |a, b| covers(row, a, b));
         self.pool.clear();
         self.lists.set(row, kept.iter().map(|near| near.row()));
         for near in kept {
@@ -116,10 +118,15 @@ impl<'a> Builder<'a> {
                 continue;
             }
             let old = self.lists.of(other).iter().copied();
-            by_distance(self.points, other, old.chain([row]), &mut self.list);
-            let kept = robust_prune(self.points, &self.list, self.config, |a, b| covers(other, a, b));
+            by_distance(&self.pairs, other, old.chain([row]), &mut self.list);
+            let kept = robust_prune(&self.pairs, &self.list, self.config, |a, b| covers(other, a, b));
             self.lists.set(other, kept.iter().map(|near| near.row()));
         }
+    }
+
+    /// Distances computed so far.
+    pub fn distances(&self) -> u64 {
+        self.scratch.counts.distances + self.pairs.compared()
     }
 
     /// Plain Vamana over the rows `members`, inserted in that order, walked from `start`.
@@ -136,8 +143,8 @@ impl<'a> Builder<'a> {
         for &row in members {
             let list = self.lists.of(row);
             if list.len() > self.config.degree {
-                by_distance(self.points, row, list.iter().copied(), &mut self.list);
-                let kept = robust_prune(self.points, &self.list, self.config, |a, b| covers(row, a, b));
+                by_distance(&self.pairs, row, list.iter().copied(), &mut self.list);
+                let kept = robust_prune(&self.pairs, &self.list, self.config, |a, b| covers(row, a, b));
                 self.lists.set(row, kept.iter().map(|near| near.row()));
             }
         }
@@ -147,7 +154,7 @@ impl<'a> Builder<'a> {
 /// RobustPrune as the reference does it: with alpha 1 first, and then with alphas 1.2 times as large until `config.alpha`, for as long
 /// as there is room.
 pub(crate) fn robust_prune(
-    points: &Embeddings,
+    pairs: &Pairs<'_>,
     candidates: &[Near],
     config: VamanaConfig,
     covers: impl Fn(u32, u32) -> bool,
@@ -156,7 +163,7 @@ pub(crate) fn robust_prune(
     let (mut rest, mut alpha) = (candidates.to_vec(), 1.0f32);
     loop {
         let mut dropped = Vec::new();
-        let hidden = robust(points, alpha, &covers);
+        let hidden = robust(pairs, alpha, &covers);
         prune(&rest, config.degree, &mut kept, hidden, |near| dropped.push(near));
         // The last factor is never missed for want of precision.
         if alpha >= config.alpha * 0.999 || kept.len() >= config.degree {

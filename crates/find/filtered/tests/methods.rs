@@ -133,7 +133,11 @@ fn label_graphs_find_a_label_with_fewer_distances_than_a_gate() -> Result<()> {
             assert_finds(&set, &graph, &filter, 30)?;
             assert!(measure(&set, &graph, &filter, 30)?.1 * 2 < measure(&set, &gate, &filter, 40)?.1);
         }
-        assert!(!graph.serves(&labels.containing(&[1, 2])));
+        let any = labels.any(&[1, 5]);
+        assert_finds(&set, &graph, &any, 60)?;
+        let late = Filter::range(&set.numbers, 0.5..=1.0);
+        assert_finds(&set, &graph, &any.and(&late), 120)?;
+        assert!(!graph.serves(&labels.containing(&[])) && !graph.serves(&labels.exactly(&[1])));
         assert!(graph.serves(&labels.containing(&[99])) && !graph.serves(&Filter::range(&[], 0.0..=1.0)));
         measure(&set, &graph, &labels.containing(&[99]), 20)?;
     }
@@ -156,6 +160,21 @@ fn ung_finds_label_sets_without_asking_and_needs_its_links_for_that() -> Result<
         let (recall, _) = measure(&set, &alone, &filter, 300)?;
         assert!(wanted.len() > 2 || recall < 0.9, "{wanted:?}: {recall}");
     }
+    let config = VamanaConfig::default();
+    let labelled = LabelGraph::filtered(set.points.clone(), set.labels.clone(), config)?;
+    assert_finds(&set, &labelled, &set.labels.containing(&[1, 3]), 300)?;
+    let late = Filter::range(&set.numbers, 0.5..=1.0);
+    for filter in [
+        set.labels.exactly(&[0, 1]),
+        set.labels.exactly(&[]),
+        set.labels.any(&[3, 4]),
+        set.labels.containing(&[1]).and(&late),
+        set.labels.exactly(&[0]).and(&late),
+    ] {
+        assert!(filter.rows.count() > K, "{:?}", filter.shape);
+        assert_finds(&set, &linked, &filter, 300)?;
+    }
+    measure(&set, &linked, &set.labels.exactly(&[0, 9]), 300)?;
     Ok(())
 }
 
@@ -169,6 +188,8 @@ fn serf_finds_ranges() -> Result<()> {
         assert_finds(&set, &ranges, &Filter::range(&set.numbers, low..=high), 60)?;
         let prefix = Filter::range(&set.numbers, f64::NEG_INFINITY..=high);
         assert_finds(&set, &prefixes, &prefix, 60)?;
+        let both = Filter::range(&set.numbers, low..=high).and(&set.labels.any(&[1, 2, 3]));
+        assert_finds(&set, &ranges, &both, 120)?;
     }
     assert!(!prefixes.serves(&Filter::range(&set.numbers, 0.3..=0.4)));
     Ok(())
