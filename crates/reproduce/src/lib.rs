@@ -14,7 +14,6 @@
 mod byte_decoder;
 mod catalogue;
 mod check;
-mod clusters;
 mod pairs;
 mod paper;
 mod papers;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     check::{Check, Claim},
     paper::paper,
-    papers::{a2ats, bebr, bidr, clex, lm_infinite, longembed, nope, pca_rag, scissorhands},
+    papers::{a2ats, bebr, bidr, clex, fanns, lm_infinite, longembed, nope, pca_rag, scissorhands},
     record::Record,
 };
 
@@ -73,6 +73,7 @@ pub fn reproductions() -> &'static [&'static dyn Reproduction] {
         &bebr::Bebr,
         &bidr::Bidr,
         &clex::ClexPaper,
+        &fanns::Fanns,
         &lm_infinite::LmInfinite,
         &longembed::LongEmbed,
         &nope::Nope,

@@ -4,9 +4,9 @@
 
 use kokeshi_codec::{Pca, Spec, Stage, Transform, Trial, funnel};
 use kokeshi_core::{Embeddings, Metric, Seed};
+use kokeshi_filtered::clusters;
 
 use crate::check::{Bar, Check, Claim};
-use crate::clusters::clusters;
 use crate::reproduction::{Context, Error, Reproduction, Result};
 
 const ID: &str = "pca-rag";
