@@ -137,10 +137,16 @@ impl Index for CodedIndex {
         kokeshi_core::check_query(query, self.dims())?;
         let covered = self.codes.rows().min(self.len());
         let matches = filter.map_or(covered, |filter| filter.count().min(covered));
+        let usual = (CANDIDATES * k).max(LEAST_CANDIDATES);
         let keep = match effort {
             Effort::Exact => return self.flat.search(query, k, effort, filter),
+            Effort::Recall(recall) if recall >= 1.0 => {
+                return self.flat.search(query, k, Effort::Exact, filter);
+            }
+            // What a codec finds is not measured when it is trained: half the misses are taken to need twice the candidates.
+            Effort::Recall(recall) => (usual as f32 * (0.05 / (1.0 - recall)).max(1.0)) as usize,
             Effort::List(list) => list.max(k),
-            Effort::Default => (CANDIDATES * k).max(LEAST_CANDIDATES),
+            Effort::Default => usual,
         };
         if matches <= keep {
             return self.flat.search(query, k, effort, filter);

@@ -203,10 +203,10 @@ impl Activation {
                     // x s(2 inner): s + x * 2 inner' * s (1 - s).
                     let square = S::mul(x, x);
                     let inner = S::mul(
-                        S::splat(1.595_769_1),
+                        S::splat(1.595_769),
                         S::mul(x, S::fma(square, S::splat(0.044_715), one)),
                     );
-                    let rise = S::mul(S::splat(1.595_769_1), S::fma(square, S::splat(0.134_145), one));
+                    let rise = S::mul(S::splat(1.595_769), S::fma(square, S::splat(0.134_145), one));
                     let share = sigmoid::<S>(inner);
                     let bend = S::mul(share, S::sub(one, share));
                     S::fma(S::mul(x, rise), bend, share)

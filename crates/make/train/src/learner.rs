@@ -223,7 +223,9 @@ impl Learner {
             }
         }
         let threads = self.workers.len().min(texts.len()).max(1);
-        let mut jobs: Vec<Vec<(Range<usize>, Vec<&mut [f32]>)>> = (0..threads).map(|_| Vec::new()).collect();
+        // A chunk of texts, and where its vectors go for each exit.
+        type Job<'a> = (Range<usize>, Vec<&'a mut [f32]>);
+        let mut jobs: Vec<Vec<Job<'_>>> = (0..threads).map(|_| Vec::new()).collect();
         for (at, job) in chunks.iter().cloned().zip(places).enumerate() {
             jobs[at % threads].push(job);
         }

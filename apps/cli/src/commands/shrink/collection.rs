@@ -1,8 +1,8 @@
 //! `kokeshi shrink --in`: the codec of a collection, changed in place.
 
 use kokeshi_codec::Spec;
+use kokeshi_codec::Trial;
 use kokeshi_codec::front::{Wish, pick};
-use kokeshi_codec::{Trial, trial};
 use kokeshi_core::{Embeddings, Progress, Seed};
 
 use super::choose::{nothing_fits, specs};
