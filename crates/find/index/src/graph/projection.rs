@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn directions_are_orthonormal_and_hold_most_of_the_variance() {
         let (dims, kept, mut seed) = (96, 32, Seed(3));
-        let spread = |column: usize| if column % 3 == 0 { 1.0 } else { 0.1 };
+        let spread = |column: usize| if column.is_multiple_of(3) { 1.0 } else { 0.1 };
         let values = (0..500 * dims).map(|at| (seed.normal() * spread(at % dims)) as f32);
         let vectors = Vectors::from(Embeddings::from_vec(values.collect(), dims).unwrap());
         let projection = Projection::learn(&vectors, vec![0.0; dims], kept, |_| true);
