@@ -1,5 +1,6 @@
 //! Every command and flag. Help, man pages and shell completions all come from here.
 
+mod bench;
 mod bridge;
 mod shrink;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use kokeshi_core::Size;
 use kokeshi_encode::{LoadOptions, Position};
 
+pub use bench::{Bench, Filtered};
 pub use bridge::{Bridge, BridgeApply, BridgeLearn, BridgeStep};
 pub use shrink::{Apply, Choose, Inspect, MetricArgs, Shrink, ShrinkStep, Train};
 
@@ -136,6 +138,9 @@ pub enum Command {
         kokeshi bridge apply bridge.bin new-queries.npy --to as-old.npy\n\
         A collection moves to the new model behind a bridge with: kokeshi reindex my.kokeshi --model NEW --bridge bridge.bin")]
     Bridge(Box<Bridge>),
+    /// Compare methods on your own data.
+    #[command(subcommand)]
+    Bench(Bench),
     /// List the published methods behind Kokeshi and how far each one is.
     #[command(after_help = "Example:\n  kokeshi papers --verb find")]
     Papers(Papers),

@@ -158,7 +158,7 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
 }
 
 /// A share in (0, 1].
-fn parse_share(text: &str) -> Result<f64, String> {
+pub(super) fn parse_share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
         _ => Err(format!(

@@ -1,5 +1,6 @@
 //! One file a command; each turns arguments into library calls and prints what comes back.
 
+mod bench;
 mod bridge;
 mod delete;
 mod demo;
@@ -49,6 +50,7 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Distill(args) => distill::run(&args, output),
         Command::Shrink(args) => shrink::run(&args, output),
         Command::Bridge(args) => bridge::run(&args, output),
+        Command::Bench(args) => bench::run(&args, output),
         Command::Papers(args) => papers::run(&args, output),
         Command::Reproduce(args) => papers::run_one(&args, output),
         Command::Demo(args) => demo::run(&args, output),

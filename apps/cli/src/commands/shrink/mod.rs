@@ -30,7 +30,7 @@ pub fn run(args: &Shrink, output: &Output) -> Result<()> {
 }
 
 /// Reads vectors; rows that are not finite are refused or become zeros. There is at least one row.
-pub(super) fn read(path: &Path, on_error: OnError, output: &Output) -> Result<NamedVectors> {
+pub(in crate::commands) fn read(path: &Path, on_error: OnError, output: &Output) -> Result<NamedVectors> {
     let mut read = vectors::read(path).map_err(Stop::usage)?;
     if read.vectors.is_empty() || read.vectors.dims() == 0 {
         return Err(Stop::usage(format!(
