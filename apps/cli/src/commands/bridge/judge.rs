@@ -117,6 +117,13 @@ fn ndcg(
     Ok(evaluate(qrels, &run, &[measure], Missing::Zero).mean(0))
 }
 
+/// The share of old retrieval that bridge number `at` keeps, over all data sets; the same for all if there are none.
+pub(super) fn kept(judged: &[Judged], at: usize) -> f64 {
+    // Before the bridges stand the old and the new model on their own.
+    let rows = judged.iter().filter_map(|data| data.rows.get(2 + at));
+    rows.map(|row| row.kept).sum()
+}
+
 /// Prints a table a data set.
 pub(super) fn print(judged: &[Judged], output: &Output) -> Result<()> {
     for data in judged {

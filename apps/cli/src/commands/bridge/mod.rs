@@ -90,11 +90,11 @@ fn learn(args: &BridgeLearn, output: &Output) -> Result<()> {
             .collect::<Result<Vec<_>>>()?,
         None => Vec::new(),
     };
-    // Of those that keep alike, the simplest.
-    let best = learnt
-        .iter()
+    // What keeps most of the judged retrieval; without judgements the rotation: neighbours kept say little about retrieval (docs/bridge.md).
+    let best = (0..learnt.len())
         .rev()
-        .max_by(|a, b| a.kept().total_cmp(&b.kept()))
+        .max_by(|a, b| judge::kept(&judged, *a).total_cmp(&judge::kept(&judged, *b)))
+        .map(|at| &learnt[at])
         .ok_or_else(|| Stop::failed("no bridge was learnt"))?;
     if let Some(file) = &args.out {
         best.save(file).map_err(Stop::failed)?;
@@ -123,10 +123,17 @@ fn learn(args: &BridgeLearn, output: &Output) -> Result<()> {
         1,
     ))?;
     judge::print(&judged, output)?;
+    if args.method.is_none() {
+        let why = match judged.is_empty() {
+            true => "the one that is safest without --judge",
+            false => "it keeps most of the judged retrieval",
+        };
+        output.line(format!("chosen: {} ({why})", best.method()))?;
+    }
     match &args.out {
         Some(file) => output.line(format!("wrote {} ({})", file.display(), best.method())),
         None => {
-            output.note("nothing was written: --out FILE writes the bridge that keeps most");
+            output.note("nothing was written: --out FILE writes the bridge that was chosen");
             Ok(())
         }
     }
