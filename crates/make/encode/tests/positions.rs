@@ -153,7 +153,7 @@ fn methods_that_do_not_fit_the_model_are_refused() {
             "ntk",
             "ntk is not for this model's positions; expected gp, rp, pi or pcw",
         ),
-        ("qwen3", 1024, "gp", "expected pi, pcw, ntk or selfextend"),
+        ("qwen3", 1024, "gp", "expected pi, pcw, ntk, selfextend or lambda"),
         ("mpnet", 512, "pi", "relative buckets"),
         ("t5", 1 << 15, "ntk", "relative buckets"),
         ("xlm-roberta", 1 << 30, "gp", "at most"),
