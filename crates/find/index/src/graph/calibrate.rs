@@ -21,8 +21,8 @@ pub(crate) const LISTS: [usize; 16] = [
 /// The list of a graph that was not measured, and the shortest that is taken unasked: queries are often unlike the rows.
 pub(crate) const LEAST_LIST: usize = 32;
 /// The share of the true `K` best that the sample must find by default: 0.95 is promised, the rest is for the sample's error (0.6 % or
-/// so) and for queries that are unlike the rows.
-const RECALL: f32 = 0.98;
+/// so) and for queries that are unlike the rows. Titles of abstracts found 0.946 where 0.98 was asked of the sample.
+const RECALL: f32 = 0.99;
 /// The share of the `K` best that may be passed over because their estimates are too far off.
 const MISSED: f64 = 0.005;
 /// No fewer standard errors are taken: a sample could be kind.
