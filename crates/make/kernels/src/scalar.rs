@@ -59,7 +59,7 @@ pub fn linear(inputs: usize, weights: &[f32], bias: &[f32], x: &[f32], out: &mut
     }
 }
 
-/// The twin of [`crate::QuantizedRows::fill`] for one row: writes its codes and returns scale and zero point.
+/// The twin of what [`crate::Linear::prepare`] does at int8, for one row: writes its codes and returns scale and zero point.
 pub fn quantize(x: &[f32], codes: &mut [u8]) -> (f32, i32) {
     let least = x.iter().copied().fold(0.0, f32::min);
     let most = x.iter().copied().fold(0.0, f32::max);
