@@ -4,6 +4,113 @@ use std::arch::asm;
 
 use super::{ROW_BYTES, ROWS};
 
+/// Loads a tile: from the rows (`a`) or the columns (`b`) of this step, so many bytes behind its first tile.
+macro_rules! load {
+    ($tile:literal, $from:literal, $offset:literal) => {
+        concat!(
+            "tileloadd ",
+            $tile,
+            ", [{",
+            $from,
+            "} + {line} + ",
+            $offset,
+            "]\n"
+        )
+    };
+    ($tile:literal, $from:literal, $offset:literal, second) => {
+        concat!(
+            "tileloadd ",
+            $tile,
+            ", [{",
+            $from,
+            "} + {line} + ",
+            $offset,
+            " + 1024]\n"
+        )
+    };
+}
+
+/// Multiplies two tiles onto a third by the instruction `$dot`.
+macro_rules! dot {
+    ($dot:literal, $sums:literal, $rows:literal, $columns:literal) => {
+        concat!($dot, " ", $sums, ", ", $rows, ", ", $columns, "\n")
+    };
+}
+
+/// Rows times columns, of which those with an offset are loaded first: tmm4 and tmm5 (if there are more than 16 rows, `both`) hold rows, tmm6
+/// and tmm7 columns, tmm0 to tmm3 sums.
+macro_rules! product {
+    (both, $dot:literal $(, rows $a:literal)? $(, columns $b:literal)?) => {
+        concat!(
+            product!(one, $dot $(, rows $a)? $(, columns $b)?),
+            $(load!("tmm5", "a", $a, second),)?
+            dot!($dot, "tmm2", "tmm5", "tmm6"),
+            dot!($dot, "tmm3", "tmm5", "tmm7"),
+        )
+    };
+    (one, $dot:literal $(, rows $a:literal)? $(, columns $b:literal)?) => {
+        concat!(
+            $(load!("tmm4", "a", $a),)?
+            $(load!("tmm6", "b", $b),)?
+            dot!($dot, "tmm0", "tmm4", "tmm6"),
+            $(load!("tmm7", "b", $b, second),)?
+            dot!($dot, "tmm1", "tmm4", "tmm7"),
+        )
+    };
+}
+
+/// `steps` steps, each of these products and `$bytes` long in rows and in columns.
+macro_rules! steps {
+    ($a:ident, $b:ident, $steps:ident, $both:ident, $out:ident, $stride:ident, $bytes:literal, $dot:literal: $(($($part:tt)*)),*) => {
+        if $both {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "2:",
+                $(product!(both, $dot, $($part)*),)*
+                concat!("add {a}, ", $bytes),
+                concat!("add {b}, ", $bytes),
+                "dec {steps}",
+                "jnz 2b",
+                "tilestored [{out} + {stride}], tmm0",
+                "tilestored [{out} + {stride} + 64], tmm1",
+                "tilestored [{below} + {stride}], tmm2",
+                "tilestored [{below} + {stride} + 64], tmm3",
+                a = inout(reg) $a => _,
+                b = inout(reg) $b => _,
+                line = in(reg) ROW_BYTES,
+                stride = in(reg) 4 * $stride,
+                out = in(reg) $out,
+                below = in(reg) $out.add(ROWS * $stride),
+                steps = inout(reg) $steps => _,
+                options(nostack),
+            );
+        } else {
+            asm!(
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "2:",
+                $(product!(one, $dot, $($part)*),)*
+                concat!("add {a}, ", $bytes),
+                concat!("add {b}, ", $bytes),
+                "dec {steps}",
+                "jnz 2b",
+                "tilestored [{out} + {stride}], tmm0",
+                "tilestored [{out} + {stride} + 64], tmm1",
+                a = inout(reg) $a => _,
+                b = inout(reg) $b => _,
+                line = in(reg) ROW_BYTES,
+                stride = in(reg) 4 * $stride,
+                out = in(reg) $out,
+                steps = inout(reg) $steps => _,
+                options(nostack),
+            );
+        }
+    };
+}
+
 /// The sum of `steps` products of two tiles of rows (`a`, `[steps][PARTS][32][32]` bf16 values) and two of columns (`b`, `[steps][PARTS][2 tiles]`),
 /// as 32 rows of 32 values, `stride` values apart. `both`: whether more than 16 rows count.
 #[inline(always)]
@@ -29,65 +136,7 @@ pub(crate) unsafe fn multiply<const PARTS: usize>(
 #[inline(always)]
 unsafe fn single(a: *const u16, b: *const u16, steps: usize, both: bool, out: *mut f32, stride: usize) {
     // SAFETY: the caller promises whole tiles, and that tiles are configured.
-    unsafe {
-        if both {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a} + {line}]",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {line} + 1024]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a}, 2048",
-                "add {b}, 2048",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {stride}], tmm0",
-                "tilestored [{out} + {stride} + 64], tmm1",
-                "tilestored [{below} + {stride}], tmm2",
-                "tilestored [{below} + {stride} + 64], tmm3",
-                a = inout(reg) a => _,
-                b = inout(reg) b => _,
-                line = in(reg) ROW_BYTES,
-                stride = in(reg) 4 * stride,
-                out = in(reg) out,
-                below = in(reg) out.add(ROWS * stride),
-                steps = inout(reg) steps => _,
-                options(nostack),
-            );
-        } else {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "2:",
-                "tileloadd tmm4, [{a} + {line}]",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "add {a}, 2048",
-                "add {b}, 2048",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {stride}], tmm0",
-                "tilestored [{out} + {stride} + 64], tmm1",
-                a = inout(reg) a => _,
-                b = inout(reg) b => _,
-                line = in(reg) ROW_BYTES,
-                stride = in(reg) 4 * stride,
-                out = in(reg) out,
-                steps = inout(reg) steps => _,
-                options(nostack),
-            );
-        }
-    }
+    unsafe { steps!(a, b, steps, both, out, stride, 2048, "tdpbf16ps": (rows 0, columns 0)) }
 }
 
 /// Sums of three bf16 values, high, middle and low: the six products that are not smaller than what rounding to f32 loses. In an order in which
@@ -96,110 +145,8 @@ unsafe fn single(a: *const u16, b: *const u16, steps: usize, both: bool, out: *m
 unsafe fn triple(a: *const u16, b: *const u16, steps: usize, both: bool, out: *mut f32, stride: usize) {
     // SAFETY: the caller promises whole tiles, and that tiles are configured.
     unsafe {
-        if both {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a} + {line}]",
-                "tileloadd tmm6, [{b} + {line} + 4096]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 5120]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {line} + 1024]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm6, [{b} + {line} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 3072]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm4, [{a} + {line} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {line} + 3072]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm4, [{a} + {line} + 4096]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {line} + 5120]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "tileloadd tmm4, [{a} + {line}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {line} + 1024]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a}, 6144",
-                "add {b}, 6144",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {stride}], tmm0",
-                "tilestored [{out} + {stride} + 64], tmm1",
-                "tilestored [{below} + {stride}], tmm2",
-                "tilestored [{below} + {stride} + 64], tmm3",
-                a = inout(reg) a => _,
-                b = inout(reg) b => _,
-                line = in(reg) ROW_BYTES,
-                stride = in(reg) 4 * stride,
-                out = in(reg) out,
-                below = in(reg) out.add(ROWS * stride),
-                steps = inout(reg) steps => _,
-                options(nostack),
-            );
-        } else {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "2:",
-                "tileloadd tmm4, [{a} + {line}]",
-                "tileloadd tmm6, [{b} + {line} + 4096]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 5120]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm6, [{b} + {line} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 3072]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm4, [{a} + {line} + 2048]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm4, [{a} + {line} + 4096]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm4, [{a} + {line}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "add {a}, 6144",
-                "add {b}, 6144",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {stride}], tmm0",
-                "tilestored [{out} + {stride} + 64], tmm1",
-                a = inout(reg) a => _,
-                b = inout(reg) b => _,
-                line = in(reg) ROW_BYTES,
-                stride = in(reg) 4 * stride,
-                out = in(reg) out,
-                steps = inout(reg) steps => _,
-                options(nostack),
-            );
-        }
+        steps!(a, b, steps, both, out, stride, 6144, "tdpbf16ps":
+            (rows 0, columns 4096), (columns 2048), (rows 2048), (columns 0), (rows 4096), (rows 0))
     }
 }
 
@@ -214,63 +161,5 @@ pub(crate) unsafe fn multiply_bytes(
     stride: usize,
 ) {
     // SAFETY: the caller promises whole tiles, and that tiles are configured.
-    unsafe {
-        if both {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a} + {line}]",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tdpbusd tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbusd tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{a} + {line} + 1024]",
-                "tdpbusd tmm2, tmm5, tmm6",
-                "tdpbusd tmm3, tmm5, tmm7",
-                "add {a}, 2048",
-                "add {b}, 2048",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {stride}], tmm0",
-                "tilestored [{out} + {stride} + 64], tmm1",
-                "tilestored [{below} + {stride}], tmm2",
-                "tilestored [{below} + {stride} + 64], tmm3",
-                a = inout(reg) a => _,
-                b = inout(reg) b => _,
-                line = in(reg) ROW_BYTES,
-                stride = in(reg) 4 * stride,
-                out = in(reg) out,
-                below = in(reg) out.add(ROWS * stride),
-                steps = inout(reg) steps => _,
-                options(nostack),
-            );
-        } else {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "2:",
-                "tileloadd tmm4, [{a} + {line}]",
-                "tileloadd tmm6, [{b} + {line}]",
-                "tdpbusd tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {line} + 1024]",
-                "tdpbusd tmm1, tmm4, tmm7",
-                "add {a}, 2048",
-                "add {b}, 2048",
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {stride}], tmm0",
-                "tilestored [{out} + {stride} + 64], tmm1",
-                a = inout(reg) a => _,
-                b = inout(reg) b => _,
-                line = in(reg) ROW_BYTES,
-                stride = in(reg) 4 * stride,
-                out = in(reg) out,
-                steps = inout(reg) steps => _,
-                options(nostack),
-            );
-        }
-    }
+    unsafe { steps!(a, b, steps, both, out, stride, 2048, "tdpbusd": (rows 0, columns 0)) }
 }
