@@ -51,7 +51,7 @@ pub(crate) fn quantize(bits: usize, weights: &[f32], codes: &mut [u8]) -> (u16, 
 }
 
 /// The nearest bfloat16, ties to even.
-pub(crate) fn to_bfloat(value: f32) -> u16 {
+fn to_bfloat(value: f32) -> u16 {
     let bits = value.to_bits();
     if value.is_nan() {
         return (bits >> 16) as u16 | 0x40;

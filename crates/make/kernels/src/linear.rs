@@ -162,10 +162,14 @@ impl Linear {
                 Precision::Int4Weights => Panels::Grouped(grouped::pack(4, width, inputs, outputs, weights)),
                 #[cfg(target_arch = "x86_64")]
                 Precision::Bf16 if level.0 == Set::Amx => {
-                    Panels::Bf16(tiles::linear::pack::<1>(inputs, outputs, weights))
+                    // SAFETY: this level has tiles.
+                    Panels::Bf16(unsafe { tiles::linear::pack::<1>(inputs, outputs, weights) })
                 }
                 #[cfg(target_arch = "x86_64")]
-                _ if level.0 == Set::Amx => Panels::Sums(tiles::linear::pack::<3>(inputs, outputs, weights)),
+                _ if level.0 == Set::Amx => {
+                    // SAFETY: as above.
+                    Panels::Sums(unsafe { tiles::linear::pack::<3>(inputs, outputs, weights) })
+                }
                 _ => Panels::F32(pack(width, inputs, outputs, weights)),
             },
             bias: padded,

@@ -57,7 +57,7 @@ impl QuantizedRows {
     /// Makes sums of `PARTS` bf16 values of `x` (`[rows, width]`), for tiles.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn split<const PARTS: usize>(&mut self, rows: usize, width: usize, x: &[f32]) {
-        use crate::tiles::linear::{BF16_STEP, split_rows};
+        use crate::tiles::{BF16_STEP, linear::split_rows};
         self.width = width;
         self.scales.resize(rows, 0.0);
         self.parts

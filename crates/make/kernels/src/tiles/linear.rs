@@ -3,12 +3,14 @@
 
 use std::arch::x86_64::*;
 
+use super::matmul::pack_right;
 use super::multiply::{multiply, multiply_bytes};
-use super::split::{split, split_scalar};
-use super::{BLOCK, BYTES, ROW_BYTES, ROWS, Tiles};
+use super::split::split;
+use super::{BF16_STEP, BLOCK, BYTES, ROW_BYTES, ROWS, Tiles};
 use crate::activation::Activation;
 use crate::buffer::Buffer;
 use crate::linear::{Epilogue, Int8Panels, Linear};
+use crate::matmul::Factor;
 use crate::product::{Last, Residual, RoughGelu};
 use crate::quantize::{QuantizedRows, steps as steps_of};
 use crate::simd::Simd;
@@ -19,8 +21,6 @@ pub(crate) const INT8_STEP: usize = 64;
 /// The most steps that are multiplied before the product is added to what is there: rows and weights of so many inputs stay in the second-level
 /// cache.
 const DEEPEST: usize = 8;
-/// Inputs of bf16 that one tile takes in.
-pub(crate) const BF16_STEP: usize = 32;
 
 /// Sums of a block, f32 or i32: `[32][32]`.
 #[repr(C, align(64))]
@@ -32,25 +32,33 @@ pub(crate) fn int8_place(input: usize, column: usize) -> usize {
     (step * 2 + column / ROWS) * BYTES + inside / 4 * ROW_BYTES + column % ROWS * 4 + inside % 4
 }
 
-/// Weights as sums of bf16 values: panels of `[steps][PARTS][2 tiles][16 pairs][16 outputs][2 inputs]`.
-pub(crate) fn pack<const PARTS: usize>(inputs: usize, outputs: usize, weights: &[f32]) -> Buffer<u16> {
-    let steps = inputs.div_ceil(BF16_STEP);
-    let size = steps * PARTS * BYTES;
+/// Weights (`[outputs, inputs]`) as sums of bf16 values: panels of `[steps][PARTS][2 tiles][16 pairs][16 outputs][2 inputs]`.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+pub(crate) unsafe fn pack<const PARTS: usize>(inputs: usize, outputs: usize, weights: &[f32]) -> Buffer<u16> {
+    let size = inputs.div_ceil(BF16_STEP) * PARTS * BYTES;
     let mut panels = Buffer::zeros(outputs.div_ceil(BLOCK) * size);
-    for (output, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
-        let panel = &mut panels[output / BLOCK * size..][..size];
-        let column = output % BLOCK;
-        for (step, row) in row.chunks(BF16_STEP).enumerate() {
-            let first = step * PARTS * BYTES + column / ROWS * BYTES / 2 + column % ROWS * 2;
-            for (inside, weight) in row.iter().enumerate() {
-                let at = first + inside / 2 * ROW_BYTES / 2 + inside % 2;
-                for (part, value) in split_scalar::<PARTS>(*weight).into_iter().enumerate() {
-                    panel[at + part * BYTES] = value;
-                }
-            }
+    let weights = Factor::transposed(weights, inputs);
+    for (panel, to) in panels.chunks_exact_mut(size.max(1)).enumerate() {
+        let first = panel * BLOCK;
+        // SAFETY: the outputs are among the weights; there is room for a panel.
+        unsafe {
+            let outputs = (first, BLOCK.min(outputs - first));
+            pack_right::<PARTS>(weights, outputs, (0, inputs), to.as_mut_ptr());
         }
     }
     panels
+}
+
+/// Up to sixteen values of a row from `at` on, zeros behind its end.
+#[inline(always)]
+unsafe fn load(row: &[f32], at: usize) -> __m512 {
+    // SAFETY: the load stays inside the row.
+    unsafe {
+        match row.len().saturating_sub(at) {
+            ROWS.. => _mm512_loadu_ps(row.as_ptr().add(at)),
+            count => Avx512::load_part(row.as_ptr().add(at.min(row.len())), count),
+        }
+    }
 }
 
 /// Splits `x` (`[rows, width]`) into `to`: what [`floats`] reads, `[blocks of 32 rows][steps][PARTS][32 rows][32]`. Padding is zeros.
@@ -60,16 +68,12 @@ pub(crate) unsafe fn split_rows<const PARTS: usize>(width: usize, x: &[f32], to:
     for (row, x) in x.chunks_exact(width).enumerate() {
         let first = row / BLOCK * steps * PARTS * BYTES + row % BLOCK * BF16_STEP;
         for at in (0..steps * BF16_STEP).step_by(ROWS) {
-            // SAFETY: `to` has room for whole blocks; loads stay inside the row.
+            // SAFETY: `to` has room for whole blocks.
             unsafe {
-                let value = match width.saturating_sub(at) {
-                    ROWS.. => _mm512_loadu_ps(x.as_ptr().add(at)),
-                    count => Avx512::load_part(x.as_ptr().add(at.min(width)), count),
-                };
                 let to = to
                     .as_mut_ptr()
                     .add(first + at / BF16_STEP * PARTS * BYTES + at % BF16_STEP);
-                for (part, value) in split::<PARTS>(value).into_iter().enumerate() {
+                for (part, value) in split::<PARTS>(load(x, at)).into_iter().enumerate() {
                     _mm256_storeu_si256(to.add(part * BYTES).cast(), value);
                 }
             }
@@ -82,22 +86,13 @@ pub(crate) unsafe fn split_rows<const PARTS: usize>(width: usize, x: &[f32], to:
 pub(crate) unsafe fn quantize_rows(x: &[f32], to: &mut QuantizedRows) {
     let width = to.width;
     let steps = width.div_ceil(INT8_STEP);
-    // Sixteen values from `at` on, zeros behind the row's end.
-    let load = |x: &[f32], at: usize| {
-        // SAFETY: loads stay inside the row.
-        unsafe {
-            match width.saturating_sub(at) {
-                ROWS.. => _mm512_loadu_ps(x.as_ptr().add(at)),
-                count => Avx512::load_part(x.as_ptr().add(at.min(width)), count),
-            }
-        }
-    };
     // Packing works inside quarters of a vector.
     let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     for (row, x) in x.chunks_exact(width).enumerate() {
         let (mut least, mut most) = (_mm512_setzero_ps(), _mm512_setzero_ps());
         for at in (0..width).step_by(ROWS) {
-            let value = load(x, at);
+            // SAFETY: this is AVX-512.
+            let value = unsafe { load(x, at) };
             least = _mm512_min_ps(least, value);
             most = _mm512_max_ps(most, value);
         }
@@ -107,7 +102,9 @@ pub(crate) unsafe fn quantize_rows(x: &[f32], to: &mut QuantizedRows) {
         let first = row / BLOCK * steps * 2 * BYTES + row % BLOCK * INT8_STEP;
         for step in 0..steps {
             let code = |at: usize| {
-                _mm512_cvtps_epi32(_mm512_fmadd_ps(load(x, step * INT8_STEP + at), inverse, zero))
+                // SAFETY: as above.
+                let value = unsafe { load(x, step * INT8_STEP + at) };
+                _mm512_cvtps_epi32(_mm512_fmadd_ps(value, inverse, zero))
             };
             let low = _mm512_packs_epi32(code(0), code(16));
             let high = _mm512_packs_epi32(code(32), code(48));
@@ -154,18 +151,8 @@ pub(crate) unsafe fn whole(
             );
         }
     };
-    let scale = Bytes { panels, x };
     // SAFETY: the caller's promise is passed on.
-    unsafe {
-        match epilogue {
-            Epilogue::Add => blocks(layer, x.rows(), out, make, scale, Residual),
-            Epilogue::Activate(Activation::Identity) => {
-                blocks(layer, x.rows(), out, make, scale, Activation::Identity);
-            }
-            Epilogue::Activate(Activation::Gelu) => blocks(layer, x.rows(), out, make, scale, RoughGelu),
-            Epilogue::Activate(other) => blocks(layer, x.rows(), out, make, scale, other),
-        }
-    }
+    unsafe { blocks(layer, x.rows(), out, make, Bytes { panels, x }, epilogue) }
 }
 
 /// At f32 by sums of three bf16 values, or at bf16.
@@ -191,26 +178,45 @@ pub(crate) unsafe fn floats<const PARTS: usize>(
             }
         }
     };
-    let (rows, whole) = (x.rows(), make(0, all));
-    let biased = Floats::<true>;
+    // What is added in parts reads only a part of the rows and weights over and over.
+    let deepest = if epilogue == Epilogue::Add { DEEPEST } else { all };
+    for first in (0..all).step_by(deepest) {
+        let part = make(first, deepest.min(all - first));
+        // SAFETY: the caller's promise is passed on.
+        unsafe {
+            match first {
+                0 => blocks(layer, x.rows(), out, part, Floats::<true>, epilogue),
+                _ => blocks(layer, x.rows(), out, part, Floats::<false>, epilogue),
+            }
+        }
+    }
+}
+
+/// Multiplies by `make`, a block at a time, and does what the epilogue says.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
+unsafe fn blocks<K: Kind>(
+    layer: &Linear,
+    rows: usize,
+    out: &mut [f32],
+    make: impl Fn(usize, usize, usize, &mut Sums),
+    kind: K,
+    epilogue: Epilogue,
+) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         match epilogue {
-            Epilogue::Add => {
-                // What is added in parts reads only a part of the rows and weights over and over.
-                for first in (0..all).step_by(DEEPEST) {
-                    let part = make(first, DEEPEST.min(all - first));
-                    match first {
-                        0 => blocks(layer, rows, out, part, Floats::<true>, Residual),
-                        _ => blocks(layer, rows, out, part, Floats::<false>, Residual),
-                    }
-                }
-            }
+            Epilogue::Add => each_block(layer, rows, out, make, kind, Residual),
             Epilogue::Activate(Activation::Identity) => {
-                blocks(layer, rows, out, whole, biased, Activation::Identity);
+                each_block(layer, rows, out, make, kind, Activation::Identity);
             }
-            Epilogue::Activate(Activation::Gelu) => blocks(layer, rows, out, whole, biased, Activation::Gelu),
-            Epilogue::Activate(other) => blocks(layer, rows, out, whole, biased, other),
+            Epilogue::Activate(Activation::Gelu) if K::ROUGH => {
+                each_block(layer, rows, out, make, kind, RoughGelu);
+            }
+            Epilogue::Activate(Activation::Gelu) => {
+                each_block(layer, rows, out, make, kind, Activation::Gelu);
+            }
+            Epilogue::Activate(other) => each_block(layer, rows, out, make, kind, other),
         }
     }
 }
@@ -218,7 +224,7 @@ pub(crate) unsafe fn floats<const PARTS: usize>(
 /// Panel after panel, so that a panel stays in the first-level cache while all rows pass by. `make` multiplies a block into sums.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
-unsafe fn blocks<K: Kind, L: Last<Avx512>>(
+unsafe fn each_block<K: Kind, L: Last<Avx512>>(
     layer: &Linear,
     rows: usize,
     out: &mut [f32],
@@ -257,6 +263,8 @@ unsafe fn blocks<K: Kind, L: Last<Avx512>>(
 trait Kind {
     /// Whether the bias is to be added.
     const BIAS: bool;
+    /// Whether what comes out is not more exact than a byte.
+    const ROUGH: bool;
     /// What all outputs of a row share.
     type Row: Copy;
     unsafe fn row(&self, row: usize) -> Self::Row;
@@ -269,6 +277,7 @@ struct Floats<const BIAS: bool>;
 
 impl<const BIAS: bool> Kind for Floats<BIAS> {
     const BIAS: bool = BIAS;
+    const ROUGH: bool = false;
     type Row = ();
     #[inline(always)]
     unsafe fn row(&self, _: usize) {}
@@ -287,6 +296,7 @@ struct Bytes<'a> {
 
 impl Kind for Bytes<'_> {
     const BIAS: bool = true;
+    const ROUGH: bool = true;
     type Row = (__m512i, __m512);
     #[inline(always)]
     unsafe fn row(&self, row: usize) -> (__m512i, __m512) {

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::multiply::multiply;
 use super::split::split;
-use super::{BLOCK, BYTES, ROWS, Tiles};
+use super::{BF16_STEP, BLOCK, BYTES, ROWS, Tiles};
 use crate::buffer::Buffer;
 use crate::matmul::{Factor, Shape};
 use crate::simd::Simd;
@@ -13,8 +13,6 @@ use crate::simd::x86::Avx512;
 
 /// Values of an f32 factor are sums of so many bf16 values.
 const PARTS: usize = 3;
-/// Inputs that a tile takes in.
-const STEP: usize = 32;
 /// The most inputs of a block: 32 rows and 32 columns of them, 24 KiB each, stay in the first-level cache, or nearly.
 const DEEPEST: usize = 128;
 /// The most columns of the right factor that are packed together: 576 KiB.
@@ -41,7 +39,7 @@ pub(crate) unsafe fn matmul(
     // SAFETY: the caller runs on a processor with tiles.
     let _tiles = unsafe { Tiles::configure() };
     let deep = DEEPEST.min(shape.inner);
-    let size = deep.next_multiple_of(STEP) * PARTS * BLOCK;
+    let size = deep.next_multiple_of(BF16_STEP) * PARTS * BLOCK;
     packed.left.resize(size);
     packed
         .right
@@ -56,7 +54,7 @@ pub(crate) unsafe fn matmul(
                 // SAFETY: the block is inside the factor; there is room for whole panels.
                 unsafe {
                     let to = packed.right.as_mut_ptr().add(panel / BLOCK * size);
-                    pack_right(right, (column + panel, count), (start, depth), to);
+                    pack_right::<PARTS>(right, (column + panel, count), (start, depth), to);
                 }
             }
             for row in (0..shape.rows).step_by(BLOCK) {
@@ -68,7 +66,7 @@ pub(crate) unsafe fn matmul(
                         let count = BLOCK.min(columns - panel);
                         let panels = packed.right.as_ptr().add(panel / BLOCK * size);
                         let mut sums = Sums([0.0; BLOCK * BLOCK]);
-                        let steps = depth.div_ceil(STEP);
+                        let steps = depth.div_ceil(BF16_STEP);
                         let (a, to) = (packed.left.as_ptr(), sums.0.as_mut_ptr());
                         multiply::<PARTS>(a, panels, steps, rows > ROWS, to, BLOCK);
                         let to = out.as_mut_ptr().add(row * shape.out_stride + column + panel);
@@ -89,27 +87,17 @@ struct Sums([f32; BLOCK * BLOCK]);
 unsafe fn store(sums: &Sums, rows: usize, columns: usize, replace: bool, out: *mut f32, stride: usize) {
     for row in 0..rows {
         for at in (0..columns).step_by(ROWS) {
-            let lanes = lanes(columns - at);
-            // SAFETY: the caller promises the place; lanes outside of it are left alone.
+            let count = ROWS.min(columns - at);
+            // SAFETY: the caller promises the place; what is outside of it is left alone.
             unsafe {
                 let to = out.add(row * stride + at);
                 let mut sum = _mm512_load_ps(sums.0.as_ptr().add(row * BLOCK + at));
                 if !replace {
-                    sum = _mm512_add_ps(sum, _mm512_maskz_loadu_ps(lanes, to));
+                    sum = _mm512_add_ps(sum, Avx512::load_part(to, count));
                 }
-                _mm512_mask_storeu_ps(to, lanes, sum);
+                Avx512::store_part(to, sum, count);
             }
         }
-    }
-}
-
-/// The mask of the first `count` lanes, or of all.
-#[inline(always)]
-fn lanes(count: usize) -> __mmask16 {
-    if count >= ROWS {
-        __mmask16::MAX
-    } else {
-        (1 << count) - 1
     }
 }
 
@@ -125,7 +113,7 @@ unsafe fn pack_left(
     let mut square = Square([0.0; ROWS * ROWS]);
     for half in (0..rows).step_by(ROWS) {
         let count = ROWS.min(rows - half);
-        for at in (0..depth.next_multiple_of(STEP)).step_by(ROWS) {
+        for at in (0..depth.next_multiple_of(BF16_STEP)).step_by(ROWS) {
             // SAFETY: rows and inputs are inside the factor; the caller has room for whole steps.
             unsafe {
                 let (rows, inputs) = (
@@ -136,11 +124,11 @@ unsafe fn pack_left(
                     true => fetch(factor, true, inputs, rows, &mut square),
                     false => fetch(factor, false, rows, inputs, &mut square),
                 }
-                let to = to.add(at / STEP * PARTS * BYTES + half * STEP + at % STEP);
+                let to = to.add(at / BF16_STEP * PARTS * BYTES + half * BF16_STEP + at % BF16_STEP);
                 for row in 0..count {
                     let parts = split::<PARTS>(_mm512_load_ps(square.0.as_ptr().add(row * ROWS)));
                     for (part, value) in parts.into_iter().enumerate() {
-                        _mm256_storeu_si256(to.add(part * BYTES + row * STEP).cast(), value);
+                        _mm256_storeu_si256(to.add(part * BYTES + row * BF16_STEP).cast(), value);
                     }
                 }
             }
@@ -148,10 +136,11 @@ unsafe fn pack_left(
     }
 }
 
-/// Columns of the right factor from `first` on, inputs from `start` on; what is not there is zeros.
+/// A panel of columns of the right factor, those from `first` on, with inputs from `start` on: `[steps][PARTS][2 tiles][16 pairs of inputs][16
+/// columns][2]`. What is not there is zeros.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-unsafe fn pack_right(
+pub(crate) unsafe fn pack_right<const PARTS: usize>(
     factor: Factor<'_>,
     (first, columns): (usize, usize),
     (start, depth): (usize, usize),
@@ -160,7 +149,7 @@ unsafe fn pack_right(
     let mut square = Square([0.0; ROWS * ROWS]);
     for half in (0..BLOCK).step_by(ROWS) {
         let count = columns.saturating_sub(half).min(ROWS);
-        for at in (0..depth.next_multiple_of(STEP)).step_by(ROWS) {
+        for at in (0..depth.next_multiple_of(BF16_STEP)).step_by(ROWS) {
             // SAFETY: as in `pack_left`; here rows of the square are inputs.
             unsafe {
                 let (columns, inputs) = (
@@ -171,14 +160,15 @@ unsafe fn pack_right(
                     true => fetch(factor, true, columns, inputs, &mut square),
                     false => fetch(factor, false, inputs, columns, &mut square),
                 }
-                let to = to.add(at / STEP * PARTS * BYTES + half / ROWS * BYTES / 2 + at % STEP * ROWS);
+                let to =
+                    to.add(at / BF16_STEP * PARTS * BYTES + half / ROWS * BYTES / 2 + at % BF16_STEP * ROWS);
                 for pair in 0..ROWS / 2 {
                     let row = |row: usize| split::<PARTS>(_mm512_load_ps(square.0.as_ptr().add(row * ROWS)));
                     let (even, odd) = (row(2 * pair), row(2 * pair + 1));
                     for part in 0..PARTS {
                         let low = _mm512_cvtepu16_epi32(even[part]);
                         let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(odd[part]));
-                        let to = to.add(part * BYTES + pair * STEP);
+                        let to = to.add(part * BYTES + pair * BF16_STEP);
                         _mm512_storeu_si512(to.cast(), _mm512_or_si512(low, high));
                     }
                 }
@@ -223,7 +213,7 @@ unsafe fn copy(from: *const f32, stride: usize, rows: usize, count: usize, squar
         // SAFETY: the caller promises the values; a row of the square is as wide as a vector.
         unsafe {
             let value = match row < rows {
-                true => _mm512_maskz_loadu_ps(lanes(count), from.add(row * stride)),
+                true => Avx512::load_part(from.add(row * stride), count),
                 false => _mm512_setzero_ps(),
             };
             _mm512_store_ps(square.0.as_mut_ptr().add(row * ROWS), value);

@@ -28,6 +28,8 @@ use std::sync::OnceLock;
 pub(crate) const ROWS: usize = 16;
 /// Rows and columns of a block of sums: two tiles each way.
 pub(crate) const BLOCK: usize = 2 * ROWS;
+/// Inputs of bf16 that one tile takes in.
+pub(crate) const BF16_STEP: usize = 32;
 /// Bytes of a tile's row.
 pub(crate) const ROW_BYTES: usize = 64;
 /// Bytes of a tile.

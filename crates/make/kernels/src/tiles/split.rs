@@ -3,8 +3,6 @@
 
 use std::arch::x86_64::*;
 
-use crate::grouped::{from_bfloat, to_bfloat};
-
 /// Sixteen values in `PARTS` parts.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
@@ -33,14 +31,4 @@ pub(crate) fn round(value: __m512) -> __m256i {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub(crate) fn widen(value: __m256i) -> __m512 {
     _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(value)))
-}
-
-/// The same for one weight, in plain Rust.
-pub(crate) fn split_scalar<const PARTS: usize>(value: f32) -> [u16; PARTS] {
-    let mut rest = value;
-    std::array::from_fn(|_| {
-        let part = to_bfloat(rest);
-        rest -= from_bfloat(part);
-        part
-    })
 }
