@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use kokeshi_cache::Decoder;
 
-use crate::reproduction::{Context, Error, Result};
+use crate::reproduction::{Context, Result, failed};
 
 /// A trained decoder with its texts.
 pub(crate) struct ByteDecoder {
@@ -26,7 +26,7 @@ impl ByteDecoder {
                 ),
             ));
         }
-        let decoder = Decoder::load(&folder).map_err(|error| failed(id, error.to_string()))?;
+        let decoder = Decoder::load(&folder).map_err(|error| failed(id, error))?;
         Ok(Self { decoder, folder, id })
     }
 
@@ -63,14 +63,6 @@ impl ByteDecoder {
                 .collect()
         };
         Ok((0..count).map(text).collect())
-    }
-}
-
-/// An [`Error::Failed`].
-pub(crate) fn failed(id: &str, problem: String) -> Error {
-    Error::Failed {
-        id: id.to_owned(),
-        problem,
     }
 }
 

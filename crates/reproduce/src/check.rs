@@ -59,6 +59,12 @@ impl Claim {
     }
 }
 
+/// The claims with the figures that were measured, in their order.
+pub(crate) fn measured(claims: &[Claim], figures: impl IntoIterator<Item = f64>) -> Vec<Check> {
+    let both = claims.iter().zip(figures);
+    both.map(|(claim, figure)| claim.measured(figure)).collect()
+}
+
 /// A claim that was checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

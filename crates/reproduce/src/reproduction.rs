@@ -40,6 +40,14 @@ pub enum Error {
     },
 }
 
+/// An [`Error::Failed`].
+pub(crate) fn failed(id: &str, problem: impl std::fmt::Display) -> Error {
+    Error::Failed {
+        id: id.to_owned(),
+        problem: problem.to_string(),
+    }
+}
+
 /// Where a reproduction finds what it needs.
 #[derive(Debug, Clone)]
 pub struct Context {

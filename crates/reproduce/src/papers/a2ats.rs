@@ -7,9 +7,9 @@ use kokeshi_cache::a2ats::{HeadSample, calibrate, sample};
 use kokeshi_cache::{A2ats as Cache, A2atsConfig, Codebook, Decoder, Full, Phase, Session, measure};
 use kokeshi_core::{Seed, distance};
 
-use crate::byte_decoder::{ByteDecoder, failed};
-use crate::check::{Bar, Check, Claim};
-use crate::reproduction::{Context, Reproduction, Result};
+use crate::byte_decoder::ByteDecoder;
+use crate::check::{Bar, Check, Claim, measured};
+use crate::reproduction::{Context, Reproduction, Result, failed};
 
 const ID: &str = "a2ats";
 
@@ -73,12 +73,8 @@ impl Reproduction for A2ats {
         let given = ByteDecoder::load(context, ID, TRAINED)?;
         let (training, texts) = (given.calibration(32, TRAINED)?, given.held_out(24, TRAINED)?);
         let figures = measure(&given.decoder, &training, &texts, Seed(context.seed))
-            .map_err(|error| failed(ID, error.to_string()))?;
-        Ok(CLAIMS
-            .iter()
-            .zip(figures)
-            .map(|(claim, figure)| claim.measured(figure))
-            .collect())
+            .map_err(|error| failed(ID, error))?;
+        Ok(measured(CLAIMS, figures))
     }
 }
 

@@ -6,9 +6,9 @@
 use kokeshi_codec::{Codec, Rbe, RbeConfig};
 use kokeshi_core::{Embeddings, Seed};
 
-use crate::check::{Bar, Check, Claim};
+use crate::check::{Bar, Check, Claim, measured};
 use crate::pairs::{Pairs, recall_at};
-use crate::reproduction::{Context, Error, Reproduction, Result};
+use crate::reproduction::{Context, Reproduction, Result, failed};
 
 const ID: &str = "bebr";
 
@@ -61,15 +61,8 @@ impl Reproduction for Bebr {
     }
 
     fn run(&self, context: &Context) -> Result<Vec<Check>> {
-        let found = measure(Seed(context.seed)).map_err(|error| Error::Failed {
-            id: ID.into(),
-            problem: error.to_string(),
-        })?;
-        Ok(CLAIMS
-            .iter()
-            .zip(found)
-            .map(|(claim, found)| claim.measured(found))
-            .collect())
+        let found = measure(Seed(context.seed)).map_err(|error| failed(ID, error))?;
+        Ok(measured(CLAIMS, found))
     }
 }
 

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use kokeshi_cache::{Clex, Decoder, Plan, measure};
 use kokeshi_core::Seed;
 
-use crate::byte_decoder::{ByteDecoder, failed, mean};
-use crate::check::{Bar, Check, Claim};
-use crate::reproduction::{Context, Reproduction, Result};
+use crate::byte_decoder::{ByteDecoder, mean};
+use crate::check::{Bar, Check, Claim, measured};
+use crate::reproduction::{Context, Reproduction, Result, failed};
 
 const ID: &str = "clex";
 
@@ -89,12 +89,8 @@ impl Reproduction for ClexPaper {
             ]
             .concat())
         };
-        let figures = figures().map_err(|error| failed(ID, error.to_string()))?;
-        Ok(CLAIMS
-            .iter()
-            .zip(figures)
-            .map(|(claim, figure)| claim.measured(figure))
-            .collect())
+        let figures = figures().map_err(|error| failed(ID, error))?;
+        Ok(measured(CLAIMS, figures))
     }
 }
 

@@ -7,9 +7,9 @@
 use kokeshi_cache::{Decoder, Distance, Lambda, LambdaConfig, Phase, Plan, Session, measure};
 use kokeshi_kernels::Mask;
 
-use crate::byte_decoder::{ByteDecoder, failed, mean};
-use crate::check::{Bar, Check, Claim};
-use crate::reproduction::{Context, Reproduction, Result};
+use crate::byte_decoder::{ByteDecoder, mean};
+use crate::check::{Bar, Check, Claim, measured};
+use crate::reproduction::{Context, Reproduction, Result, failed};
 
 const ID: &str = "lm-infinite";
 
@@ -68,12 +68,8 @@ impl Reproduction for LmInfinite {
     fn run(&self, context: &Context) -> Result<Vec<Check>> {
         let given = ByteDecoder::load(context, ID, TRAINED)?;
         let texts = given.held_out(128, 257)?;
-        let figures = measure(&given.decoder, &texts).map_err(|error| failed(ID, error.to_string()))?;
-        Ok(CLAIMS
-            .iter()
-            .zip(figures)
-            .map(|(claim, figure)| claim.measured(figure))
-            .collect())
+        let figures = measure(&given.decoder, &texts).map_err(|error| failed(ID, error))?;
+        Ok(measured(CLAIMS, figures))
     }
 }
 

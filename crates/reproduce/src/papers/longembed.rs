@@ -8,9 +8,9 @@ use kokeshi_core::Seed;
 use kokeshi_encode::{LoadOptions, Model, Options, Position};
 use kokeshi_eval::{LongTask, Measure};
 
-use crate::byte_decoder::{ByteDecoder, failed, mean};
-use crate::check::{Bar, Check, Claim};
-use crate::reproduction::{Context, Reproduction, Result};
+use crate::byte_decoder::{ByteDecoder, mean};
+use crate::check::{Bar, Check, Claim, measured};
+use crate::reproduction::{Context, Reproduction, Result, failed};
 
 const ID: &str = "longembed";
 
@@ -111,8 +111,7 @@ impl Reproduction for LongEmbed {
         let [cut, pcw, gp, rp, pi] = passkeys(context)?;
         let short = short(context)?;
         let texts = given.held_out(128, 257)?;
-        let [identity, kept, ahead] =
-            rotary(&given.decoder, &texts).map_err(|error| failed(ID, error.to_string()))?;
+        let [identity, kept, ahead] = rotary(&given.decoder, &texts).map_err(|error| failed(ID, error))?;
         let frequency = f64::from(Rotary::ntk(64, 1e4, 10.0).frequencies[1]);
         let figures = [
             cut,
@@ -128,11 +127,7 @@ impl Reproduction for LongEmbed {
             kept,
             ahead,
         ];
-        Ok(CLAIMS
-            .iter()
-            .zip(figures)
-            .map(|(claim, figure)| claim.measured(figure))
-            .collect())
+        Ok(measured(CLAIMS, figures))
     }
 }
 
@@ -153,7 +148,7 @@ fn minilm(context: &Context, tokens: usize, position: Option<Position>) -> Resul
             ),
         ));
     }
-    Model::load_with(&folder.display().to_string(), &options).map_err(|error| failed(ID, error.to_string()))
+    Model::load_with(&folder.display().to_string(), &options).map_err(|error| failed(ID, error))
 }
 
 /// Acc@1 of texts that are cut, and with PCW, GP, RP and PI.
@@ -161,7 +156,7 @@ fn passkeys(context: &Context) -> Result<[f64; 5]> {
     let accuracy = "P@1";
     let accuracy: Measure = accuracy
         .parse()
-        .map_err(|error: kokeshi_eval::Error| failed(ID, error.to_string()))?;
+        .map_err(|error: kokeshi_eval::Error| failed(ID, error))?;
     let mut seed = Seed(context.seed);
     let tasks: Vec<LongTask> = (0..DRAWS)
         .map(|draw| LongTask::passkey(LENGTH, DOCUMENTS, DOCUMENTS, seed.fork(draw)))
@@ -179,7 +174,7 @@ fn passkeys(context: &Context) -> Result<[f64; 5]> {
         for task in &tasks {
             let found = task
                 .judge(accuracy, |texts, _| model.encode(texts, &Options::default()))
-                .map_err(|error| failed(ID, error.to_string()))?;
+                .map_err(|error| failed(ID, error))?;
             *mean += found / DRAWS as f64;
         }
     }
@@ -195,7 +190,7 @@ fn short(context: &Context) -> Result<f64> {
         .collect();
     let vectors = |model: &Model| {
         let vectors = model.encode(&texts, &Options::default());
-        vectors.map_err(|error| failed(ID, error.to_string()))
+        vectors.map_err(|error| failed(ID, error))
     };
     let plain = vectors(&minilm(context, TRAINED, None)?)?;
     let mut largest = 0.0_f32;

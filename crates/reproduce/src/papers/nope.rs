@@ -10,9 +10,8 @@ use kokeshi_core::{Embeddings, Seed, safetensors};
 use kokeshi_encode::{Model, Options};
 use kokeshi_kernels::{Attention, Level, Mask, Masked, Precision, Scratch, masked_attention};
 
-use crate::byte_decoder::failed;
-use crate::check::{Bar, Check, Claim};
-use crate::reproduction::{Context, Reproduction, Result};
+use crate::check::{Bar, Check, Claim, measured};
+use crate::reproduction::{Context, Reproduction, Result, failed};
 
 const ID: &str = "nope";
 
@@ -78,8 +77,7 @@ impl Reproduction for Nope {
             ahead += f64::from(u8::from(nines[0] - nines[1] >= 0.3));
         }
         let figures = [recoverable(), inside, ahead, far];
-        let checks = CLAIMS.iter().zip(figures);
-        Ok(checks.map(|(claim, figure)| claim.measured(figure)).collect())
+        Ok(measured(CLAIMS, figures))
     }
 }
 
@@ -138,8 +136,7 @@ impl Copier {
             return Err(failed(ID, problem));
         }
         Ok(Self {
-            model: Model::load(&folder.display().to_string())
-                .map_err(|error| failed(ID, error.to_string()))?,
+            model: Model::load(&folder.display().to_string()).map_err(|error| failed(ID, error))?,
             output: head(&weights)?,
         })
     }
@@ -161,7 +158,7 @@ impl Copier {
             }
         }
         let states = self.model.encode_ids(&starts, &Options::default());
-        let states = states.map_err(|error| failed(ID, error.to_string()))?;
+        let states = states.map_err(|error| failed(ID, error))?;
         let right: Vec<bool> = states
             .iter()
             .zip(&wanted)
@@ -183,7 +180,7 @@ impl Copier {
 
 /// The output layer of the decoder in a file.
 fn head(weights: &Path) -> Result<Embeddings> {
-    safetensors::open(weights, Some("lm_head.weight")).map_err(|error| failed(ID, error.to_string()))
+    safetensors::open(weights, Some("lm_head.weight")).map_err(|error| failed(ID, error))
 }
 
 #[cfg(test)]

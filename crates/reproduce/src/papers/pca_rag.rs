@@ -6,8 +6,8 @@ use kokeshi_codec::{Pca, Spec, Stage, Transform, Trial, funnel};
 use kokeshi_core::{Embeddings, Metric, Seed};
 use kokeshi_filtered::clusters;
 
-use crate::check::{Bar, Check, Claim};
-use crate::reproduction::{Context, Error, Reproduction, Result};
+use crate::check::{Bar, Check, Claim, measured};
+use crate::reproduction::{Context, Reproduction, Result, failed};
 
 const ID: &str = "pca-rag";
 
@@ -57,13 +57,6 @@ const CLAIMS: &[Claim] = &[
 /// The reproduction of PCA-RAG.
 pub(crate) struct PcaRag;
 
-fn failed(error: impl std::fmt::Display) -> Error {
-    Error::Failed {
-        id: ID.into(),
-        problem: error.to_string(),
-    }
-}
-
 impl Reproduction for PcaRag {
     fn id(&self) -> &'static str {
         ID
@@ -74,12 +67,8 @@ impl Reproduction for PcaRag {
     }
 
     fn run(&self, context: &Context) -> Result<Vec<Check>> {
-        let found = measure(Seed(context.seed)).map_err(failed)?;
-        Ok(CLAIMS
-            .iter()
-            .zip(found)
-            .map(|(claim, found)| claim.measured(found))
-            .collect())
+        let found = measure(Seed(context.seed)).map_err(|error| failed(ID, error))?;
+        Ok(measured(CLAIMS, found))
     }
 }
 

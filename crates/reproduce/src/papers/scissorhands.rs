@@ -8,9 +8,9 @@ use kokeshi_cache::{
 };
 use kokeshi_core::{Seed, distance};
 
-use crate::byte_decoder::{ByteDecoder, failed, mean};
-use crate::check::{Bar, Check, Claim};
-use crate::reproduction::{Context, Reproduction, Result};
+use crate::byte_decoder::{ByteDecoder, mean};
+use crate::check::{Bar, Check, Claim, measured};
+use crate::reproduction::{Context, Reproduction, Result, failed};
 
 const ID: &str = "scissorhands";
 
@@ -78,14 +78,10 @@ impl Reproduction for Scissorhands {
     fn run(&self, context: &Context) -> Result<Vec<Check>> {
         let given = ByteDecoder::load(context, ID, TRAINED)?;
         let texts = given.held_out(48, TRAINED + 1)?;
-        let wrong = |error: kokeshi_cache::Error| failed(ID, error.to_string());
+        let wrong = |error: kokeshi_cache::Error| failed(ID, error);
         let planted = planted(Seed(context.seed)).map_err(wrong)?;
         let decoded = decoded(&given.decoder, &texts, Seed(context.seed)).map_err(wrong)?;
-        Ok(CLAIMS
-            .iter()
-            .zip(planted.into_iter().chain(decoded))
-            .map(|(claim, figure)| claim.measured(figure))
-            .collect())
+        Ok(measured(CLAIMS, planted.into_iter().chain(decoded)))
     }
 }
 

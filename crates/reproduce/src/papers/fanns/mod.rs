@@ -12,8 +12,8 @@ mod sets;
 
 use rayon::prelude::*;
 
-use crate::check::{Bar, Check, Claim};
-use crate::reproduction::{Context, Error, Reproduction, Result};
+use crate::check::{Bar, Check, Claim, measured};
+use crate::reproduction::{Context, Reproduction, Result, failed};
 
 const ID: &str = "fanns";
 
@@ -182,10 +182,7 @@ impl Reproduction for Fanns {
     }
 
     fn run(&self, context: &Context) -> Result<Vec<Check>> {
-        let failed = |error: kokeshi_core::Error| Error::Failed {
-            id: ID.into(),
-            problem: error.to_string(),
-        };
+        let failed = |error: kokeshi_core::Error| failed(ID, error);
         let set = set::Set::draw(context.seed).map_err(failed)?;
         let debian = debian::Debian::read(&context.data, context.seed).map_err(failed)?;
         let parts: [Part<'_>; 5] = [
@@ -200,7 +197,6 @@ impl Reproduction for Fanns {
             .map(|part| part())
             .collect::<kokeshi_core::Result<Vec<_>>>();
         let found = found.map_err(failed)?.concat();
-        let checks = CLAIMS.iter().zip(found);
-        Ok(checks.map(|(claim, found)| claim.measured(found)).collect())
+        Ok(measured(CLAIMS, found))
     }
 }
