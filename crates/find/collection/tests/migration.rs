@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{WordVotes, collection, document, documents, ids, request};
 use kokeshi_codec::bridge::{Method, Side};
-use kokeshi_codec::{Bridge, BridgeConfig};
+use kokeshi_codec::{Bridge, HeadConfig};
 use kokeshi_collection::{Collection, Embedder, Mode, OpenOptions, SearchRequest, WriterOptions};
 use kokeshi_core::{Embeddings, Metric, Progress, Seed, Silent, Size};
 
@@ -26,7 +26,7 @@ fn learn(old: &dyn Embedder, new: &dyn Embedder) -> Bridge {
     texts.extend((0..700).map(|number| format!("report number{number}")));
     let vectors = |model: &dyn Embedder| model.encode_documents(&texts).unwrap();
     let (new_rows, old_rows): (Embeddings, Embeddings) = (vectors(new), vectors(old));
-    let config = BridgeConfig::default();
+    let config = HeadConfig::BRIDGE;
     let mut bridge = Bridge::train(
         Method::Linear,
         &new_rows,

@@ -3,7 +3,7 @@
 //!
 //! The paper's image and text encoders can't be had here; what is checked is the head, on pairs of views of a hidden vector.
 
-use kokeshi_codec::{Codec, Rbe, RbeConfig};
+use kokeshi_codec::{Codec, HeadConfig, Rbe};
 use kokeshi_core::{Embeddings, Seed};
 
 use crate::check::{Bar, Check, Claim, measured};
@@ -74,7 +74,7 @@ fn measure(seed: Seed) -> kokeshi_core::Result<[f64; 6]> {
             &pairs.train.1,
             width,
             loops,
-            &RbeConfig::default(),
+            &HeadConfig::RBE,
             before,
             Seed(seed),
         )

@@ -20,7 +20,7 @@ use rayon::prelude::*;
 
 use crate::blob::{BlobReader, BlobWriter};
 use crate::file::metric_name;
-use crate::learn::{Contrast, Head, Momentum, unit_gradient, units};
+use crate::learn::{Head, HeadConfig, Momentum, unit_gradient, units};
 use crate::{polar, product};
 
 const MAGIC: &[u8; 8] = b"KKBRIDGE";
@@ -70,39 +70,6 @@ impl FromStr for Method {
             .into_iter()
             .find(|method| method.to_string() == text)
             .ok_or_else(|| wrong("a bridge's method", "orthogonal, linear or learned", text))
-    }
-}
-
-/// How a head is trained.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct BridgeConfig {
-    /// Width of the hidden layer.
-    pub hidden: usize,
-    /// Passes over the pairs; the last two take a tenth of the rate.
-    pub epochs: usize,
-    /// Pairs of a batch: each has all others as negatives.
-    pub batch: usize,
-    /// Step.
-    pub rate: f32,
-    /// Cosines are divided by this.
-    pub temperature: f32,
-    /// Negatives that count for a query, hardest first.
-    pub hardest: usize,
-    /// Weight decay of matrices.
-    pub decay: f32,
-}
-
-impl Default for BridgeConfig {
-    fn default() -> Self {
-        Self {
-            hidden: 1024,
-            epochs: 10,
-            batch: 256,
-            rate: 0.02,
-            temperature: 0.05,
-            hardest: 256,
-            decay: 1e-4,
-        }
     }
 }
 
@@ -157,7 +124,7 @@ impl Bridge {
         new: &Embeddings,
         old: &Embeddings,
         metric: Metric,
-        config: &BridgeConfig,
+        config: &HeadConfig,
         seed: Seed,
     ) -> Result<Self> {
         if new.rows() != old.rows() || new.rows() < LEAST_PAIRS || new.dims() == 0 || old.dims() == 0 {
@@ -349,21 +316,16 @@ impl Bridge {
     }
 
     /// Learns a head on top of the linear map; what kept most, which may be the linear map alone, stays.
-    fn learn(&mut self, pairs: &Pairs, config: &BridgeConfig, seed: &mut Seed) {
+    fn learn(&mut self, pairs: &Pairs, config: &HeadConfig, seed: &mut Seed) {
         let (n, m) = (self.new_dims, self.old_dims);
-        let contrast = Contrast {
-            temperature: config.temperature,
-            hardest: config.hardest,
-        };
+        let contrast = config.contrast();
         let mut head = Head::new(n, config.hidden, m, seed);
         head.clear_output();
         let mut descent = Momentum::new(head.values.len(), config.rate, config.decay);
         let mut order: Vec<usize> = (0..pairs.new.len() / n).collect();
         let mut best = (self.kept, None);
         for epoch in 0..config.epochs {
-            if epoch + 2 == config.epochs {
-                descent.rate = 0.1 * config.rate;
-            }
+            descent.rate = config.rate_of(epoch);
             seed.shuffle(&mut order);
             for batch in order.chunks(config.batch.max(2)).filter(|batch| batch.len() > 1) {
                 let rows = |all: &[f32], dims: usize| -> Vec<f32> {
@@ -567,12 +529,12 @@ mod tests {
         rows
     }
 
-    fn quick() -> BridgeConfig {
-        BridgeConfig {
+    fn quick() -> HeadConfig {
+        HeadConfig {
             hidden: 32,
             epochs: 4,
             batch: 64,
-            ..BridgeConfig::default()
+            ..HeadConfig::BRIDGE
         }
     }
 
@@ -616,11 +578,11 @@ mod tests {
         old.iter_mut()
             .for_each(|value| *value = value.abs() - 0.5 * *value);
         let old = Embeddings::from_vec(old, 16).unwrap();
-        let config = BridgeConfig {
+        let config = HeadConfig {
             hidden: 64,
             epochs: 20,
             batch: 128,
-            ..BridgeConfig::default()
+            ..HeadConfig::BRIDGE
         };
         let train = |method| {
             Bridge::train(method, &new, &old, Metric::Cosine, &config, Seed(1))

@@ -8,12 +8,13 @@ use crate::blob::{BlobReader, BlobWriter};
 use crate::codec::{Codec, Query, Transform};
 use crate::contras_pq::{ContrasPq, ContrasPqConfig};
 use crate::identity::{Float16, Float32};
+use crate::learn::HeadConfig;
 use crate::opq::Opq;
 use crate::pca::Pca;
 use crate::pq::Pq;
 use crate::prefix::Prefix;
 use crate::rabitq::RaBitQ;
-use crate::rbe::{Rbe, RbeConfig};
+use crate::rbe::Rbe;
 use crate::rotate::Rotation;
 use crate::scalar::Scalar;
 use crate::sign::Sign;
@@ -151,7 +152,7 @@ fn train_codec(
                 documents,
                 width,
                 loops,
-                &RbeConfig::default(),
+                &HeadConfig::RBE,
                 None,
                 seed,
             )?)

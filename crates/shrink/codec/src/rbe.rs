@@ -17,43 +17,10 @@ use rayon::prelude::*;
 use crate::blob::{BlobReader, BlobWriter};
 use crate::codec::{Codec, Query};
 use crate::kernels::{self, BLOCK, Tables, kernels};
-use crate::learn::{Contrast, Head, Momentum, Pass, unit_gradient, units};
+use crate::learn::{Head, HeadConfig, Momentum, Pass, unit_gradient, units};
 
 /// The most further rounds: a nibble holds what three give.
 pub const MOST_LOOPS: usize = 3;
-
-/// How a head is trained.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RbeConfig {
-    /// Width of the hidden layers; 0 for none.
-    pub hidden: usize,
-    /// Passes over the pairs.
-    pub epochs: usize,
-    /// Pairs of a batch.
-    pub batch: usize,
-    /// Step of the first epochs; the last two take a tenth. The paper's 0.08 makes narrow codes collapse.
-    pub rate: f32,
-    /// Cosines are divided by this.
-    pub temperature: f32,
-    /// Negatives that count for a query.
-    pub hardest: usize,
-    /// Weight decay of matrices.
-    pub decay: f32,
-}
-
-impl Default for RbeConfig {
-    fn default() -> Self {
-        Self {
-            hidden: 256,
-            epochs: 5,
-            batch: 128,
-            rate: 0.02,
-            temperature: 0.05,
-            hardest: 5,
-            decay: 1e-4,
-        }
-    }
-}
 
 /// A learnt head and its codes.
 #[derive(Debug, Clone)]
@@ -95,7 +62,7 @@ impl Rbe {
         documents: &Embeddings,
         width: usize,
         loops: usize,
-        config: &RbeConfig,
+        config: &HeadConfig,
         before: Option<&Self>,
         seed: Seed,
     ) -> Result<Self> {
@@ -157,14 +124,11 @@ impl Rbe {
         &mut self,
         queries: &Embeddings,
         documents: &Embeddings,
-        config: &RbeConfig,
+        config: &HeadConfig,
         before: Option<&Self>,
         seed: &mut Seed,
     ) {
-        let contrast = Contrast {
-            temperature: config.temperature,
-            hardest: config.hardest,
-        };
+        let contrast = config.contrast();
         let mut descents: Vec<Momentum> = self
             .heads
             .iter()
@@ -172,11 +136,9 @@ impl Rbe {
             .collect();
         let mut order: Vec<usize> = (0..queries.rows()).collect();
         for epoch in 0..config.epochs {
-            if epoch + 2 == config.epochs {
-                descents
-                    .iter_mut()
-                    .for_each(|descent| descent.rate = 0.1 * config.rate);
-            }
+            descents
+                .iter_mut()
+                .for_each(|descent| descent.rate = config.rate_of(epoch));
             seed.shuffle(&mut order);
             // The mean and variance of a single pair say nothing.
             for batch in order.chunks(config.batch.max(2)).filter(|batch| batch.len() > 1) {
@@ -579,11 +541,11 @@ mod tests {
     fn scores_are_the_cosines_of_codes_and_packed_scores_are_the_same() {
         let mut seed = Seed(3);
         let rows = random(70, 24, &mut seed);
-        let quick = RbeConfig {
+        let quick = HeadConfig {
             hidden: 16,
             epochs: 1,
             batch: 32,
-            ..RbeConfig::default()
+            ..HeadConfig::RBE
         };
         for (width, loops) in [(64, 0), (33, 0), (32, 1), (31, 1), (20, 2), (16, 3)] {
             let codec = Rbe::train(&rows, &rows, width, loops, &quick, None, Seed(1)).unwrap();
@@ -614,10 +576,10 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let mut seed = Seed(3);
         let (rows, few) = (random(10, 8, &mut seed), random(9, 8, &mut seed));
-        let config = RbeConfig {
+        let config = HeadConfig {
             hidden: 0,
             epochs: 1,
-            ..RbeConfig::default()
+            ..HeadConfig::RBE
         };
         let train = |documents: &Embeddings, width, loops, before: Option<&Rbe>| {
             Rbe::train(&rows, documents, width, loops, &config, before, Seed(1))

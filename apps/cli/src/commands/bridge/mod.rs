@@ -6,7 +6,7 @@ mod texts;
 use std::path::Path;
 
 use kokeshi_codec::bridge::{Method, Side};
-use kokeshi_codec::{BridgeConfig, bridge::Bridge as Learnt, file};
+use kokeshi_codec::{HeadConfig, bridge::Bridge as Learnt, file};
 use kokeshi_core::{Embeddings, Metric, Progress, Seed};
 use kokeshi_encode::Model;
 use kokeshi_sources::vectors::{self, VectorFormat};
@@ -63,7 +63,7 @@ fn learn(args: &BridgeLearn, output: &Output) -> Result<()> {
     bar.start("learning", Some(methods.len() as u64), "bridges");
     let mut learnt = Vec::with_capacity(methods.len());
     for method in methods {
-        let config = BridgeConfig::default();
+        let config = HeadConfig::BRIDGE;
         let mut bridge = Learnt::train(
             method,
             &pairs.new,
