@@ -174,6 +174,8 @@ await step("a document opens with its similar ones; its URL can be shared; back 
   await page.waitForFunction((title) => document.querySelector("#reader-title").textContent === title, similar);
   await page.keyboard.press("Escape");
   await page.waitForSelector("#reader:not([open])", { state: "attached" });
+  // The browser closes the dialog first and tells the page, which changes the URL, a moment later.
+  await page.waitForURL((url) => !url.searchParams.has("doc"));
   assert.doesNotMatch(page.url(), /doc=/);
 });
 
