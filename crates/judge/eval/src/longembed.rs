@@ -95,7 +95,8 @@ impl LongTask {
             &filler,
             seed,
             |at, seed| {
-                let (first, last) = (FIRST_NAMES[at % 26], LAST_NAMES[at / 26 % 26]);
+                // Everybody has another name, and few persons of a set share a first or a last one.
+                let (first, last) = (FIRST_NAMES[at % 26], LAST_NAMES[(7 * at + at / 26) % 26]);
                 let key = 10_000 + seed.below(90_000);
                 (
                     format!(
