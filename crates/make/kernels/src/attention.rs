@@ -191,6 +191,8 @@ pub fn masked_attention(
         // SAFETY: levels come from `Level::available`; the lengths are checked above.
         return unsafe { tiled::all_heads(input, &mut scratch.tiles, out) };
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = precision;
     let scratch = &mut scratch.tiled;
     // SAFETY: levels come from `Level::available`; the lengths are checked above.
     unsafe {

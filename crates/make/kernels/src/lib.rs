@@ -1,6 +1,6 @@
 //! Packed matrix products, attention, norms and activations for encoders.
 //!
-//! Every kernel is written once over the [`simd`] vocabulary and compiled for AVX-512, AVX2 with FMA, and plain Rust; which of them runs
+//! Every kernel is written once over the [`simd`] vocabulary and compiled for AVX-512, AVX2 with FMA, NEON, and plain Rust; which of them runs
 //! is chosen when the program runs. [`scalar`] holds a plain twin of each, which the tests compare against.
 //!
 //! | module | what it holds |

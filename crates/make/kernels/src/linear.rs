@@ -8,6 +8,8 @@ use crate::quantize::QuantizedRows;
 use crate::simd::int8::Dot;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::int8::{AvxVnni, Vnni512, Wide256, Wide512};
+#[cfg(target_arch = "aarch64")]
+use crate::simd::neon::DotProd;
 use crate::simd::portable::Portable;
 use crate::simd::{Level, Set, at_level, at_level_int8};
 #[cfg(target_arch = "x86_64")]
@@ -120,6 +122,8 @@ fn panel_width(level: Level) -> usize {
         Set::Avx512Vnni | Set::Avx512 => 48,
         #[cfg(target_arch = "x86_64")]
         Set::Avx2Vnni | Set::Avx2 => 16,
+        #[cfg(target_arch = "aarch64")]
+        Set::NeonMixedDot | Set::NeonDot | Set::Neon => 16,
         Set::Portable => 16,
     }
 }
@@ -138,6 +142,7 @@ impl Linear {
         bias: Option<&[f32]>,
     ) -> Self {
         assert_eq!(weights.len(), inputs * outputs, "weights are [outputs, inputs]");
+        #[cfg(target_arch = "x86_64")]
         let grouped = matches!(precision, Precision::Int8Weights | Precision::Int4Weights);
         let width = match level.0 {
             // Weights in groups are decoded for vectors.
@@ -308,6 +313,8 @@ fn group(level: Level) -> usize {
         Set::Avx2Vnni => AvxVnni::GROUP,
         #[cfg(target_arch = "x86_64")]
         Set::Avx2 => Wide256::GROUP,
+        #[cfg(target_arch = "aarch64")]
+        Set::NeonMixedDot | Set::NeonDot | Set::Neon => DotProd::GROUP,
         Set::Portable => Portable::GROUP,
     }
 }

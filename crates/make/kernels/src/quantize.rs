@@ -25,6 +25,7 @@ pub struct QuantizedRows {
     /// `[rows]`
     pub(crate) zeros: Vec<i32>,
     /// Instead of codes: bf16 values, as `tiles::linear::split_rows` lays them out.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) parts: Buffer<u16>,
 }
 

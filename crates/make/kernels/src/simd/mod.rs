@@ -2,6 +2,8 @@
 
 pub(crate) mod codes;
 pub(crate) mod int8;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod neon;
 pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86;
@@ -28,6 +30,15 @@ pub(crate) enum Set {
     /// AVX2 and FMA without VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// NEON: 8 values in two registers; and products of bytes with signs and without (FEAT_I8MM).
+    #[cfg(target_arch = "aarch64")]
+    NeonMixedDot,
+    /// NEON with products of signed bytes (FEAT_DotProd).
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
+    /// NEON without either.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     /// Plain Rust that every compiler target has.
     Portable,
 }
@@ -69,6 +80,17 @@ impl Level {
             if fma {
                 levels.push(Self(Set::Avx2));
             }
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            use std::arch::is_aarch64_feature_detected as has;
+            if has!("i8mm") {
+                levels.push(Self(Set::NeonMixedDot));
+            }
+            if has!("dotprod") {
+                levels.push(Self(Set::NeonDot));
+            }
+            levels.push(Self(Set::Neon));
         }
         levels.push(Self(Set::Portable));
         levels
@@ -146,6 +168,11 @@ macro_rules! at_level {
             $crate::simd::Set::Amx | $crate::simd::Set::Avx512Vnni | $crate::simd::Set::Avx512 => avx512($($arg),*),
             #[cfg(target_arch = "x86_64")]
             $crate::simd::Set::Avx2Vnni | $crate::simd::Set::Avx2 => avx2($($arg),*),
+            // The compiler target has NEON.
+            #[cfg(target_arch = "aarch64")]
+            $crate::simd::Set::NeonMixedDot | $crate::simd::Set::NeonDot | $crate::simd::Set::Neon => {
+                $name::<$crate::simd::neon::Neon>($($arg),*)
+            }
             $crate::simd::Set::Portable => $name::<$crate::simd::portable::Portable>($($arg),*),
         }
     }};
@@ -179,6 +206,18 @@ macro_rules! at_level_int8 {
             // SAFETY: as above.
             unsafe { $name::<$crate::simd::int8::Wide256>($($arg),*) }
         }
+        #[cfg(target_arch = "aarch64")]
+        #[target_feature(enable = "i8mm")]
+        unsafe fn neon_mixed_dot($($arg: $kind),*) {
+            // SAFETY: as above.
+            unsafe { $name::<$crate::simd::neon::MixedDot>($($arg),*) }
+        }
+        #[cfg(target_arch = "aarch64")]
+        #[target_feature(enable = "dotprod")]
+        unsafe fn neon_dot($($arg: $kind),*) {
+            // SAFETY: as above.
+            unsafe { $name::<$crate::simd::neon::DotProd>($($arg),*) }
+        }
         match $level.0 {
             #[cfg(target_arch = "x86_64")]
             $crate::simd::Set::Amx | $crate::simd::Set::Avx512Vnni => avx512_vnni($($arg),*),
@@ -188,6 +227,12 @@ macro_rules! at_level_int8 {
             $crate::simd::Set::Avx2Vnni => avx2_vnni($($arg),*),
             #[cfg(target_arch = "x86_64")]
             $crate::simd::Set::Avx2 => avx2($($arg),*),
+            #[cfg(target_arch = "aarch64")]
+            $crate::simd::Set::NeonMixedDot => neon_mixed_dot($($arg),*),
+            #[cfg(target_arch = "aarch64")]
+            $crate::simd::Set::NeonDot => neon_dot($($arg),*),
+            #[cfg(target_arch = "aarch64")]
+            $crate::simd::Set::Neon => $name::<$crate::simd::portable::Portable>($($arg),*),
             $crate::simd::Set::Portable => $name::<$crate::simd::portable::Portable>($($arg),*),
         }
     }};
