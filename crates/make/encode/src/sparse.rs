@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::directory::{self, Fields};
 use crate::encoder::parts::{Norm, Parts};
 use crate::encoder::plan::{LinearPlan, NormKind, NormPlan};
-use crate::encoder::{Encoder, Scratch, Text};
+use crate::encoder::{Encoder, Keep, Scratch, Text};
 use crate::error::{Error, Result};
 use crate::options::LoadOptions;
 use crate::safetensors::Weights;
@@ -185,8 +185,13 @@ impl Inner {
                 inner,
                 logits,
             } = space;
-            self.encoder
-                .run(&[Text::single(ids)], self.encoder.layers(), scratch, |_, _| {});
+            self.encoder.run(
+                &[Text::single(ids)],
+                self.encoder.layers(),
+                Keep::All,
+                scratch,
+                |_, _| {},
+            );
             let (hidden, vocabulary) = (self.encoder.hidden(), self.output.outputs());
             let mut most = vec![0.0_f32; vocabulary];
             for tokens in scratch.hidden.chunks(ROWS * hidden) {

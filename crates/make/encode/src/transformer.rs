@@ -7,7 +7,7 @@ use kokeshi_kernels::Buffer;
 use kokeshi_tokens::{Encoding, Tokenizer};
 
 use crate::directory::{Fields, read_optional};
-use crate::encoder::{Encoder, Scratch, Text};
+use crate::encoder::{Encoder, Keep, Scratch, Text};
 use crate::error::{Error, Result};
 use crate::family::nv_embed::Latents;
 use crate::options::LoadOptions;
@@ -193,16 +193,17 @@ impl Transformer {
         };
         let texts = singles;
         let mut closed = std::mem::take(&mut scratch.closed);
-        self.encoder.run(&texts, *last, scratch, |layer, state| {
+        let keep = self.pooling.keep(skip);
+        self.encoder.run(&texts, *last, keep, scratch, |layer, state| {
             if !exits.contains(&layer) {
                 return;
             }
-            let state = match layer == *last {
-                true => state,
-                false => self.encoder.close(state, &mut closed),
+            let (state, keep) = match layer == *last {
+                true => (state, keep),
+                false => (self.encoder.close(state, &mut closed), Keep::All),
             };
             out.resize(texts.len() * dims);
-            self.pool_states(&texts, state, skip, out);
+            self.pool_states(&texts, state, keep, skip, out);
             each(layer, out);
         });
         scratch.closed = closed;
@@ -241,41 +242,44 @@ impl Transformer {
     fn pool(&self, texts: &[Text<'_>], layers: usize, skip: usize, scratch: &mut Scratch, out: &mut [f32]) {
         let hidden = self.encoder.hidden();
         let Some(trained) = self.layered() else {
-            self.encoder.run(texts, layers, scratch, |_, _| {});
-            return self.pool_states(texts, &scratch.hidden, skip, out);
+            let keep = self.pooling.keep(skip);
+            self.encoder.run(texts, layers, keep, scratch, |_, _| {});
+            return self.pool_states(texts, &scratch.hidden, keep, skip, out);
         };
         // One vector of each text and layer: `[texts, layers, hidden]`.
         let mut states = vec![0.0; texts.len() * layers * hidden];
-        self.encoder.run(texts, layers, scratch, |layer, state| {
-            if layer == 0 {
-                return;
-            }
-            let mut start = 0;
-            for (at, text) in texts.iter().enumerate() {
-                let tokens = &state[start * hidden..][..text.ids.len() * hidden];
-                let place = (at * layers + layer - 1) * hidden;
-                self.pooling
-                    .apply(tokens, hidden, skip, &mut states[place..][..hidden]);
-                start += text.ids.len();
-            }
-        });
+        self.encoder
+            .run(texts, layers, Keep::All, scratch, |layer, state| {
+                if layer == 0 {
+                    return;
+                }
+                let mut start = 0;
+                for (at, text) in texts.iter().enumerate() {
+                    let tokens = &state[start * hidden..][..text.ids.len() * hidden];
+                    let place = (at * layers + layer - 1) * hidden;
+                    self.pooling
+                        .apply(tokens, hidden, skip, &mut states[place..][..hidden]);
+                    start += text.ids.len();
+                }
+            });
         let states = states.chunks_exact(layers * hidden);
         for (states, out) in states.zip(out.chunks_exact_mut(self.dims())) {
             trained.apply(states, out);
         }
     }
 
-    /// Pools the hidden states `[all tokens, hidden]` of texts laid end to end.
-    fn pool_states(&self, texts: &[Text<'_>], states: &[f32], skip: usize, out: &mut [f32]) {
+    /// Pools the hidden states `[tokens, hidden]` of the kept tokens of texts laid end to end.
+    fn pool_states(&self, texts: &[Text<'_>], states: &[f32], keep: Keep, skip: usize, out: &mut [f32]) {
         let hidden = self.encoder.hidden();
         let mut start = 0;
         for (text, out) in texts.iter().zip(out.chunks_exact_mut(self.dims())) {
-            let tokens = &states[start * hidden..][..text.ids.len() * hidden];
+            let count = keep.count(text.ids.len());
+            let tokens = &states[start * hidden..][..count * hidden];
             match &self.pooling.trained {
                 None => self.pooling.apply(tokens, hidden, skip, out),
-                Some(trained) => trained.apply(&tokens[skip.min(text.ids.len()) * hidden..], out),
+                Some(trained) => trained.apply(&tokens[skip.min(count) * hidden..], out),
             }
-            start += text.ids.len();
+            start += count;
         }
     }
 

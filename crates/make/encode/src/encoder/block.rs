@@ -6,7 +6,7 @@ use kokeshi_kernels::{
 
 use crate::encoder::parts::{Norm, Parts};
 use crate::encoder::plan::{BlockPlan, Joint, Up};
-use crate::encoder::stack::{Scratch, Text};
+use crate::encoder::stack::{Keep, Scratch, Text};
 use crate::error::Result;
 use crate::position::Positions;
 
@@ -78,11 +78,12 @@ impl Block {
         })
     }
 
-    /// Runs over the `tokens` rows of `scratch.hidden`, in place.
+    /// Runs over the `tokens` rows of `scratch.hidden`, in place; only those to keep are left there.
     pub(crate) fn run(
         &self,
         texts: &[Text<'_>],
         tokens: usize,
+        keep: Keep,
         positions: &Positions,
         scratch: &mut Scratch,
     ) {
@@ -93,6 +94,13 @@ impl Block {
         self.joint
             .apply(tokens, input, &mut scratch.quantized, &mut scratch.joint, plain);
         self.attend(texts, tokens, positions, scratch);
+        let tokens = match keep {
+            Keep::All => tokens,
+            _ => {
+                keep.gather(texts, self.output.inputs(), &mut scratch.context);
+                keep.gather(texts, self.output.outputs(), &mut scratch.hidden)
+            }
+        };
         let hidden = &mut scratch.hidden;
         self.output.apply(
             tokens,

@@ -13,4 +13,4 @@ pub(crate) mod plan;
 pub(crate) mod stack;
 
 pub(crate) use parts::Parts;
-pub(crate) use stack::{Encoder, Scratch, Text};
+pub(crate) use stack::{Encoder, Keep, Scratch, Text};

@@ -35,6 +35,45 @@ impl<'a> Text<'a> {
     }
 }
 
+/// Which tokens of a text the last layer that is run finishes: the others are only looked at by attention there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// All of them.
+    All,
+    /// The first one.
+    First,
+    /// The last one.
+    Last,
+}
+
+impl Keep {
+    /// How many of `len` tokens are kept.
+    pub(crate) fn count(self, len: usize) -> usize {
+        match self {
+            Self::All => len,
+            Self::First | Self::Last => len.min(1),
+        }
+    }
+
+    /// Moves the kept rows (`width` values each) of texts laid end to end to the front and drops the others; returns how many they are.
+    pub(crate) fn gather(self, texts: &[Text<'_>], width: usize, rows: &mut Buffer) -> usize {
+        let (mut start, mut kept) = (0, 0);
+        for text in texts {
+            let len = text.ids.len();
+            let from = match self {
+                Self::All | Self::First => start,
+                Self::Last => start + len.saturating_sub(1),
+            };
+            let count = self.count(len);
+            rows.copy_within(from * width..(from + count) * width, kept * width);
+            start += len;
+            kept += count;
+        }
+        rows.resize(kept * width);
+        kept
+    }
+}
+
 /// Memory of one thread, used again from chunk to chunk.
 #[derive(Default)]
 pub(crate) struct Scratch {
@@ -157,13 +196,15 @@ impl Encoder {
         self.longest
     }
 
-    /// Runs the first `layers` layers over `texts` laid end to end; leaves `[all tokens, hidden]` in `scratch.hidden`. `each` sees the
-    /// hidden states on the way: those of the embeddings as layer 0, those of the last layer after the last norm.
+    /// Runs the first `layers` layers over `texts` laid end to end; leaves `[tokens, hidden]` of the tokens to keep in `scratch.hidden`. `each`
+    /// sees the hidden states on the way, of all tokens: those of the embeddings as layer 0; and those of the last layer, of the tokens to
+    /// keep, after the last norm.
     /// Every id is in the token table and no text is longer than [`Self::longest`].
     pub(crate) fn run(
         &self,
         texts: &[Text<'_>],
         layers: usize,
+        keep: Keep,
         scratch: &mut Scratch,
         mut each: impl FnMut(usize, &[f32]),
     ) {
@@ -172,7 +213,11 @@ impl Encoder {
         self.embed(texts, &mut scratch.hidden);
         for (at, block) in self.blocks[..layers].iter().enumerate() {
             each(at, &scratch.hidden);
-            block.run(texts, tokens, &self.positions, scratch);
+            let keep = if at + 1 == layers { keep } else { Keep::All };
+            block.run(texts, tokens, keep, &self.positions, scratch);
+        }
+        if layers == 0 {
+            keep.gather(texts, self.hidden, &mut scratch.hidden);
         }
         if let Some(norm) = &self.last_norm {
             norm.apply(&mut scratch.hidden);

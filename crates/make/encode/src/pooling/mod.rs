@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::directory::Fields;
+use crate::encoder::Keep;
 use crate::error::Result;
 use crate::family::nv_embed::Latents;
 use crate::safetensors::Weights;
@@ -176,12 +177,21 @@ impl Pooling {
         }
     }
 
+    /// The tokens that it reads when it leaves out `skip` at the start.
+    pub(crate) fn keep(&self, skip: usize) -> Keep {
+        match self.modes[..] {
+            [Mode::Cls] if self.trained.is_none() && skip == 0 => Keep::First,
+            [Mode::LastToken] if self.trained.is_none() && skip == 0 => Keep::Last,
+            _ => Keep::All,
+        }
+    }
+
     /// The width of what comes out for tokens `hidden` wide.
     pub(crate) fn dims(&self, hidden: usize) -> usize {
         self.modes.len() * hidden
     }
 
-    /// Pools one text: `tokens` is `[len, hidden]`, `len >= 1`; the first `skip` tokens don't count; `out` is `[dims(hidden)]`.
+    /// Pools one text: `tokens` is `[len, hidden]`, `len >= 1`, or those that [`Self::keep`] names; the first `skip` tokens don't count; `out` is `[dims(hidden)]`.
     /// If no token counts, sums and maxima are zeros.
     pub(crate) fn apply(&self, tokens: &[f32], hidden: usize, skip: usize, out: &mut [f32]) {
         let len = tokens.len() / hidden;

@@ -7,6 +7,7 @@ use kokeshi_tokens::{Encoding, PairTemplate, Tokenizer};
 
 use super::{Pair, architecture};
 use crate::directory::Fields;
+use crate::encoder::Keep;
 use crate::encoder::parts::{Norm, Parts};
 use crate::encoder::plan::{LinearPlan, NormKind, NormPlan};
 use crate::error::{Error, Result};
@@ -165,7 +166,16 @@ impl Classifier {
         }
     }
 
-    /// The score of a sequence whose hidden states are `tokens` (`[len, hidden]`).
+    /// The hidden states that it reads.
+    pub(super) fn keep(&self) -> Keep {
+        match self.pool {
+            Pool::First => Keep::First,
+            Pool::Mean => Keep::All,
+            Pool::Last => Keep::Last,
+        }
+    }
+
+    /// The score of a sequence whose hidden states are `tokens` (`[len, hidden]`, at least those that [`Self::keep`] names).
     pub(super) fn score(&self, tokens: &[f32]) -> f32 {
         let hidden = self.output.inputs();
         if tokens.is_empty() {

@@ -15,7 +15,7 @@ use kokeshi_tokens::{Encoding, Tokenizer};
 use rayon::prelude::*;
 
 use crate::directory::{self, Fields};
-use crate::encoder::{Encoder, Scratch, Text};
+use crate::encoder::{Encoder, Keep, Scratch, Text};
 use crate::error::{Error, Result};
 use crate::family;
 use crate::hub;
@@ -186,15 +186,20 @@ impl Inner {
                     first: pairs[*at].first,
                 })
                 .collect();
+            let keep = match &self.kind {
+                Kind::Classifier(kind) => kind.keep(),
+                Kind::YesNo(_) => Keep::Last,
+            };
             self.encoder
-                .run(&texts, self.encoder.layers(), scratch, |_, _| {});
+                .run(&texts, self.encoder.layers(), keep, scratch, |_, _| {});
             let hidden = self.encoder.hidden();
             let mut start = 0;
             texts
                 .iter()
                 .map(|text| {
-                    let tokens = &scratch.hidden[start * hidden..][..text.ids.len() * hidden];
-                    start += text.ids.len();
+                    let count = keep.count(text.ids.len());
+                    let tokens = &scratch.hidden[start * hidden..][..count * hidden];
+                    start += count;
                     match &self.kind {
                         Kind::Classifier(kind) => kind.score(tokens),
                         Kind::YesNo(kind) => kind.score(tokens),

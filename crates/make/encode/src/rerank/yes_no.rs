@@ -79,7 +79,7 @@ impl YesNo {
         }
     }
 
-    /// The probability of yes against no after `tokens` (`[len, hidden]`).
+    /// The probability of yes against no after `tokens` (`[len, hidden]`, at least the last).
     pub(super) fn score(&self, tokens: &[f32]) -> f32 {
         let hidden = self.difference.len();
         let last = &tokens[tokens.len().saturating_sub(hidden)..];
