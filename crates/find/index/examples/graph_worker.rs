@@ -2,6 +2,8 @@
 //! standard input, on one thread: `LIST OUT [FILTER]` (a candidate list of LIST, 0 for the default effort; ids as little-endian u32, ten a
 //! query, to the file OUT; one byte a row in the file FILTER, not 0 for rows that may be found). Answers with processor seconds.
 
+mod clock;
+
 use std::error::Error;
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -48,8 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         };
         let mut ids = Vec::with_capacity(queries.rows() * K * 4);
-        let (started, mut passes) = (thread_seconds()?, 0);
-        // The system counts in milliseconds.
+        let (started, mut passes) = (clock::seconds(), 0);
         let took = loop {
             ids.clear();
             for query in queries.iter() {
@@ -58,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 ids.extend(found.take(K).flat_map(u32::to_le_bytes));
             }
             passes += 1;
-            let took = thread_seconds()? - started;
+            let took = clock::seconds() - started;
             if took >= 0.05 {
                 break took / f64::from(passes);
             }
@@ -68,12 +69,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         out.flush()?;
     }
     Ok(())
-}
-
-/// Seconds this thread has run.
-fn thread_seconds() -> Result<f64, Box<dyn Error>> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-    Ok(text.split(' ').next().unwrap_or_default().parse::<f64>()? / 1e9)
 }
 
 /// Seconds that this process has run in all: two fields of /proc/NAME, counted behind the program's name.

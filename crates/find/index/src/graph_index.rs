@@ -10,10 +10,10 @@ use crate::{Cost, Effort, Found, Index, Plan, Result, Vectors};
 /// A [`Graph`] with the [`Vectors`] it was built over, and any rows that were appended since.
 ///
 /// A search first finds out how many rows pass the filter, and takes the way to the best of them that is likely to be cheapest: comparing all
-/// matches, comparing the codes of all matches and then the best of those, a walk with a list so long that enough of it passes, or a
-/// walk that goes through all nodes and keeps those in the filter. The walks see how many of the nodes near the query pass: should
-/// those be much rarer than among all rows (a filter that goes against the query), the rest of the walk is expected to cost more than
-/// a scan, and the matches are compared instead. Rows past the graph's are compared always.
+/// matches, comparing the codes of all matches and then the best of those, or a walk that goes through all nodes and keeps those in the
+/// filter. The walk sees how many of the nodes near the query pass: should those be much rarer than among all rows (a filter that goes
+/// against the query), the rest of the walk is expected to cost more than a scan, and the matches are compared instead. Rows past the
+/// graph's are compared always.
 #[derive(Debug, Clone)]
 pub struct GraphIndex {
     graph: Graph,
@@ -62,7 +62,7 @@ impl Index for GraphIndex {
 
 impl GraphIndex {
     /// [`Index::search`] by a given plan instead of the cheapest, to compare them. One that does not suit (codes where there are none, a walk
-    /// that finds too few) is replaced by a scan, as `cost.plan` of the answer says.
+    /// that finds too few) is replaced by a scan, as `cost.plan` of the answer says; any walk stands for the one that suits the filter.
     ///
     /// # Errors
     /// As [`Index::search`].
@@ -90,12 +90,13 @@ impl GraphIndex {
         let mut best = TopK::new(k);
         let mut cost = Cost::default();
         if let Some(length) = length.filter(|_| k > 0) {
+            let matches = filter.map_or(covered, |filter| count(filter, 0..covered));
             let wish = Wish {
                 query: &query,
                 k,
                 length: length.max(list_for(k)).min(covered),
-                matches: filter.map_or(covered, |filter| count(filter, 0..covered)),
-                filter,
+                matches,
+                filter: filter.filter(|_| matches < covered),
                 plan,
             };
             self.approach(&wish, &mut best, &mut cost);
@@ -125,59 +126,29 @@ impl GraphIndex {
         let (by_rows, by_codes) = (costs.rows(wish.matches), costs.codes(wish.matches, scanned));
         let scan = by_rows.min(by_codes);
         let (wanted, nodes) = spread(wish.length, wish.k, share);
-        let walks = [
-            (Plan::Graph, costs.walk(wish.length as f64, wish.length)),
-            (Plan::GraphWidened, costs.walk(nodes, wanted)),
-            (Plan::GraphFiltered, costs.gated(nodes, wanted)),
-        ];
-        let suits = |plan: Plan| (plan == Plan::Graph) == wish.filter.is_none();
-        let cheapest = walks
-            .into_iter()
-            .filter(|(plan, _)| suits(*plan))
-            .min_by(|a, b| a.1.total_cmp(&b.1))
-            .filter(|(_, walk)| *walk < scan)
-            .map(|(plan, _)| plan);
-        let walk = match wish.plan {
-            None => cheapest,
-            Some(plan) => Some(plan).filter(|plan| suits(*plan) && walks.iter().any(|walk| walk.0 == *plan)),
+        let walk = match wish.filter {
+            None => Plan::Graph,
+            Some(_) => Plan::GraphFiltered,
         };
-        let enough = |found: usize| found >= wish.k.min(wish.matches);
-        let mut gate = Gate {
-            length: wanted,
-            share,
-            most: if wish.plan.is_some() {
-                f64::INFINITY
-            } else {
-                costs.nodes(scan)
-            },
+        let walks = match wish.plan {
+            None => costs.walk(nodes, wanted) < scan,
+            Some(plan) => !matches!(plan, Plan::Scan | Plan::Codes),
         };
-        if walk == Some(Plan::Graph) {
-            add(cost, look.walk(wish.query, wish.length, best));
-            if enough(best.len()) {
-                cost.plan = Plan::Graph;
-                return;
-            }
-        }
-        if let (Some(Plan::GraphWidened), Some(filter)) = (walk, wish.filter) {
-            let length = nodes.ceil() as usize;
-            let (steps, found) = look.widened(wish.query, length, filter, best);
+        if walks {
+            let (steps, ended) = match wish.filter {
+                None => (look.walk(wish.query, wish.length, best), true),
+                Some(filter) => {
+                    let gate = Gate {
+                        length: wanted,
+                        share,
+                        most: wish.plan.map_or(costs.nodes(scan), |_| f64::INFINITY),
+                    };
+                    look.gated(wish.query, filter, gate, best)
+                }
+            };
             add(cost, steps);
-            // As many as there would be if matches near the query were no rarer than elsewhere, or almost.
-            if enough(best.len()) && (found >= list_for(wish.k).min(wanted) || wish.plan.is_some()) {
-                cost.plan = Plan::GraphWidened;
-                return;
-            }
-            // They are rarer, so many times.
-            gate.share = share.min((found as f64 + 1.0) / length as f64);
-            *best = TopK::new(wish.k);
-        }
-        let rarer = costs.gated(wanted as f64 / gate.share.max(1e-9), wanted) < scan;
-        let widened = walk == Some(Plan::GraphWidened) && wish.plan.is_none() && rarer;
-        if let (true, Some(filter)) = (walk == Some(Plan::GraphFiltered) || widened, wish.filter) {
-            let (steps, ended) = look.gated(wish.query, filter, gate, best);
-            add(cost, steps);
-            if ended && enough(best.len()) {
-                cost.plan = Plan::GraphFiltered;
+            if ended && best.len() >= wish.k.min(wish.matches) {
+                cost.plan = walk;
                 return;
             }
             *best = TopK::new(wish.k);

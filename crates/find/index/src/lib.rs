@@ -88,8 +88,6 @@ pub enum Plan {
     Graph,
     /// Graph traversal through all nodes, results gated by the filter.
     GraphFiltered,
-    /// Graph traversal with a longer list, of which those are results that pass the filter.
-    GraphWidened,
 }
 
 /// What a search cost.

@@ -1,8 +1,6 @@
 //! Memory that a search needs and leaves to the next one on the same thread, so that searching allocates nothing once it is warm.
 
 use std::cell::RefCell;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 use super::adjacency::NONE;
 
@@ -77,9 +75,8 @@ pub(crate) struct Scratch {
     pub list: Vec<Entry>,
     /// Expanded nodes in the order of expansion (only kept while building).
     pub expanded: Vec<Near>,
-    /// Nodes still to expand, nearest first, and the best matches, worst first: for filtered search.
-    pub open: BinaryHeap<Reverse<Near>>,
-    pub matches: BinaryHeap<Near>,
+    /// Nodes that did not fit into the list, in no order; all are farther than those in it.
+    pub spare: Vec<Entry>,
     /// What was found, to be compared again.
     pub candidates: Vec<Near>,
     /// New neighbours of the node being expanded, and their distances.
@@ -116,10 +113,20 @@ impl Scratch {
         }
         self.list.clear();
         self.expanded.clear();
-        self.open.clear();
-        self.matches.clear();
+        self.spare.clear();
         self.candidates.clear();
         self.fresh.clear();
+    }
+
+    /// Moves the nearest of `spare` to the end of the list, until that has `room` nodes.
+    pub fn take_back(&mut self, room: usize) {
+        let old = self.list.len();
+        let count = room.saturating_sub(old).min(self.spare.len());
+        if count < self.spare.len() {
+            self.spare.select_nth_unstable(count);
+        }
+        self.list.extend(self.spare.drain(..count));
+        self.list[old..].sort_unstable();
     }
 
     /// Marks node `id`, which must be in the range given to [`Scratch::with`]; whether it was new.

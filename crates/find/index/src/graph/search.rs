@@ -5,8 +5,6 @@
 //! - [`matching`]: all nodes lead the way, only those in the filter are results; goes on until the open nodes are farther than
 //!   enough results, so that it adapts to filters that are rare near the target. For searches with a filter.
 
-use std::cmp::Reverse;
-
 use kokeshi_core::Bitmap;
 
 use super::find::Steps;
@@ -160,20 +158,31 @@ pub(crate) struct Gate {
 
 /// Expanded nodes after which a walk asks whether it should go on, each time.
 const CHECK: usize = 8;
-/// How many nodes the expected share weighs as much as: fewer would be moved too far by chance where matches are rare.
-const PRIOR: f64 = 24.0;
+/// How many matches the expected share weighs as much as: with fewer, chance would end walks too early.
+const PRIOR: f64 = 4.0;
+/// How many times as much as something else the rest must be expected to cost: where both are about equal, chance would end every third walk.
+const PATIENCE: f64 = 1.5;
 
 impl Gate {
-    /// Whether the rest of a walk that found `matches` among the `expanded` nodes nearest to its target is likely to be more than `most`.
+    /// Nodes that a walk is likely to expand.
+    fn nodes(&self) -> usize {
+        (self.length as f64 / self.share.max(1e-9)).ceil() as usize
+    }
+
+    /// Whether the rest of a walk that found `matches` among the `expanded` nodes nearest to its target is likely to be much more than `most`.
     fn gives_up(&self, expanded: usize, matches: usize) -> bool {
-        let share = (matches as f64 + PRIOR * self.share) / (expanded as f64 + PRIOR);
-        let rest = self.length.saturating_sub(matches) as f64 / share.max(1e-9);
-        rest > self.most || expanded as f64 > self.most
+        let share = (matches as f64 + PRIOR) / (expanded as f64 + PRIOR / self.share.max(1e-9));
+        let rest = self.length.saturating_sub(matches) as f64 / share;
+        let most = PATIENCE * self.most;
+        rest > most || expanded as f64 > most
     }
 }
 
-/// Leaves the best `gate.length` nodes that are in `filter` in `scratch.matches`. Gives up once something else is likely to be cheaper:
-/// the second value says whether it came to its end.
+/// Leaves the nodes nearest to `target` in `scratch.list`, as far as the best `gate.length` that are in `filter` go. Gives up once something
+/// else is likely to be cheaper: the second value says whether it came to its end.
+///
+/// The list has room for as many nodes as hold enough matches where those are as common as expected. Nodes that do not fit are
+/// kept aside, and if the list is done before enough was found it goes on with them and twice the room.
 pub(crate) fn matching(
     scratch: &mut Scratch,
     graph: Walk,
@@ -186,20 +195,31 @@ pub(crate) fn matching(
         ..Steps::default()
     };
     let first = enter(scratch, graph, target);
-    scratch.open.push(Reverse(first));
-    if filter.contains(graph.entry) {
-        scratch.matches.push(first);
-    }
+    scratch.list.push(Entry::new(first));
+    let mut matches = usize::from(filter.contains(first.id));
+    let mut room = gate.nodes().max(1);
     // Of the nodes that were expanded.
-    let mut passed = 0;
-    while let Some(Reverse(near)) = scratch.open.pop() {
-        let worst = if scratch.matches.len() < gate.length {
-            None
-        } else {
-            scratch.matches.peek().copied()
+    let (mut at, mut passed) = (0, 0);
+    loop {
+        let Some(entry) = scratch.list.get_mut(at) else {
+            if matches >= gate.length || scratch.spare.is_empty() {
+                return (steps, true);
+            }
+            room *= 2;
+            scratch.take_back(room);
+            let back = scratch.list[at..].iter();
+            matches += back.filter(|entry| filter.contains(entry.near().id)).count();
+            trim(&mut scratch.list, filter, &mut matches, gate.length);
+            continue;
         };
-        if worst.is_some_and(|worst| near > worst) {
-            break;
+        if entry.expanded() {
+            at += 1;
+            continue;
+        }
+        let near = entry.near();
+        entry.expand();
+        if let Some(next) = scratch.list.get(at + 1) {
+            prefetch(graph.places(next.near().id));
         }
         if steps.expanded.is_multiple_of(CHECK) && steps.expanded > 0 && gate.gives_up(steps.expanded, passed)
         {
@@ -208,25 +228,52 @@ pub(crate) fn matching(
         passed += usize::from(filter.contains(near.id));
         steps.expanded += 1;
         steps.distances += expand(scratch, graph, near.id, target);
-        for index in 0..scratch.fresh.len() {
-            let near = Near {
-                distance: scratch.distances[index],
-                id: scratch.fresh[index],
-            };
-            let full = scratch.matches.len() >= gate.length;
-            if full && scratch.matches.peek().is_some_and(|worst| near >= *worst) {
+        let mut next = at + 1;
+        let Scratch {
+            list,
+            spare,
+            fresh,
+            distances,
+            ..
+        } = &mut *scratch;
+        for (&id, &distance) in fresh.iter().zip(distances.iter()) {
+            let new = Entry::new(Near { distance, id });
+            let enough = matches >= gate.length;
+            if (enough || list.len() >= room) && list.last().is_some_and(|last| new >= *last) {
+                if !enough {
+                    spare.push(new);
+                }
                 continue;
             }
-            scratch.open.push(Reverse(near));
-            if filter.contains(near.id) {
-                scratch.matches.push(near);
-                if full {
-                    scratch.matches.pop();
-                }
+            let place = list.partition_point(|other| *other < new);
+            list.insert(place, new);
+            next = next.min(place);
+            matches += usize::from(filter.contains(id));
+            trim(list, filter, &mut matches, gate.length);
+            if list.len() > room {
+                let last = list.pop().unwrap_or(Entry::LAST);
+                matches -= usize::from(filter.contains(last.near().id));
+                spare.push(last);
             }
         }
+        at = next;
     }
-    (steps, true)
+}
+
+/// Cuts a list that holds enough matches after the last that is wanted.
+#[inline]
+fn trim(list: &mut Vec<Entry>, filter: &Bitmap, matches: &mut usize, length: usize) {
+    if *matches < length {
+        return;
+    }
+    while let Some(last) = list.last() {
+        let passes = filter.contains(last.near().id);
+        if passes && *matches <= length {
+            return;
+        }
+        list.pop();
+        *matches -= usize::from(passes);
+    }
 }
 
 /// Leaves the neighbours of `node` that were not met before in `scratch.fresh` with their distances; returns how many.

@@ -89,6 +89,27 @@ fn a_filter_far_from_the_query_is_answered_exactly() {
 }
 
 #[test]
+fn a_walk_goes_on_past_rows_that_do_not_pass() {
+    // The 300 rows nearest to each query are not in its filter: ten times as many as a list holds.
+    let data = Clustered::new(8000, 32, 10, 20, 6);
+    let index = build(&data.rows, Metric::Cosine);
+    let (mut found, mut all) = (0, 0);
+    for query in data.queries.iter() {
+        let near = index.search(query, 300, Effort::Exact, None).unwrap();
+        let mut filter = Bitmap::full(8000);
+        near.hits.iter().for_each(|hit| filter.remove(hit.id));
+        let search = |effort, plan| index.search_by(query, 10, effort, Some(&filter), plan).unwrap();
+        let exact = search(Effort::Exact, None).hits;
+        let walk = search(Effort::Default, Some(Plan::GraphFiltered));
+        assert_eq!(walk.cost.plan, Plan::GraphFiltered);
+        assert!(walk.hits.iter().all(|hit| filter.contains(hit.id)));
+        found += walk.hits.iter().filter(|hit| hit.score >= exact[9].score).count();
+        all += 10;
+    }
+    assert!(found as f64 >= 0.97 * all as f64, "{found} of {all}");
+}
+
+#[test]
 fn a_longer_list_finds_more() {
     let data = Clustered::new(8000, 48, 50, 100, 7);
     let index = build(&data.rows, Metric::Cosine);
