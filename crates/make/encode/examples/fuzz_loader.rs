@@ -4,7 +4,7 @@
 //! ```text
 //! cargo run --release -p kokeshi-encode --example fuzz_loader -- MINUTES [SEED]
 //! ```
-//! The directories are the fixtures of the tests: every family, rerankers and sparse models. Files are cut, bits flipped, numbers in JSON
+//! The directories are the fixtures of the tests: every family, routers, rerankers and sparse models; precisions take turns. Files are cut, bits flipped, numbers in JSON
 //! replaced by absurd ones, tensors of the header renamed or given other shapes, values made NaN.
 
 use std::error::Error;
@@ -12,10 +12,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kokeshi_core::Seed;
-use kokeshi_encode::{LoadOptions, Model, Options, Reranker, SparseModel};
+use kokeshi_encode::{LoadOptions, Model, Options, Precision, Reranker, SparseModel, Task};
 
 /// Slower than this is taken for a hang; the directories load in milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What models are loaded at.
+const PRECISIONS: [Precision; 4] = [
+    Precision::F32,
+    Precision::Int8,
+    Precision::Bf16,
+    Precision::Int4Weights,
+];
 
 /// What numbers in JSON are replaced by.
 const NUMBERS: [&str; 16] = [
@@ -60,7 +68,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             damage(&copy, &mut random)?;
         }
         let begun = Instant::now();
-        let outcome = std::panic::catch_unwind(|| run(folder, &copy));
+        let precision = PRECISIONS[random.below(PRECISIONS.len())];
+        let outcome = std::panic::catch_unwind(|| run(folder, &copy, precision));
         let name = folder.display();
         match outcome {
             Err(_) => return Err(format!("seed {seed}, {name}: a panic").into()),
@@ -88,7 +97,10 @@ fn folders() -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut folders = Vec::new();
     for entry in std::fs::read_dir(families)? {
         let path = entry?.path();
-        if path.join("config.json").is_file() {
+        if ["config.json", "modules.json"]
+            .iter()
+            .any(|file| path.join(file).is_file())
+        {
             folders.push(path);
         }
     }
@@ -97,7 +109,7 @@ fn folders() -> Result<Vec<PathBuf>, Box<dyn Error>> {
 }
 
 /// Loads what the folder's name says it is, and encodes with it.
-fn run(original: &Path, folder: &Path) -> Result<(), String> {
+fn run(original: &Path, folder: &Path, precision: Precision) -> Result<(), String> {
     let name = original.file_name().and_then(|name| name.to_str()).unwrap_or("");
     let path = folder.to_str().unwrap_or("");
     let texts = [
@@ -113,8 +125,20 @@ fn run(original: &Path, folder: &Path) -> Result<(), String> {
         let model = SparseModel::load(path).map_err(fail)?;
         model.encode(&texts).map(drop).map_err(fail)
     } else {
-        let model = Model::load_with(path, &LoadOptions::default()).map_err(fail)?;
-        model.encode(&texts, &Options::default()).map(drop).map_err(fail)
+        let given = LoadOptions {
+            precision,
+            ..LoadOptions::default()
+        };
+        let model = Model::load_with(path, &given).map_err(fail)?;
+        let options = Options {
+            task: if name.starts_with("route") {
+                Task::Query
+            } else {
+                Task::default()
+            },
+            ..Options::default()
+        };
+        model.encode(&texts, &options).map(drop).map_err(fail)
     }
 }
 
