@@ -406,6 +406,55 @@ fn models() -> Vec<Case> {
             p.write("m/tokenizer.json", "{\"version\":");
             p.kokeshi_with("hi\n", &["embed", "--model", "./m"])
         }),
+        case("a precision that is not one", 2, &["int3", "--precision"], |p| {
+            p.kokeshi_with("hi\n", &["embed", "--precision", "int3"])
+        }),
+        case(
+            "a model that sees both sides without its positions",
+            2,
+            &["causal mask", "decoder"],
+            |p| {
+                let model = small("qwen2-bidirectional");
+                p.kokeshi_with("hi\n", &["embed", "--model", &model, "--position", "none"])
+            },
+        ),
+        case(
+            "a window and first tokens for a model that sees both sides",
+            2,
+            &["lambda", "causal"],
+            |p| {
+                let model = small("qwen2-bidirectional");
+                let long = ["--context", "512", "--position", "lambda"];
+                p.kokeshi_with("hi\n", &[&["embed", "--model", &model][..], &long].concat())
+            },
+        ),
+        case(
+            "a model with routes for queries and documents, and no task",
+            2,
+            &["document or query"],
+            |p| p.kokeshi_with("hi\n", &["embed", "--model", &small("route-asym")]),
+        ),
+        case(
+            "a route of modules that are not known",
+            2,
+            &["router_config.json", "SpladePooling", "supported are"],
+            |p| {
+                p.write(
+                    "m/modules.json",
+                    r#"[{"path": "", "type": "sentence_transformers.models.Router"}]"#,
+                );
+                let types = r#""a": "sentence_transformers.sparse_encoder.models.SpladePooling""#;
+                let text = format!(
+                    r#"{{"types": {{{types}}}, "structure": {{"query": ["a"]}}, "parameters": {{}}}}"#
+                );
+                p.write("m/router_config.json", &text);
+                p.kokeshi_with("hi\n", &["embed", "--model", "./m"])
+            },
+        ),
+        case("an NV-Embed without its decoder", 2, &["text_config"], |p| {
+            p.write("m/config.json", r#"{"model_type": "nvembed"}"#);
+            p.kokeshi_with("hi\n", &["embed", "--model", "./m"])
+        }),
         case("a field that is not there", 2, &["nope"], |p| {
             p.write("t.jsonl", "{\"id\":\"a\",\"text\":\"one\"}\n");
             p.kokeshi(&["embed", "t.jsonl", "--field", "nope"])
