@@ -1,10 +1,11 @@
 """Recall and scan speed of Kokeshi's codecs beside FAISS's at equal bytes, interleaved, medians, one thread.
 
-usage: run.py CODEC_WORKER VECTORS.npy QUERIES.npy [--runs 5] [--queries 200] [--json FILE]
+usage: run.py CODEC_WORKER VECTORS.npy QUERIES.npy [--runs 5] [--queries 200] [--cache DIR] [--json FILE]
 CODEC_WORKER is target/release/examples/codec_worker (cargo build --release -p kokeshi-codec --example codec_worker). VECTORS.npy and QUERIES.npy
 hold unit vectors, such as `kokeshi embed` writes. Every code is scanned for every query, as FAISS's flat indexes do: no graph, no lists.
 Recall@10 is the share of the ten exact neighbours among the ten best by codes; "in 100" among the hundred best, which is what ordering by the
-vectors themselves would keep. Needs numpy and faiss-cpu.
+vectors themselves would keep. FAISS takes minutes to train some; --cache keeps its indexes and what they took, so that another run has
+only the scans. Times to train and encode are seconds of one thread. Needs numpy and faiss-cpu.
 """
 import argparse
 import json
@@ -54,10 +55,23 @@ class Ours:
 
 
 class Faiss:
-    def __init__(self, rows, queries):
-        self.rows, self.queries = rows, queries
+    def __init__(self, rows, queries, cache):
+        self.rows, self.queries, self.cache = rows, queries, cache
 
     def train(self, name):
+        if not self.cache:
+            return self.fresh(name)
+        stem = os.path.join(self.cache, name.replace(",", "-"))
+        if not os.path.exists(stem + ".json"):
+            took = self.fresh(name)
+            faiss.write_index(self.index, stem + ".index")
+            with open(stem + ".json", "w") as file:
+                json.dump(took, file)
+        self.index = faiss.read_index(stem + ".index")
+        with open(stem + ".json") as file:
+            return json.load(file)
+
+    def fresh(self, name):
         bits = name.removeprefix("RaBitQ")
         if bits.isdigit():
             self.index = faiss.IndexRaBitQ(self.rows.shape[1], faiss.METRIC_INNER_PRODUCT, int(bits))
@@ -87,6 +101,7 @@ def main():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--queries", dest="count", type=int, default=200)
     parser.add_argument("--only", help="pairs to run, by our codec's name, with commas between")
+    parser.add_argument("--cache")
     parser.add_argument("--json")
     given = parser.parse_args()
     rows = np.ascontiguousarray(np.load(given.vectors), dtype=np.float32)
@@ -97,7 +112,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         asked = os.path.join(folder, "queries.npy")
         np.save(asked, queries)
-        ours, theirs = Ours(given.worker, given.vectors, asked, folder), Faiss(rows, queries)
+        ours, theirs = Ours(given.worker, given.vectors, asked, folder), Faiss(rows, queries, given.cache)
         print(f"{len(rows)} x {dims}, {len(queries)} queries, faiss {faiss.__version__}")
         print(f"{'codec':14} {'bytes':>5} {'recall@10':>9} {'in 100':>6} {'queries/CPU-s':>13} {'train s':>8} {'encode s':>8}")
         for pair in PAIRS:

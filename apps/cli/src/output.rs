@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, presets};
 
 use crate::stop::{Result, Stop};
 
@@ -106,6 +106,13 @@ pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>, right
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// A [`table`] of many short rows: without lines between them.
+pub fn list(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>, right: usize) -> Table {
+    let mut list = table(header, rows, right);
+    list.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none()));
+    list
 }
 
 /// `1234567` bytes as `1.2 MB`.

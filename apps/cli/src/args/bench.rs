@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::OnError;
+
 /// `kokeshi bench`.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
@@ -34,14 +36,14 @@ pub struct Filtered {
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     pub range: Vec<String>,
     /// Use at most this many rows, chosen at random.
-    #[arg(long, value_name = "N")]
-    pub rows: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rows: Option<u32>,
     /// Rows that are kept aside to ask with.
-    #[arg(long, default_value_t = 1000, value_name = "N")]
-    pub queries: usize,
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub queries: u32,
     /// Questions for each kind of filter and selectivity, at most.
-    #[arg(long, default_value_t = 100, value_name = "N")]
-    pub each: usize,
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub each: u32,
     /// Hits asked for.
     #[arg(long, short, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub k: u16,
@@ -49,12 +51,15 @@ pub struct Filtered {
     #[arg(long, default_value_t = 0.95, value_name = "SHARE", value_parser = super::shrink::parse_share)]
     pub recall: f64,
     /// How often everything is measured; times are medians.
-    #[arg(long, default_value_t = 3, value_name = "N")]
-    pub rounds: usize,
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
     /// A folder for the pictures, an SVG for each kind of filter.
     #[arg(long, value_name = "DIR")]
     pub plots: Option<PathBuf>,
     /// Start of all random choices.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
+    /// What to do with a row that holds NaN or infinity: stop, or take it as zeros, which are like nothing.
+    #[arg(long, value_enum, default_value_t = OnError::Fail)]
+    pub on_error: OnError,
 }

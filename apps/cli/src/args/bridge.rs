@@ -33,7 +33,7 @@ pub struct BridgeLearn {
     /// The file of the bridge.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// orthogonal, linear or learned; without it all are tried, and the one that keeps most of what --judge names is taken, or the orthogonal one.
+    /// balanced, orthogonal, linear or learned; without it all are tried, and the one that keeps most of what --judge names is taken, or the balanced one.
     #[arg(long, value_name = "METHOD")]
     pub method: Option<Method>,
     /// Texts to learn from, at most.

@@ -8,7 +8,7 @@ use kokeshi_bench::picture::pictures;
 use kokeshi_core::{Error, Seed};
 
 use super::shrink::read;
-use crate::args::{Bench, Filtered, OnError};
+use crate::args::{Bench, Filtered};
 use crate::output::{Output, bytes, table};
 use crate::progress::{Bar, catch_interrupts};
 use crate::stop::{Result, Stop};
@@ -33,7 +33,7 @@ fn filtered(args: &Filtered, output: &Output) -> Result<()> {
     .into_iter()
     .flat_map(|(names, kind)| names.iter().map(move |name| (name.as_str(), kind)))
     .collect();
-    let mut vectors = read(&args.vectors, OnError::Fail, output)?.vectors;
+    let mut vectors = read(&args.vectors, args.on_error, output)?.vectors;
     let mut columns = attributes::read(&args.attributes, &fields).map_err(Stop::usage)?;
     if columns.iter().any(|column| column.rows() != vectors.rows()) {
         return Err(Stop::usage(Error::Parse {
@@ -42,20 +42,20 @@ fn filtered(args: &Filtered, output: &Output) -> Result<()> {
             found: columns[0].rows().to_string(),
         }));
     }
-    if let Some(rows) = args.rows.filter(|&rows| rows < vectors.rows()) {
+    if let Some(rows) = args.rows.filter(|&rows| (rows as usize) < vectors.rows()) {
         let mut order: Vec<u32> = (0..vectors.rows() as u32).collect();
         Seed(args.seed).fork(1).shuffle(&mut order);
-        order.truncate(rows);
+        order.truncate(rows as usize);
         vectors = vectors.gather(&order).map_err(Stop::usage)?;
         columns = columns.iter().map(|column| column.gather(&order)).collect();
     }
     let named = fields.iter().map(|(name, _)| (*name).to_owned()).zip(columns);
     let options = Options {
-        queries: args.queries,
-        each: args.each,
+        queries: args.queries as usize,
+        each: args.each as usize,
         k: args.k.into(),
         recall: args.recall,
-        rounds: args.rounds,
+        rounds: args.rounds as usize,
         seed: Seed(args.seed),
         ..Options::default()
     };

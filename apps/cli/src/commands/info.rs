@@ -45,8 +45,15 @@ pub fn run(args: &Info, output: &Output) -> Result<()> {
             match codec.code_bytes {
                 0 => format!("{}, which has not seen enough rows yet", codec.codec),
                 each => format!(
-                    "{}: {each} bytes a code, {} rows have one",
-                    codec.codec, codec.rows
+                    "{}: {each} bytes a code, {} rows have one{}",
+                    codec.codec,
+                    codec.rows,
+                    match (codec.candidates, codec.recall) {
+                        (Some(candidates), Some(recall)) => format!(
+                            "; vectors order the best {candidates}, which hold {recall:.3} of the ten nearest"
+                        ),
+                        _ => String::new(),
+                    }
                 ),
             },
         ));
@@ -66,7 +73,9 @@ pub fn run(args: &Info, output: &Output) -> Result<()> {
         2,
     ))?;
     let each = |count: u64| count as f64 / info.rows.max(1) as f64;
-    let parts = info.bytes.iter().map(|(part, count)| {
+    // The sum comes last.
+    let (total, parts): (Vec<_>, Vec<_>) = info.bytes.iter().partition(|(part, _)| *part == "total");
+    let parts = parts.into_iter().chain(total).map(|(part, count)| {
         let read = match part.as_str() {
             "codes" | "graph" => "by every search",
             "vectors" if info.codec.is_some() || info.graph_rows > 0 => "the best candidates'",

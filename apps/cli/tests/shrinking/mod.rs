@@ -52,7 +52,10 @@ fn bridged(place: &Place) {
 
 /// All rows.
 pub fn cases() -> Vec<Case> {
-    [vectors(), codecs(), bridges()].into_iter().flatten().collect()
+    [vectors(), codecs(), bridges(), benches(), searches()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn vectors() -> Vec<Case> {
@@ -133,6 +136,33 @@ fn vectors() -> Vec<Case> {
             |p| {
                 npy(p, "v.npy", 300, 1.0);
                 p.kokeshi(&["shrink", "v.npy", "--budget", "100"])
+            },
+        ),
+        case(
+            "a recall that nothing so small has",
+            2,
+            &["reaches that recall", "the best is", "a larger budget"],
+            |p| {
+                npy(p, "v.npy", 300, 1.0);
+                p.kokeshi(&["shrink", "v.npy", "--min-recall", "1", "--codecs", "pca:1|int4"])
+            },
+        ),
+        case(
+            "signs under a metric with lengths",
+            2,
+            &["sign", "cosine", "l2"],
+            |p| {
+                npy(p, "v.npy", 300, 1.0);
+                p.kokeshi(&["shrink", "v.npy", "--metric", "l2", "--codecs", "sign"])
+            },
+        ),
+        case(
+            "too few vectors to keep some aside",
+            2,
+            &["at least 5 rows", "found 3"],
+            |p| {
+                npy(p, "v.npy", 3, 1.0);
+                p.kokeshi(&["shrink", "v.npy"])
             },
         ),
         case("a recall above 1", 2, &["0.98"], |p| {
@@ -322,7 +352,7 @@ fn bridges() -> Vec<Case> {
         case(
             "a bridge's method that is not one",
             2,
-            &["spline", "orthogonal, linear or learned"],
+            &["spline", "balanced, orthogonal, linear or learned"],
             |p| p.kokeshi(&["bridge", "--from", "a.npy", "--to", "b.npy", "--method", "spline"]),
         ),
         case(
@@ -353,6 +383,123 @@ fn bridges() -> Vec<Case> {
                 p.collection();
                 bridged(p);
                 p.kokeshi(&["reindex", "c", "--bridge", "b.bin"])
+            },
+        ),
+    ]
+}
+
+/// `rows` lines of attributes.
+fn attributes(place: &Place, rows: usize) {
+    let line = |row: usize| format!("{{\"kind\":\"{}\"}}\n", ["a", "b"][row % 2]);
+    place.write("rows.jsonl", &(0..rows).map(line).collect::<String>());
+}
+
+/// Runs `kokeshi bench filtered` on 300 vectors and `lines` attributes.
+fn bench(place: &Place, odd: f32, lines: usize, more: &[&str]) -> Printed {
+    npy(place, "v.npy", 300, odd);
+    attributes(place, lines);
+    let usual = [
+        "bench",
+        "filtered",
+        "v.npy",
+        "--attributes",
+        "rows.jsonl",
+        "--equality",
+    ];
+    place.kokeshi(&[&usual[..], more].concat())
+}
+
+fn benches() -> Vec<Case> {
+    vec![
+        case(
+            "a benchmark of vectors with a NaN",
+            2,
+            &["v.npy", "row 2", "--on-error"],
+            |p| bench(p, f32::NAN, 300, &["kind"]),
+        ),
+        case(
+            "a benchmark with fewer attributes than vectors",
+            2,
+            &["rows.jsonl", "300 lines", "299"],
+            |p| bench(p, 1.0, 299, &["kind"]),
+        ),
+        case(
+            "a benchmark of an attribute that is not there",
+            2,
+            &["colour"],
+            |p| bench(p, 1.0, 300, &["colour"]),
+        ),
+        case("a benchmark of no hits", 2, &["'0'", "1..=1000"], |p| {
+            bench(p, 1.0, 300, &["kind", "-k", "0"])
+        }),
+        case(
+            "a benchmark without queries",
+            2,
+            &["--queries", "0 is not in"],
+            |p| bench(p, 1.0, 300, &["kind", "--queries", "0"]),
+        ),
+        case(
+            "a benchmark with too few rows",
+            2,
+            &["at least 2000", "300"],
+            |p| bench(p, 1.0, 300, &["kind"]),
+        ),
+    ]
+}
+
+/// Searches a collection with a codec; of what is printed, how many hits there were.
+fn search(place: &Place, more: &[&str]) -> Printed {
+    many(place, &["--codec", "int8"]);
+    counted(
+        place.kokeshi(
+            &[
+                &["search", "note", "--in", "m", "--mode", "dense", "--no-cut"],
+                more,
+            ]
+            .concat(),
+        ),
+    )
+}
+
+/// The line that counts hits, without its time.
+fn counted(printed: Printed) -> Printed {
+    let line = printed.text.lines().find_map(|line| line.split_once(" hits in "));
+    let text = line.map(|(count, _)| format!("{count} hits"));
+    Printed {
+        code: printed.code,
+        text: text.unwrap_or(printed.text),
+    }
+}
+
+fn searches() -> Vec<Case> {
+    vec![
+        case(
+            "more hits than there are, by codes: all of them",
+            0,
+            &["300 hits"],
+            |p| search(p, &["-k", "1000"]),
+        ),
+        case("a filter that nothing passes, by codes", 0, &["0 hits"], |p| {
+            search(p, &["--filter", "id:nobody"])
+        }),
+        case(
+            "a filter that everything passes, by codes",
+            0,
+            &["300 hits"],
+            |p| search(p, &["--filter", "NOT id:nobody", "-k", "1000"]),
+        ),
+        case("a recall of nothing", 2, &["recall", "above 0"], |p| {
+            search(p, &["--recall", "0"])
+        }),
+        case(
+            "a search of a collection with a codec and no documents",
+            0,
+            &["0 hits"],
+            |p| {
+                p.write("one.jsonl", "{\"id\":\"a\",\"text\":\"one\"}\n");
+                p.kokeshi(&["index", "one.jsonl", "--to", "e", "--codec", "pq:8"]);
+                p.kokeshi(&["delete", "--id", "a", "--in", "e"]);
+                counted(p.kokeshi(&["search", "one", "--in", "e"]))
             },
         ),
     ]

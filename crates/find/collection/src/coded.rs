@@ -9,15 +9,17 @@ use kokeshi_core::{Bitmap, Metric, TopK, distance};
 use kokeshi_index::{Cost, Effort, FlatIndex, Found, Index, Plan, Vectors};
 use rayon::prelude::*;
 
+use crate::measured::{self, Measured};
+
 /// Rows that are scored together.
 const BLOCK: usize = 1024;
 /// The least bytes of codes that are handed to another thread: scanning them takes some hundred microseconds.
 const BYTES_PER_TASK: usize = 1 << 20;
-/// Candidates for each hit that is wanted, and at least: their vectors are read. At four a hit one-bit codes of MiniLM vectors lose one
-/// hit in a hundred (docs/shrink.md).
+/// Candidates for each hit that is wanted, and at least, where the codes need no more: their vectors are read. At four a hit one-bit codes
+/// of MiniLM vectors lose one hit in a hundred (docs/shrink.md).
 const CANDIDATES: usize = 4;
 /// See [`CANDIDATES`].
-const LEAST_CANDIDATES: usize = 100;
+pub const LEAST_CANDIDATES: usize = 100;
 /// From so many bytes of codes that would have to be scanned on, a graph is asked if there is one.
 const GRAPH_FROM: usize = 32 << 20;
 
@@ -30,6 +32,8 @@ pub struct CodedIndex {
     /// A graph, if there is one.
     graph: Option<Box<dyn Index>>,
     flat: FlatIndex,
+    /// How many candidates recalls take.
+    measured: Option<Measured>,
 }
 
 impl CodedIndex {
@@ -40,6 +44,7 @@ impl CodedIndex {
         vectors: Vectors,
         metric: Metric,
         graph: Option<Box<dyn Index>>,
+        measured: Option<Measured>,
     ) -> Self {
         Self {
             flat: FlatIndex::new(vectors.clone(), metric),
@@ -48,6 +53,7 @@ impl CodedIndex {
             vectors,
             metric,
             graph,
+            measured,
         }
     }
 
@@ -57,6 +63,14 @@ impl CodedIndex {
             // Rows under cosine have unit length.
             Metric::Cosine | Metric::Dot => distance::dot(query, self.vectors.row(row)),
         }
+    }
+
+    /// The measured number of candidates for `k` hits of all rows there are now; `None` if the measurement knows of none, or there is none.
+    fn candidates(&self, k: usize, of: impl Fn(&Measured) -> Option<usize>) -> Option<usize> {
+        let measured = self.measured.as_ref()?;
+        let grown = (self.codes.rows() as f64 / measured.rows.max(1) as f64).max(1.0);
+        let hits = (k as f64 / measured::K as f64).max(1.0);
+        Some((of(measured)? as f64 * grown * hits).ceil() as usize)
     }
 
     /// The best `keep` rows of `range` by their codes.
@@ -137,16 +151,18 @@ impl Index for CodedIndex {
         kokeshi_core::check_query(query, self.dims())?;
         let covered = self.codes.rows().min(self.len());
         let matches = filter.map_or(covered, |filter| filter.count().min(covered));
-        let usual = (CANDIDATES * k).max(LEAST_CANDIDATES);
         let keep = match effort {
-            Effort::Exact => return self.flat.search(query, k, effort, filter),
-            Effort::Recall(recall) if recall >= 1.0 => {
-                return self.flat.search(query, k, Effort::Exact, filter);
+            Effort::Exact => None,
+            Effort::Recall(recall) if recall >= 1.0 => None,
+            Effort::Recall(recall) => self.candidates(k, |measured| measured.candidates(recall)),
+            Effort::List(list) => Some(list.max(k)),
+            Effort::Default => {
+                let measured = self.candidates(k, |measured| Some(measured.usual()));
+                Some(measured.unwrap_or(0).max(CANDIDATES * k).max(LEAST_CANDIDATES))
             }
-            // What a codec finds is not measured when it is trained: half the misses are taken to need twice the candidates.
-            Effort::Recall(recall) => (usual as f32 * (0.05 / (1.0 - recall)).max(1.0)) as usize,
-            Effort::List(list) => list.max(k),
-            Effort::Default => usual,
+        };
+        let Some(keep) = keep else {
+            return self.flat.search(query, k, Effort::Exact, filter);
         };
         if matches <= keep {
             return self.flat.search(query, k, effort, filter);

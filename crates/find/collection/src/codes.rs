@@ -1,9 +1,13 @@
 //! The codec of a collection: choosing and changing it, and giving rows their codes. Each is one commit; a crash leaves what was there.
 
+use std::path::Path;
+
+use kokeshi_codec::file::Codes;
 use kokeshi_codec::{Chain, Codec, CodesWriter, Spec};
 use kokeshi_core::{Embeddings, Progress, Seed};
 
 use crate::data::{Data, graph_file};
+use crate::measured::{self, Measured};
 use crate::optimize::needs_graph;
 use crate::state::{Coded, State};
 use crate::writer::Writer;
@@ -26,6 +30,7 @@ pub fn asked(spec: &Spec) -> Coded {
         spec: spec.to_string(),
         chain: None,
         codes: None,
+        measured: None,
     }
 }
 
@@ -85,15 +90,18 @@ impl Writer {
         let (data, directory) = (&current.snapshot.data, self.collection().directory());
         let generation = state.generation;
         progress.start("making codes", Some(data.vectors.rows() as u64), "vectors");
-        let (chain, file) = match (data.chain(), coded.chain) {
-            (Some(chain), Some(file)) => (chain.clone(), file),
+        let (chain, file, asking) = match (data.chain(), coded.chain) {
+            (Some(chain), Some(file)) => {
+                let new = file.rows as u32..data.vectors.rows() as u32;
+                (chain.clone(), file, new.collect())
+            }
             _ => {
-                let chain = train(&coded.spec, data, state)?;
+                let (chain, asking) = train(&coded.spec, data, state)?;
                 let name = format!("codec-{generation:06}.bin");
                 let path = directory.join(&name);
                 chain.save(&path)?;
                 let file = graph_file(&path, name, data.vectors.rows())?;
-                (chain.into(), file)
+                (chain.into(), file, asking)
             }
         };
         let before = data.codes().filter(|_| coded.codes.is_some());
@@ -122,10 +130,15 @@ impl Writer {
         let rows = writer.finish()?;
         progress.finish();
         let code_bytes = chain.code_bytes();
+        let measured = match measure(&chain, &path, data, state, asking)? {
+            Some(measured) => Some(measured),
+            None => coded.measured,
+        };
         state.codec = Some(Coded {
             spec: coded.spec,
             chain: Some(file),
             codes: Some(graph_file(&path, name, rows)?),
+            measured,
         });
         drop_graph(state, code_bytes);
         Ok(true)
@@ -140,17 +153,35 @@ fn drop_graph(state: &mut State, code_bytes: usize) {
     }
 }
 
-/// Learns the codec from a random part of the rows.
-fn train(spec: &str, data: &Data, state: &State) -> Result<Chain> {
+/// Measures the codes at `path` by some of the rows `asking`, which the chain did not learn from; nothing where they are too few.
+fn measure(
+    chain: &Chain,
+    path: &Path,
+    data: &Data,
+    state: &State,
+    mut asking: Vec<u32>,
+) -> Result<Option<Measured>> {
+    Seed(SEED).shuffle(&mut asking);
+    asking.truncate(measured::questions(data.vectors.rows()));
+    if asking.len() < measured::LEAST {
+        return Ok(None);
+    }
+    let codes = Codes::open(path, chain)?;
+    measured::measure(chain, codes.bytes(), &data.vectors, state.metric, &asking).map(Some)
+}
+
+/// Learns the codec from a random part of the rows; gives rows that it did not learn from.
+fn train(spec: &str, data: &Data, state: &State) -> Result<(Chain, Vec<u32>)> {
     let spec: Spec = spec.parse()?;
     let (rows, mut seed) = (data.vectors.rows(), Seed(SEED));
     let mut order: Vec<u32> = (0..rows as u32).collect();
     seed.shuffle(&mut order);
+    let aside = order.split_off(rows - measured::questions(rows));
     order.truncate(TRAINING_ROWS);
     order.sort_unstable();
     let mut sample = Embeddings::new(state.dims);
     for row in order {
         sample.push(data.vectors.row(row))?;
     }
-    Ok(spec.train(&sample, state.metric, seed)?)
+    Ok((spec.train(&sample, state.metric, seed)?, aside))
 }

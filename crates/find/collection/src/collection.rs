@@ -12,11 +12,13 @@ use tantivy::query::TermQuery;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{Index, IndexSettings, Term};
 
+use crate::coded::LEAST_CANDIDATES;
 use crate::embedder::{BridgedEmbedder, Embedder, ModelEmbedder};
 use crate::fields::Fields;
 use crate::folder::Folder;
 use crate::lock::Lock;
 use crate::manifest::{FORMAT, MANIFEST, Manifest};
+use crate::measured::Measured;
 use crate::snapshot::{Check, Snapshot, TEXT};
 use crate::state::{DataFile, PassageOptions, State};
 use crate::writer::{Writer, WriterOptions};
@@ -330,6 +332,7 @@ impl Collection {
             of(all.iter().filter(named).cloned().collect())
         };
         let coded = state.codec.as_ref();
+        let ordered = |measured: &Measured| measured.usual().max(LEAST_CANDIDATES);
         let moving = state.migration.as_ref();
         let codes = coded
             .into_iter()
@@ -374,6 +377,11 @@ impl Collection {
                     .chain()
                     .map_or(0, |chain| chain.code_bytes()),
                 rows: state.coded_rows(),
+                candidates: coded.measured.as_ref().map(ordered),
+                recall: coded
+                    .measured
+                    .as_ref()
+                    .map(|measured| measured.recall(ordered(measured))),
             }),
             migration: moving.map(|moving| MigrationInfo {
                 model: moving.model.clone(),

@@ -104,6 +104,7 @@ impl Data {
                     vectors.clone(),
                     state.metric,
                     graph,
+                    coded.measured.clone(),
                 ));
                 codes = Some(opened);
             }

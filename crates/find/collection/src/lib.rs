@@ -30,6 +30,7 @@ mod known;
 mod lexical;
 mod lock;
 mod manifest;
+mod measured;
 mod migrate;
 mod optimize;
 mod passages;

@@ -4,6 +4,7 @@ use kokeshi_core::{Metric, Size};
 use kokeshi_sources::Schema;
 
 use crate::cut::Calibration;
+use crate::measured::Measured;
 use crate::{Fusion, seal};
 
 /// How long texts are cut.
@@ -29,7 +30,7 @@ pub struct DataFile {
 }
 
 /// Vectors in fewer bytes, which searches scan.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Coded {
     /// The codec as it was asked for, such as `pca:128|rabitq:4`.
     pub spec: String,
@@ -37,6 +38,9 @@ pub struct Coded {
     pub chain: Option<DataFile>,
     /// Codes of the first `rows` rows.
     pub codes: Option<DataFile>,
+    /// How many candidates recalls take.
+    #[serde(default)]
+    pub measured: Option<Measured>,
 }
 
 /// A model that takes over: its queries search the old vectors over a bridge while its own vectors fill in.

@@ -247,7 +247,7 @@ pub struct Info {
 }
 
 /// The codec of a collection.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CodecInfo {
     /// As it was asked for, such as `pca:128|rabitq:4`.
@@ -256,6 +256,12 @@ pub struct CodecInfo {
     pub code_bytes: usize,
     /// Rows that have codes; the others are compared by their vectors.
     pub rows: u64,
+    /// Candidates by codes that are ordered by their vectors for ten hits, at least, unless a search asks for another recall or effort.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidates: Option<usize>,
+    /// The recall@10 that so many candidates had for rows that the codec did not learn from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recall: Option<f32>,
 }
 
 /// A model that takes over from the one that made a collection's vectors: it asks over a bridge while its own vectors fill in.

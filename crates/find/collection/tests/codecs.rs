@@ -36,8 +36,10 @@ fn whole(number: usize) -> SearchRequest {
 fn agrees(collection: &Collection, what: &str) {
     for number in [3, 250, 640] {
         for filter in [None, Some("year:[2003 TO 2020]".to_string())] {
+            // On so few rows some codecs are measured to need all of them.
             let quick = SearchRequest {
                 filter,
+                effort: Effort::List(400),
                 ..dense(&format!("report number{number} about glaciers"))
             };
             let exact = SearchRequest {
@@ -76,6 +78,14 @@ fn a_collection_made_with_a_codec_finds_by_codes_what_its_vectors_say() {
         ("rabitq:4", 42, 700)
     );
     assert!(info.bytes["codes"] > 700 * 42);
+    // How many candidates it takes was measured, and a recall can be asked for.
+    assert!(codec.candidates.unwrap() >= 100 && codec.recall.unwrap() > 0.9);
+    let asked = |recall| SearchRequest {
+        effort: Effort::Recall(recall),
+        ..dense("violins")
+    };
+    assert_eq!(plan(&collection, &asked(0.5)), Plan::Codes);
+    assert_eq!(plan(&collection, &asked(1.0)), Plan::Scan);
     agrees(&collection, "made");
     // Rows without a code yet are compared by their vectors, and get one when it is worth it.
     writer.upsert(&documents(700..720)).unwrap();

@@ -1,6 +1,7 @@
 //! Panels to SVG.
 
 use plotters::coord::Shift;
+use plotters::coord::combinators::{BindKeyPoints, IntoLogRange};
 use plotters::coord::ranged1d::ValueFormatter;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -72,21 +73,29 @@ fn draw<'a>(panel: &Panel, area: &Area<'a>) -> Drawn {
         .margin(14)
         .x_label_area_size(46)
         .y_label_area_size(66);
+    let log = |low: f64, high: f64| (low..high).log_scale().with_key_points(ticks(low, high));
     match (panel.x.log, panel.y.log) {
         (false, false) => fill(builder.build_cartesian_2d(left..right, low..high)?, panel),
-        (true, false) => fill(
-            builder.build_cartesian_2d((left..right).log_scale(), low..high)?,
-            panel,
-        ),
-        (false, true) => fill(
-            builder.build_cartesian_2d(left..right, (low..high).log_scale())?,
-            panel,
-        ),
+        (true, false) => fill(builder.build_cartesian_2d(log(left, right), low..high)?, panel),
+        (false, true) => fill(builder.build_cartesian_2d(left..right, log(low, high))?, panel),
         (true, true) => fill(
-            builder.build_cartesian_2d((left..right).log_scale(), (low..high).log_scale())?,
+            builder.build_cartesian_2d(log(left, right), log(low, high))?,
             panel,
         ),
     }
+}
+
+/// Where a logarithmic axis is labelled: at 1, 2 and 5 times the powers of ten, or at these alone if there are many.
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    let steps: &[f64] = if high / low < 300.0 {
+        &[1.0, 2.0, 5.0]
+    } else {
+        &[1.0]
+    };
+    (low.log10().floor() as i32..=high.log10().ceil() as i32)
+        .flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)))
+        .filter(|tick| (low..=high).contains(tick))
+        .collect()
 }
 
 fn fill<'a, X, Y>(mut chart: ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>, panel: &Panel) -> Drawn
@@ -126,11 +135,24 @@ where
             .draw_series(marks().map(|mark| Circle::new((mark.x, mark.y), 4, colour.filled())))?
             .label(&series.name)
             .legend(move |(x, y)| Circle::new((x + 10, y), 4, colour.filled()));
-        let style = ("sans-serif", 11).into_font().color(&BLACK.mix(0.75));
-        // Left and above: where a front that rises to the right leaves room.
-        let style = style.pos(Pos::new(HPos::Right, VPos::Bottom));
+        // Left and above: where a front that rises to the right leaves room; right of marks at the left edge.
+        let all = panel
+            .series
+            .iter()
+            .flat_map(|series| &series.marks)
+            .map(|mark| mark.x);
+        let (left, right) = range(&panel.x, all);
+        let place = |x: f64| if panel.x.log { x.ln() } else { x };
+        let edge = place(left) + 0.2 * (place(right) - place(left));
         chart.draw_series(marks().filter(|mark| !mark.label.is_empty()).map(|mark| {
-            EmptyElement::at((mark.x, mark.y)) + Text::new(mark.label.clone(), (-6, -3), style.clone())
+            let (side, by) = if place(mark.x) < edge {
+                (HPos::Left, 6)
+            } else {
+                (HPos::Right, -6)
+            };
+            let style = ("sans-serif", 11).into_font().color(&BLACK.mix(0.75));
+            let style = style.pos(Pos::new(side, VPos::Bottom));
+            EmptyElement::at((mark.x, mark.y)) + Text::new(mark.label.clone(), (by, -3), style)
         }))?;
     }
     chart
@@ -229,6 +251,12 @@ mod tests {
             }
         }
         assert!(svg(&[]).starts_with("<svg"));
+    }
+
+    #[test]
+    fn a_logarithmic_axis_of_one_decade_has_several_labels_and_one_of_many_has_powers_of_ten() {
+        assert_eq!(ticks(33.6, 268.8), [50.0, 100.0, 200.0]);
+        assert_eq!(ticks(0.9, 2000.0), [1.0, 10.0, 100.0, 1000.0]);
     }
 
     #[test]

@@ -92,20 +92,25 @@ pub fn front<'a>(points: impl IntoIterator<Item = &'a Point>, rescored: bool) ->
     order
 }
 
-/// The choice: the best one that is small enough; where a recall is asked for, the smallest one that reaches it. Nothing if nothing does.
+/// The choice among those that are small enough: the smallest that can't be told from the best, because its interval reaches that of the
+/// best, in quality and then in recall; where a recall is asked for, the smallest one that reaches it. Nothing if nothing does.
 pub fn pick<'a>(points: &'a [Point], wish: &Wish) -> Option<&'a Point> {
-    let enough = |point: &&Point| {
-        wish.recall
-            .is_none_or(|least| point.recall.of(wish.rescored).mean >= least)
-    };
-    let fitting = front(
-        points.iter().filter(|point| wish.affords(point)).filter(enough),
-        wish.rescored,
-    );
+    let mut fitting: Vec<&Point> = points.iter().filter(|point| wish.affords(point)).collect();
     match wish.recall {
-        Some(_) => fitting.first().copied(),
-        None => fitting.last().copied(),
+        Some(least) => fitting.retain(|point| point.recall.of(wish.rescored).mean >= least),
+        None => {
+            for of in [|point: &Point| point.quality, |point: &Point| point.recall] {
+                let estimate = |point: &Point| of(point).of(wish.rescored);
+                let order = |a: &&&Point, b: &&&Point| estimate(a).mean.total_cmp(&estimate(b).mean);
+                let least = fitting
+                    .iter()
+                    .max_by(order)
+                    .map_or(0.0, |best| estimate(best).low);
+                fitting.retain(|point| estimate(point).high >= least);
+            }
+        }
     }
+    front(fitting, wish.rescored).first().copied()
 }
 
 #[cfg(test)]
@@ -132,6 +137,38 @@ mod tests {
             train_seconds: 0.0,
             encode_seconds: 0.0,
         }
+    }
+
+    #[test]
+    fn of_those_that_chance_alone_puts_apart_the_smallest_is_chosen_and_recall_decides_where_judgements_do_not()
+     {
+        let wide = |spec, bytes, quality: f64, recall: f64| {
+            let mut found = point(spec, bytes, recall);
+            let estimate = Estimate {
+                mean: quality,
+                low: quality - 0.02,
+                high: quality + 0.02,
+            };
+            found.quality = Quality {
+                codes: estimate,
+                rescored: estimate,
+            };
+            found
+        };
+        let points = [
+            wide("pca:1", 30, 0.61, 0.9),
+            wide("pca:2", 40, 0.64, 0.8),
+            wide("pca:3", 60, 0.65, 0.9),
+            wide("pca:4", 80, 0.66, 0.7),
+        ];
+        let chosen = |wish| pick(&points, &wish).map(|point| point.spec.to_string());
+        assert_eq!(chosen(Wish::default()).unwrap(), "pca:3|f32");
+        let small = Wish {
+            code_bytes: Some(50),
+            ..Wish::default()
+        };
+        assert_eq!(chosen(small).unwrap(), "pca:1|f32");
+        assert!(pick(&[], &Wish::default()).is_none());
     }
 
     #[test]

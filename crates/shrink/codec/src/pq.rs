@@ -291,14 +291,11 @@ struct Prepared {
 }
 
 impl Prepared {
+    /// For four and six bits.
     fn score(&self, code: &[u8]) -> f32 {
         // Four chains of additions, since one would wait for each look-up.
         let mut sums = [0.0; 4];
-        if self.bits == 8 {
-            for (at, (table, &number)) in self.tables.as_chunks::<256>().0.iter().zip(code).enumerate() {
-                sums[at % 4] += table[usize::from(number)];
-            }
-        } else if self.bits == 6 {
+        if self.bits == 6 {
             for (at, table) in self.tables.as_chunks::<64>().0.iter().enumerate() {
                 sums[at % 4] += table[number(code, at, 6)];
             }
@@ -318,12 +315,18 @@ impl Prepared {
 
 impl Query for Prepared {
     fn score_rows(&self, codes: &[u8], out: &mut [f32]) {
+        if self.bits == 8 {
+            return kernels().sums(&self.tables, codes, self.bytes, None, out);
+        }
         for (out, code) in out.iter_mut().zip(codes.chunks_exact(self.bytes)) {
             *out = self.score(code);
         }
     }
 
     fn score_ids(&self, codes: &[u8], ids: &[u32], out: &mut [f32]) {
+        if self.bits == 8 {
+            return kernels().sums(&self.tables, codes, self.bytes, Some(ids), out);
+        }
         for (out, &id) in out.iter_mut().zip(ids) {
             *out = self.score(&codes[id as usize * self.stride..][..self.bytes]);
         }

@@ -52,7 +52,7 @@ struct Round {
 
 impl Rbe {
     /// Learns from pairs: row i of `queries` and of `documents` belong together. With `before`, new queries are also made to find the codes
-    /// that it gives the documents (backward compatibility; if these codes are wider, their first dimensions are compared).
+    /// that it gives the documents (backward compatibility; if these codes are wider, their first dimensions are compared), and begin as it is.
     ///
     /// # Errors
     /// [`Error::Parse`] for less than two pairs, no width or too many rounds; [`Error::Dims`] if the pairs don't fit each other or `before`
@@ -109,6 +109,12 @@ impl Rbe {
             heads.push(Head::new(width, config.hidden, dims, &mut seed));
             heads.push(Head::new(dims, config.hidden, width, &mut seed));
         }
+        if let Some(old) = before {
+            heads
+                .iter_mut()
+                .zip(&old.heads)
+                .for_each(|(head, old)| head.begin_as(old));
+        }
         let mut codec = Self {
             dims,
             width,
@@ -149,23 +155,26 @@ impl Rbe {
                         .copied()
                         .collect::<Vec<f32>>()
                 };
-                let documents = rows(documents);
                 let mut both = rows(queries);
-                both.extend_from_slice(&documents);
+                both.extend(rows(documents));
                 let (codes, passes) = self.pass(&both);
                 let (codes, lengths) = units(&codes, self.width);
                 let (asked, found) = codes.split_at(batch.len() * self.width);
                 let (_, mut slopes, to_documents) = contrast.gradients(asked, found, self.width);
                 slopes.extend(to_documents);
                 if let Some(old) = before {
-                    let old_codes = units(&old.floats(&documents), old.width).0;
-                    let cut: Vec<f32> = asked
+                    let old_codes = units(&old.floats(&both), old.width).0;
+                    let (old_asked, old_found) = old_codes.split_at(batch.len() * old.width);
+                    let cut: Vec<f32> = codes
                         .chunks_exact(self.width)
                         .flat_map(|code| &code[..old.width])
                         .copied()
                         .collect();
                     let (cut, cut_lengths) = units(&cut, old.width);
-                    let (_, by_cut, _) = contrast.gradients(&cut, &old_codes, old.width);
+                    let (asked, found) = cut.split_at(batch.len() * old.width);
+                    // New queries find old documents, and new documents old queries: one head makes both.
+                    let (_, mut by_cut, _) = contrast.one_way(asked, old_found, old.width);
+                    by_cut.extend(contrast.one_way(found, old_asked, old.width).1);
                     let by_cut = unit_gradient(&cut, &cut_lengths, &by_cut, old.width);
                     for (slopes, by_cut) in slopes
                         .chunks_exact_mut(self.width)

@@ -10,6 +10,9 @@ use crate::blob::{BlobReader, BlobWriter};
 use crate::codec::{Codec, Query};
 use crate::ints::{IntQuery, Ints};
 
+/// Values of a cache line.
+const LINE: usize = 16;
+
 /// Values in steps.
 #[derive(Debug, Clone)]
 pub struct Scalar {
@@ -28,18 +31,28 @@ impl Scalar {
         let dims = sample.dims();
         // The share of values below and above the range.
         let outside = if bits == 8 { 0.0 } else { 0.005 };
-        let ranges: Vec<(f32, f32)> = (0..dims)
+        let range = |mut column: Vec<f32>| {
+            let last = column.len().saturating_sub(1);
+            let rank = (outside * last as f64) as usize;
+            if column.is_empty() {
+                return (0.0, 0.0);
+            }
+            let (_, &mut low, _) = column.select_nth_unstable_by(rank, f32::total_cmp);
+            let (_, &mut high, _) = column.select_nth_unstable_by(last - rank, f32::total_cmp);
+            (low, high)
+        };
+        // As many columns at a time as lie in a cache line.
+        let ranges: Vec<(f32, f32)> = (0..dims.div_ceil(LINE))
             .into_par_iter()
-            .map(|at| {
-                let mut column: Vec<f32> = sample.iter().map(|row| row[at]).collect();
-                let last = column.len().saturating_sub(1);
-                let rank = (outside * last as f64) as usize;
-                if column.is_empty() {
-                    return (0.0, 0.0);
+            .flat_map_iter(|line| {
+                let dims = line * LINE..dims.min((line + 1) * LINE);
+                let mut columns = vec![Vec::with_capacity(sample.rows()); dims.len()];
+                for row in sample.iter() {
+                    for (column, &value) in columns.iter_mut().zip(&row[dims.clone()]) {
+                        column.push(value);
+                    }
                 }
-                let (_, &mut low, _) = column.select_nth_unstable_by(rank, f32::total_cmp);
-                let (_, &mut high, _) = column.select_nth_unstable_by(last - rank, f32::total_cmp);
-                (low, high)
+                columns.into_iter().map(range)
             })
             .collect();
         let most = ((1_u32 << bits) - 1) as f32;
@@ -107,7 +120,7 @@ impl Codec for Scalar {
             .for_each(|(row, code)| {
                 let mut values = vec![0; self.ints.padded()];
                 for (at, value) in row.iter().enumerate() {
-                    values[at] = ((value - self.low[at]) * inverse[at]).round().clamp(0.0, most) as u8;
+                    values[at] = (((value - self.low[at]) * inverse[at]).clamp(0.0, most) + 0.5) as u8;
                 }
                 self.ints.write(&values, code);
                 if let Some(tail) = self.tail() {

@@ -90,7 +90,7 @@ fn learn(args: &BridgeLearn, output: &Output) -> Result<()> {
             .collect::<Result<Vec<_>>>()?,
         None => Vec::new(),
     };
-    // What keeps most of the judged retrieval; without judgements the rotation: neighbours kept say little about retrieval (docs/bridge.md).
+    // What keeps most of the judged retrieval; without judgements the balanced rotation: neighbours kept say little about retrieval (docs/bridge.md).
     let best = (0..learnt.len())
         .rev()
         .max_by(|a, b| judge::kept(&judged, *a).total_cmp(&judge::kept(&judged, *b)))

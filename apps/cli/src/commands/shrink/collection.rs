@@ -9,7 +9,7 @@ use super::choose::{nothing_fits, specs};
 use crate::args::Choose;
 use crate::commands::info::open;
 use crate::commands::maintain::request;
-use crate::output::{Output, table};
+use crate::output::{Output, list};
 use crate::progress::{Bar, catch_interrupts};
 use crate::stop::{Result, Stop};
 
@@ -117,7 +117,7 @@ fn choose(
                     format!("{:.0}", point.queries_per_cpu_second),
                 ]
             });
-        output.line(table(
+        output.line(list(
             &[
                 "codec",
                 "bytes",

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::sample::Sample;
 use crate::args::Choose;
-use crate::output::{Output, bytes, table};
+use crate::output::{Output, bytes, list};
 use crate::stop::Result;
 
 /// Everything that a choice rests on.
@@ -167,7 +167,7 @@ impl Report {
             cells.push(format!("{:.0}", row.queries_per_cpu_second));
             cells
         });
-        output.line(table(&header, rows, 2))?;
+        output.line(list(&header, rows, 2))?;
         output.line("+ nothing smaller is better   * chosen   rescored: the best 100 by codes ranked again by the vectors")?;
         for left in &self.left_out {
             output.note(format!("note: {} was left out: {}", left.codec, left.reason));
@@ -237,6 +237,14 @@ impl Report {
                 series("tried", 6, false, false, &|row| !row.on_front),
                 series("nothing smaller is better", 0, line, true, &|row| row.on_front),
             ];
+            if line {
+                drawn.push(Series {
+                    name: "the vectors themselves".into(),
+                    marks: vec![Mark::at(4.0 * self.dims as f64, self.exact)],
+                    line: false,
+                    colour: 7,
+                });
+            }
             if let Some(row) = self.chosen_row() {
                 drawn.push(Series {
                     name: format!("chosen: {}", row.codec),

@@ -2,12 +2,14 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, Kernels, Layout, read_section};
+use super::{BLOCK, Kernels, Layout, read_section, scalar};
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "avx2",
     scans: [scan::<1>, scan::<2>, scan::<4>, scan::<8>],
     lookup,
+    // Gathers of eight are no faster than eight loads.
+    sums: scalar::KERNELS.sums,
 };
 
 /// # Safety

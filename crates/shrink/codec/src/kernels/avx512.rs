@@ -8,6 +8,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     name: "avx512",
     scans: [scan_1, scan_2, scan_4, scan_8],
     lookup,
+    sums,
 };
 
 /// The first `left` of 64 bytes, or all.
@@ -167,6 +168,42 @@ unsafe fn row_1(query: *const i8, code: *const u8, dims: usize) -> i32 {
         }
     }
     _mm512_reduce_add_epi32(sum)
+}
+
+/// # Safety
+/// `tables` are 256 values for each of `parts`, all rows of `parts` bytes are inside `codes`; the instructions are there.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn sums(tables: &[f32], codes: &[u8], parts: usize, ids: Option<&[u32]>, out: &mut [f32]) {
+    let places = _mm512_mullo_epi32(
+        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+        _mm512_set1_epi32(256),
+    );
+    for (at, out) in out.iter_mut().enumerate() {
+        if let Some(&next) = ids.and_then(|ids| ids.get(at + 4)) {
+            _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(next as usize * parts).cast());
+        }
+        let row = ids.map_or(at, |ids| ids[at] as usize);
+        let mut sums = [_mm512_setzero_ps(); 2];
+        // SAFETY: the caller promised rows and tables; masked-out bytes are not read, and their entries are not gathered.
+        unsafe {
+            let code = codes.as_ptr().add(row * parts);
+            let mut part = 0;
+            while part < parts {
+                let mask = mask(parts - part) as u16;
+                let numbers = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, code.add(part).cast()));
+                let entries = _mm512_mask_i32gather_ps::<4>(
+                    _mm512_setzero_ps(),
+                    mask,
+                    _mm512_add_epi32(numbers, places),
+                    tables.as_ptr().add(256 * part).cast(),
+                );
+                let sum = &mut sums[part / 16 % 2];
+                *sum = _mm512_add_ps(*sum, entries);
+                part += 16;
+            }
+        }
+        *out = _mm512_reduce_add_ps(_mm512_add_ps(sums[0], sums[1]));
+    }
 }
 
 /// # Safety

@@ -1,4 +1,5 @@
-//! The inner loops over codes: unsigned integers of 1, 2, 4 or 8 bits times a query of signed bytes, and sums of table look-ups by nibbles.
+//! The inner loops over codes: unsigned integers of 1, 2, 4 or 8 bits times a query of signed bytes, and sums of table look-ups by nibbles
+//! and by bytes.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -14,7 +15,7 @@
 //! | 2 | j (lowest), dims/4 + j, dims/2 + j and 3 dims/4 + j |
 //! | 1 | 8 j (lowest bit) to 8 j + 7 |
 //!
-//! All kernels are exact integer arithmetic: every table gives the same numbers.
+//! All kernels but the sums by bytes, which are of f32, are exact integer arithmetic: every table gives the same numbers.
 
 use std::sync::OnceLock;
 
@@ -38,6 +39,9 @@ pub(crate) type Scan = unsafe fn(&[i8], &[u8], Layout, Option<&[u32]>, i32, &mut
 /// Table look-ups over packed nibbles: `(tables, pairs, packed, out)`; see [`Packed`].
 pub(crate) type Lookup = unsafe fn(&[u8], usize, &[u8], &mut [u16]);
 
+/// Sums of look-ups in tables of 256 values by bytes: `(tables, codes, parts, ids, out)`. Without ids the rows are 0, 1, ...
+pub(crate) type Sums = unsafe fn(&[f32], &[u8], usize, Option<&[u32]>, &mut [f32]);
+
 /// The kernels of one instruction set. They may only be called where it is there, and trust their caller that all rows are inside `codes`.
 #[derive(Clone, Copy)]
 pub(crate) struct Kernels {
@@ -46,6 +50,7 @@ pub(crate) struct Kernels {
     /// By the logarithm of the bits: 1, 2, 4, 8.
     scans: [Scan; 4],
     lookup: Lookup,
+    sums: Sums,
 }
 
 /// The fastest kernels of this machine.
@@ -109,6 +114,31 @@ impl Kernels {
         }
         // SAFETY: `all` gives only what this machine can run; the rows were checked.
         unsafe { self.scans[bits.ilog2() as usize](query, codes, layout, ids, weight, out) }
+    }
+
+    /// The sums of look-ups of codes of `parts` bytes in `tables` (`[parts, 256]`).
+    ///
+    /// # Panics
+    /// If a row is outside `codes`, or the tables have another shape.
+    pub(crate) fn sums(
+        &self,
+        tables: &[f32],
+        codes: &[u8],
+        parts: usize,
+        ids: Option<&[u32]>,
+        out: &mut [f32],
+    ) {
+        assert_eq!(tables.len(), 256 * parts);
+        let last = match ids {
+            Some(ids) => {
+                assert_eq!(ids.len(), out.len());
+                ids.iter().max().map(|&id| id as usize)
+            }
+            None => out.len().checked_sub(1),
+        };
+        assert!(last.is_none_or(|last| (last + 1) * parts <= codes.len()));
+        // SAFETY: `all` gives only what this machine can run; rows and tables were checked.
+        unsafe { (self.sums)(tables, codes, parts, ids, out) }
     }
 
     /// Sums of look-ups for every row of `packed`, in blocks of [`BLOCK`].
@@ -289,6 +319,36 @@ mod tests {
                 let mut out = vec![0; 96];
                 kernels.lookup(&tables, &packed, &mut out);
                 assert_eq!(out[..rows], expected, "{} {positions}", kernels.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_sum_of_bytes_gives_what_adding_the_entries_gives() {
+        let mut seed = Seed(4);
+        for parts in [1, 3, 15, 16, 17, 31, 48, 100] {
+            let tables: Vec<f32> = (0..256 * parts).map(|_| seed.normal() as f32).collect();
+            let codes: Vec<u8> = (0..20 * parts).map(|_| seed.below(256) as u8).collect();
+            let ids: Vec<u32> = (0..33).map(|_| seed.below(20) as u32).collect();
+            let expected: Vec<f32> = codes
+                .chunks_exact(parts)
+                .map(|code| {
+                    let entries = code
+                        .iter()
+                        .enumerate()
+                        .map(|(at, &n)| tables[256 * at + usize::from(n)]);
+                    entries.map(f64::from).sum::<f64>() as f32
+                })
+                .collect();
+            for kernels in all() {
+                let (mut rows, mut some) = (vec![0.0; 20], vec![0.0; ids.len()]);
+                kernels.sums(&tables, &codes, parts, None, &mut rows);
+                kernels.sums(&tables, &codes, parts, Some(&ids), &mut some);
+                for (found, expected) in rows.iter().zip(&expected) {
+                    assert!((found - expected).abs() < 1e-4, "{} {parts}", kernels.name);
+                }
+                let picked: Vec<f32> = ids.iter().map(|&id| rows[id as usize]).collect();
+                assert_eq!(some, picked, "{} {parts}", kernels.name);
             }
         }
     }

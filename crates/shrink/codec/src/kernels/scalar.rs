@@ -6,6 +6,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     name: "scalar",
     scans: [scan::<1>, scan::<2>, scan::<4>, scan::<8>],
     lookup,
+    sums,
 };
 
 fn scan<const BITS: u32>(
@@ -24,6 +25,20 @@ fn scan<const BITS: u32>(
             .enumerate()
             .map(|(at, &value)| i32::from(value) * i32::from(read_section(code, query.len(), BITS, at)));
         *out += weight * products.sum::<i32>();
+    }
+}
+
+/// Tables of 256 entries, a byte of the code each.
+fn sums(tables: &[f32], codes: &[u8], parts: usize, ids: Option<&[u32]>, out: &mut [f32]) {
+    for (at, out) in out.iter_mut().enumerate() {
+        let row = ids.map_or(at, |ids| ids[at] as usize);
+        // Four chains of additions, since one would wait for each look-up.
+        let mut sums = [0.0; 4];
+        let code = &codes[row * parts..][..parts];
+        for (at, (table, &number)) in tables.as_chunks::<256>().0.iter().zip(code).enumerate() {
+            sums[at % 4] += table[usize::from(number)];
+        }
+        *out = sums[0] + sums[1] + (sums[2] + sums[3]);
     }
 }
 

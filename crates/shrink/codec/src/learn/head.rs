@@ -57,6 +57,22 @@ impl Head {
         head
     }
 
+    /// Makes its first outputs those of `old`, if that has the same inputs and hidden layer.
+    pub(crate) fn begin_as(&mut self, old: &Self) {
+        if (old.inputs, old.hidden) != (self.inputs, self.hidden) || old.outputs > self.outputs {
+            return;
+        }
+        let first = self.first();
+        self.values[first.clone()].copy_from_slice(&old.values[first]);
+        let (to, from) = (self.second().start, old.second());
+        self.values[to..to + from.len()].copy_from_slice(&old.values[from]);
+        for number in 0..4 {
+            let (to, from) = (self.vector(number).start, old.vector(number));
+            self.values[to..to + from.len()].copy_from_slice(&old.values[from]);
+        }
+        self.running.copy_from_slice(&old.running);
+    }
+
     /// Makes it give zeros, whatever comes in, until it learns.
     pub(crate) fn clear_output(&mut self) {
         let second = self.second();

@@ -4,3 +4,4 @@ mod chains;
 mod files;
 mod search;
 mod support;
+mod works;

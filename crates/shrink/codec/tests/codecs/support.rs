@@ -3,8 +3,20 @@
 use kokeshi_codec::{Chain, Codec, Spec, Stage, funnel};
 use kokeshi_core::{Embeddings, Metric, Seed, distance};
 
-/// `rows` points about 50 centres with axis deviations i^-0.5, turned by a random rotation, of unit length; and `queries` near some of them.
+/// [`about`] 50 centres.
 pub fn clustered(rows: usize, queries: usize, dims: usize, seed: u64) -> (Embeddings, Embeddings) {
+    about(50, rows, queries, dims, seed)
+}
+
+/// `rows` points about `centres` centres with axis deviations i^-0.5, turned by a random rotation, of unit length; and `queries` near some
+/// of them.
+pub fn about(
+    centres: usize,
+    rows: usize,
+    queries: usize,
+    dims: usize,
+    seed: u64,
+) -> (Embeddings, Embeddings) {
     let mut seed = Seed(seed);
     let deviation: Vec<f32> = (1..=dims).map(|at| (at as f32).powf(-0.5)).collect();
     let mut point = |scale: f32, from: &[f32]| -> Vec<f32> {
@@ -14,8 +26,10 @@ pub fn clustered(rows: usize, queries: usize, dims: usize, seed: u64) -> (Embedd
         from.iter().zip(noise).map(|(from, noise)| from + noise).collect()
     };
     let zero = vec![0.0; dims];
-    let centres: Vec<Vec<f32>> = (0..50).map(|_| point(1.0, &zero)).collect();
-    let points: Vec<Vec<f32>> = (0..rows).map(|at| point(1.0, &centres[at * 7 % 50])).collect();
+    let middles: Vec<Vec<f32>> = (0..centres).map(|_| point(1.0, &zero)).collect();
+    let points: Vec<Vec<f32>> = (0..rows)
+        .map(|at| point(1.0, &middles[at * 7 % centres]))
+        .collect();
     let asked: Vec<Vec<f32>> = (0..queries)
         .map(|at| point(0.5, &points[at * 13 % rows]))
         .collect();
