@@ -1,5 +1,8 @@
 //! Plain twins of the kernels, in f64 where it matters: what they are tested against.
 
+pub mod adamw;
+pub mod backward;
+
 use crate::activation::Activation;
 use crate::attention::{Attention, Masked};
 use crate::linear::Epilogue;
