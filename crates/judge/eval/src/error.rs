@@ -37,6 +37,9 @@ pub enum Error {
         /// What should be there.
         expected: String,
     },
+    /// Labels between which there is no metric.
+    #[error("{0}")]
+    Labels(String),
     /// A measure that there is not.
     #[error(
         "unknown measure {0:?}: expected nDCG, MAP, MRR, P, recall, success (each with or without @k) or Rprec"

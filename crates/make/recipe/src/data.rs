@@ -12,6 +12,8 @@ use crate::recipe::{Data, DataKind, Recipe};
 pub(crate) struct Examples {
     /// Token ids of every text.
     pub texts: Vec<Vec<u32>>,
+    /// The texts themselves, for guides.
+    pub strings: Vec<String>,
     pub sets: Vec<Set>,
     /// Rows that could not be read: file, line and problem.
     pub skipped: Vec<String>,
@@ -103,15 +105,16 @@ pub(crate) fn read(recipe: &Recipe, model: &Model) -> Result<Examples> {
     }
     sets.retain(|set| set.len() > 1);
     let texts = tokens(recipe, model, &pool.texts)?;
-    Ok(Examples { texts, sets, skipped })
+    Ok(Examples {
+        texts,
+        strings: pool.texts,
+        sets,
+        skipped,
+    })
 }
 
 /// Token ids of texts, cut as the recipe says.
-pub(crate) fn tokens<T: AsRef<str> + Sync>(
-    recipe: &Recipe,
-    model: &Model,
-    texts: &[T],
-) -> Result<Vec<Vec<u32>>> {
+fn tokens<T: AsRef<str> + Sync>(recipe: &Recipe, model: &Model, texts: &[T]) -> Result<Vec<Vec<u32>>> {
     let mut ids = model.token_ids(texts, &Options::default())?;
     if let Some(most) = recipe.train.max_tokens {
         for ids in ids.iter_mut().filter(|ids| ids.len() > most) {

@@ -37,21 +37,25 @@ pub struct Estimate {
 /// What is wrong with recipe, base or data.
 pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
     let mut prepared = prepare(recipe)?;
-    let batches = order::epoch(&prepared.examples, recipe.train.batch, recipe.seed, 0);
-    let (mut seconds, mut tried, mut tokens) = (0.0, 0, 0);
-    for (at, rows) in batches.iter().take(TRIED).enumerate() {
-        let batch = batch(&prepared.examples, rows, 1);
-        let (loss, exits) = &prepared.losses[prepared.examples.sets[rows.set].data];
-        let started = Instant::now();
-        // A rate of 0 moves nothing.
-        let found = prepared.learner.step(&batch, loss.as_ref(), exits, 1, 0.0)?;
-        tokens = tokens.max(found.tokens);
-        if at > 0 || batches.len() == 1 {
-            seconds += started.elapsed().as_secs_f64();
-            tried += 1;
+    let (mut seconds, mut tokens) = (0.0, 0);
+    for stage in prepared.stages.clone() {
+        let batches = order::epoch(recipe, &prepared.examples, stage.number, 0);
+        let (mut spent, mut tried) = (0.0, 0);
+        for (at, rows) in batches.iter().take(TRIED).enumerate() {
+            let batch = batch(&prepared.examples, &prepared.guides, rows, 1);
+            let (loss, exits) = &prepared.losses[prepared.examples.sets[rows.set].data];
+            let started = Instant::now();
+            // A rate of 0 moves nothing.
+            let found = prepared.learner.step(&batch, loss.as_ref(), exits, 1, 0.0)?;
+            tokens = tokens.max(found.tokens);
+            if at > 0 || batches.len() == 1 {
+                spent += started.elapsed().as_secs_f64();
+                tried += 1;
+            }
         }
+        seconds += spent / f64::from(tried.max(1)) * stage.steps as f64;
     }
-    let seconds_per_step = seconds / f64::from(tried.max(1));
+    let seconds_per_step = seconds / prepared.steps.max(1) as f64;
     let shape = &prepared.base.shape;
     let threads = rayon::current_num_threads();
     let parameters = prepared.base.values.len();
@@ -68,7 +72,7 @@ pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
         mean_tokens: all as f64 / texts.len().max(1) as f64,
         steps: prepared.steps,
         seconds_per_step,
-        seconds: seconds_per_step * prepared.steps as f64,
+        seconds,
         bytes: 4 * (floats + all) as u64,
         parameters,
     })

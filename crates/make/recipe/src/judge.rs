@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use kokeshi_encode::Model;
+use kokeshi_encode::{Model, Options};
 use kokeshi_eval::{read_sts, spearman};
 use kokeshi_train::Learner;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::data::tokens;
 use crate::error::Result;
 use crate::recipe::Recipe;
 
@@ -79,7 +78,8 @@ impl Judge {
         dims.sort_unstable();
         dims.dedup();
         Ok(Self {
-            texts: tokens(recipe, model, &texts)?,
+            // Whole texts, whatever training cuts them to: as everybody else will judge the model.
+            texts: model.token_ids(&texts, &Options::default())?,
             pairs,
             scores,
             layers,

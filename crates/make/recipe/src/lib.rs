@@ -6,6 +6,7 @@
 //! | `recipe` | the file, checked |
 //! | `loss` | losses by their names, `starbucks(ranking)` |
 //! | `data` | pairs, triplets, scored pairs, NLI as token ids |
+//! | `guide` | vectors of a guide or teacher |
 //! | `order` | which rows make which batch, from the seed alone |
 //! | `schedule` | the learning rate by step |
 //! | `judge` | how good each size is on scored pairs |
@@ -13,15 +14,18 @@
 //! | `run` | the loop |
 //! | `estimate` | time and memory before the first step |
 //! | `output` | the sentence-transformers directory with its card |
+//! | `mine` | hard negatives for pairs |
 //! | `merge` | averages and slerp of models' weights |
 
 mod checkpoint;
 mod data;
 mod error;
 mod estimate;
+mod guide;
 mod judge;
 mod loss;
 mod merge;
+mod mine;
 mod order;
 mod output;
 mod recipe;
@@ -32,5 +36,6 @@ pub use error::{Error, Result};
 pub use estimate::{Estimate, estimate};
 pub use judge::Scores;
 pub use merge::{Merge, merge};
+pub use mine::{Found, Mined, Mining, mine};
 pub use recipe::{Data, DataKind, Evaluation, Recipe, Schedule, Train};
 pub use run::{Event, Outcome, run};

@@ -1,27 +1,86 @@
-//! Losses by their names: `ranking`, `matryoshka(ranking)`, `starbucks(ranking)`, `matryoshka2d(cosent)`, ...
+//! Losses by their names: `ranking`, `matryoshka(ranking)`, `starbucks(gist(guide=DIR, margin=0.05))`, ...
+
+mod options;
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use kokeshi_train::losses::{
-    AdaptiveLayer, Alignment, Cosent, Cosine, Ese, Loss, Matryoshka, Qwen3, Ranking, Starbucks, matryoshka_2d,
+    AdaptiveLayer, Alignment, Contrastive, Cosent, Cosine, Embedding, Ese, Gist, Loss, Margin, Margins,
+    Matryoshka, Qwen3, Ranking, Starbucks, matryoshka_2d,
 };
 
+use options::Options;
+
 /// What compares texts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Base {
-    Ranking,
-    Qwen3,
-    Cosent,
+    Ranking(Ranking),
+    Qwen3(Qwen3),
+    Gist(Gist, String),
+    Cosent(Cosent),
     Cosine,
+    Contrastive(Contrastive),
+    EmbeddingMse(String),
+    MarginMse(String),
 }
 
-const BASES: [(&str, Base); 4] = [
-    ("ranking", Base::Ranking),
-    ("qwen3", Base::Qwen3),
-    ("cosent", Base::Cosent),
-    ("cosine", Base::Cosine),
+const BASES: [&str; 8] = [
+    "ranking",
+    "qwen3",
+    "gist",
+    "cosent",
+    "cosine",
+    "contrastive",
+    "embedding_mse",
+    "margin_mse",
 ];
+
+impl Base {
+    fn read(name: &str, given: &str) -> Result<Self, String> {
+        let mut options = Options::read(name, given)?;
+        let found = match name {
+            "ranking" => Self::Ranking(Ranking {
+                scale: options.number("scale", 1e-3, 1e4, 20.0)?,
+                focal: options.number("focal", 0.0, 10.0, 0.0)?,
+                in_batch: options.flag("in_batch", true)?,
+                mix: options.number("mix", 0.0, 64.0, 0.0)? as usize,
+                ..Ranking::default()
+            }),
+            "qwen3" => Self::Qwen3(Qwen3 {
+                temperature: options.number("temperature", 1e-4, 1e3, 0.01)?,
+                margin: options.number("margin", -2.0, 10.0, 0.1)?,
+                mask_documents: options.flag("mask_documents", false)?,
+            }),
+            "gist" => {
+                let margin = options.number("margin", -2.0, 2.0, 0.0)?;
+                let relative = options.maybe("relative_margin", 0.0, 1.0)?;
+                Self::Gist(
+                    Gist {
+                        temperature: options.number("temperature", 1e-4, 1e3, 0.01)?,
+                        margin: relative.map_or(Margins::Absolute(margin), Margins::Relative),
+                        anchors: options.flag("anchors", true)?,
+                        positives: options.flag("positives", true)?,
+                    },
+                    options.needed("guide")?,
+                )
+            }
+            "cosent" => Self::Cosent(Cosent {
+                scale: options.number("scale", 1e-3, 1e4, 20.0)?,
+            }),
+            "cosine" => Self::Cosine,
+            "contrastive" => Self::Contrastive(Contrastive {
+                margin: options.number("margin", 0.0, 2.0, 0.5)?,
+            }),
+            "embedding_mse" => Self::EmbeddingMse(options.needed("teacher")?),
+            "margin_mse" => Self::MarginMse(options.needed("teacher")?),
+            other => return Err(format!("expected one of {}, found {other:?}", BASES.join(", "))),
+        };
+        options.end()?;
+        Ok(found)
+    }
+}
 
 /// What compares them at several sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +105,10 @@ const WRAPPERS: [(&str, Wrapper); 7] = [
 ];
 
 /// A loss as a recipe names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LossName {
+    /// As it was written.
+    text: String,
     wrapper: Option<Wrapper>,
     base: Base,
 }
@@ -56,65 +117,99 @@ impl FromStr for LossName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (wrapper, base) = match text.trim().split_once('(') {
-            None => (None, text.trim()),
-            Some((wrapper, rest)) => (Some(wrapper.trim()), rest.strip_suffix(')').unwrap_or("").trim()),
+        let text = text.trim();
+        let (name, inner) = open(text)?;
+        let wrapper = WRAPPERS.iter().find(|(known, _)| *known == name);
+        let base = match wrapper {
+            Some(_) => {
+                let (name, inner) = open(inner)?;
+                Base::read(name, inner)?
+            }
+            None if BASES.contains(&name) => Base::read(name, inner)?,
+            None => {
+                let around = WRAPPERS.map(|(name, _)| name).join(", ");
+                let bases = BASES.join(", ");
+                return Err(format!(
+                    "expected one of {bases}, or one of {around} around it, found {name:?}"
+                ));
+            }
         };
-        let wrapper = match wrapper {
-            None => None,
-            Some(name) => Some(find(&WRAPPERS, name).ok_or_else(|| {
-                format!(
-                    "expected one of {} around a loss, found {name:?}",
-                    names(&WRAPPERS)
-                )
-            })?),
-        };
-        let base =
-            find(&BASES, base).ok_or_else(|| format!("expected one of {}, found {base:?}", names(&BASES)))?;
-        Ok(Self { wrapper, base })
+        Ok(Self {
+            text: text.into(),
+            wrapper: wrapper.map(|(_, wrapper)| *wrapper),
+            base,
+        })
     }
 }
 
-fn find<T: Copy>(known: &[(&str, T)], name: &str) -> Option<T> {
-    known
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, found)| *found)
-}
-
-fn names<T>(known: &[(&str, T)]) -> String {
-    known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+/// `name(inner)` or `name`.
+fn open(text: &str) -> Result<(&str, &str), String> {
+    match text.split_once('(') {
+        None => Ok((text, "")),
+        Some((name, rest)) => match rest.strip_suffix(')') {
+            Some(inner) => Ok((name.trim(), inner.trim())),
+            None => Err(format!("expected a closing bracket at the end of {text:?}")),
+        },
+    }
 }
 
 impl fmt::Display for LossName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let base = BASES
-            .iter()
-            .find(|(_, base)| *base == self.base)
-            .map_or("", |(name, _)| name);
-        match WRAPPERS
-            .iter()
-            .find(|(_, wrapper)| Some(*wrapper) == self.wrapper)
-        {
-            Some((wrapper, _)) => write!(f, "{wrapper}({base})"),
-            None => f.write_str(base),
-        }
+        f.write_str(&self.text)
     }
 }
 
 impl LossName {
     /// Whether rows need scores.
     pub(crate) fn wants_scores(&self) -> bool {
-        matches!(self.base, Base::Cosent | Base::Cosine)
+        matches!(self.base, Base::Cosent(_) | Base::Cosine | Base::Contrastive(_))
+    }
+
+    /// How many columns it needs at least.
+    pub(crate) fn columns(&self) -> usize {
+        2 + usize::from(matches!(self.base, Base::MarginMse(_)))
+    }
+
+    /// The model whose vectors it wants beside the student's.
+    pub(crate) fn guide(&self) -> Option<&str> {
+        match &self.base {
+            Base::Gist(_, guide) | Base::EmbeddingMse(guide) | Base::MarginMse(guide) => Some(guide),
+            _ => None,
+        }
+    }
+
+    /// Whether the guide's vectors have to be at least as wide as the student's.
+    pub(crate) fn wants_width(&self) -> bool {
+        matches!(self.base, Base::EmbeddingMse(_))
+    }
+
+    /// Whether rows are labelled by the margins between the guide's scores.
+    pub(crate) fn wants_margins(&self) -> bool {
+        matches!(self.base, Base::MarginMse(_))
+    }
+
+    /// A guide that is a folder inside `folder` is meant so.
+    pub(crate) fn resolve(mut self, folder: &Path) -> Self {
+        if let Base::Gist(_, guide) | Base::EmbeddingMse(guide) | Base::MarginMse(guide) = &mut self.base {
+            let local = folder.join(&*guide);
+            if local.is_dir() {
+                *guide = local.to_string_lossy().into_owned();
+            }
+        }
+        self
     }
 
     /// The loss, and the layers that it wants pooled, ascending, for sizes whose last is the full one.
     pub(crate) fn build(&self, sizes: &[(usize, usize)]) -> (Box<dyn Loss>, Vec<usize>) {
-        match self.base {
-            Base::Ranking => self.wrap(Ranking::default(), sizes),
-            Base::Qwen3 => self.wrap(Qwen3::default(), sizes),
-            Base::Cosent => self.wrap(Cosent::default(), sizes),
+        match &self.base {
+            Base::Ranking(loss) => self.wrap(*loss, sizes),
+            Base::Qwen3(loss) => self.wrap(*loss, sizes),
+            Base::Gist(loss, _) => self.wrap(*loss, sizes),
+            Base::Cosent(loss) => self.wrap(*loss, sizes),
             Base::Cosine => self.wrap(Cosine, sizes),
+            Base::Contrastive(loss) => self.wrap(*loss, sizes),
+            Base::EmbeddingMse(_) => self.wrap(Embedding, sizes),
+            Base::MarginMse(_) => self.wrap(Margin, sizes),
         }
     }
 
@@ -175,13 +270,40 @@ mod tests {
     #[test]
     fn every_name_is_read_and_written() {
         for (wrapper, _) in WRAPPERS {
-            for (base, _) in BASES {
-                let name = format!("{wrapper}({base})");
+            for base in BASES {
+                let inner = match base {
+                    "gist" => "gist(guide=a/b, margin=0.05)",
+                    "embedding_mse" => "embedding_mse(teacher=a)",
+                    "margin_mse" => "margin_mse(teacher=a)",
+                    base => base,
+                };
+                let name = format!("{wrapper}({inner})");
                 assert_eq!(name.parse::<LossName>().unwrap().to_string(), name);
             }
         }
-        let error = "matryoshka(rank)".parse::<LossName>().unwrap_err();
-        assert!(error.contains("cosent") && error.contains("rank"), "{error}");
-        assert!("matryoshka(ranking".parse::<LossName>().is_err());
+        let focal: LossName = "ranking(focal=0.5, mix=4, in_batch=false)".parse().unwrap();
+        let Base::Ranking(loss) = focal.base else {
+            panic!("{focal:?}")
+        };
+        assert_eq!((loss.focal, loss.mix, loss.in_batch), (0.5, 4, false));
+    }
+
+    #[test]
+    fn what_can_not_be_is_said() {
+        for (text, expected) in [
+            ("matryoshka(rank)", "cosent"),
+            ("starbuck(ranking)", "starbucks_plain"),
+            ("matryoshka(ranking", "closing bracket"),
+            ("ranking(focus=1)", "scale, focal, in_batch, mix"),
+            ("ranking(focal=much)", "found \"much\""),
+            ("ranking(focal=1, focal=2)", "twice"),
+            ("cosine(scale=2)", "no options"),
+            ("gist", "gist(guide=DIR)"),
+            ("gist(guide=)", "gist(guide=DIR)"),
+            ("qwen3(mask_documents=yes)", "true or false"),
+        ] {
+            let error = text.parse::<LossName>().unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
     }
 }

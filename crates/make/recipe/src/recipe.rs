@@ -49,6 +49,10 @@ pub struct Data {
     pub most_bad: usize,
     /// What compares the texts.
     pub loss: LossName,
+    /// When it is learnt: all data of a stage before that of the next, each with a warm-up and schedule of its own.
+    pub stage: u32,
+    /// How often each row is used in a pass over the data.
+    pub repeat: u32,
 }
 
 /// What a row of data is.
@@ -83,6 +87,8 @@ pub struct Train {
     pub rate: f32,
     /// How it goes down.
     pub schedule: Schedule,
+    /// `a` and `b` of the schedule `power`.
+    pub power: [f64; 2],
     /// The share of steps in which it goes up.
     pub warmup: f64,
     /// The longest gradient.
@@ -109,6 +115,7 @@ impl Default for Train {
             max_tokens: None,
             rate: 2e-5,
             schedule: Schedule::Linear,
+            power: [4.0, -0.51],
             warmup: 0.1,
             clip: 1.0,
             decay: 0.0,
@@ -130,6 +137,8 @@ pub enum Schedule {
     Cosine,
     /// As it is, and down to 0 in the last fifth (warm-up, stable, decay: arXiv 2404.06395).
     Wsd,
+    /// Down with a power of the tokens that were read, `min(rate, batch a n^b)`, and to 0 in the last tenth (arXiv 2408.13359).
+    Power,
     /// As it is.
     Constant,
 }
@@ -176,6 +185,10 @@ struct RawData {
     #[serde(default)]
     most_bad: usize,
     loss: Option<Spanned<String>>,
+    #[serde(default = "once")]
+    stage: u32,
+    #[serde(default = "once")]
+    repeat: u32,
 }
 
 #[derive(Deserialize)]
@@ -191,6 +204,10 @@ fn forty_two() -> u64 {
 
 fn one() -> f32 {
     1.0
+}
+
+fn once() -> u32 {
+    1
 }
 
 impl Recipe {
@@ -213,9 +230,14 @@ impl Recipe {
             path: path.into(),
             problem,
         })?;
-        let file: File = toml::from_str(&text).map_err(|error| Error::Toml {
-            path: path.into(),
-            problem: error.to_string().trim_end().to_string(),
+        let file: File = toml::from_str(&text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = text[..at].matches('\n').count() + 1;
+            let shown = text.lines().nth(line - 1).unwrap_or("").trim();
+            Error::Toml {
+                path: path.into(),
+                problem: format!("line {line}, `{shown}`: {}", error.message().replace('\n', "; ")),
+            }
         })?;
         let wrong = |key: &str, at: usize, problem: String| Error::Recipe {
             path: path.into(),
@@ -237,8 +259,10 @@ impl Recipe {
         let loss = |given: Option<&Spanned<String>>| -> Result<Option<LossName>> {
             given
                 .map(|given| {
-                    let parsed = given.as_ref().parse();
-                    parsed.map_err(|problem| wrong("loss", given.span().start, problem))
+                    let parsed: Result<LossName, String> = given.as_ref().parse();
+                    parsed
+                        .map(|name| name.resolve(&folder))
+                        .map_err(|problem| wrong("loss", given.span().start, problem))
                 })
                 .transpose()
         };
@@ -266,7 +290,9 @@ impl Recipe {
             if name.wants_scores() != (kind == DataKind::Scored) {
                 let problem = match kind {
                     DataKind::Scored => {
-                        format!("expected a loss for scored pairs (cosent, cosine), found {name}")
+                        format!(
+                            "expected a loss for scored pairs (cosent, cosine, contrastive), found {name}"
+                        )
                     }
                     _ => format!("expected a loss for pairs without scores (ranking, gist), found {name}"),
                 };
@@ -275,6 +301,17 @@ impl Recipe {
                     .as_ref()
                     .map_or(raw.kind.span().start, |loss| loss.span().start);
                 return Err(wrong("loss", at, problem));
+            }
+            if name.columns() > 2 && kind != DataKind::Triplets {
+                let at = raw
+                    .loss
+                    .as_ref()
+                    .map_or(raw.kind.span().start, |loss| loss.span().start);
+                return Err(wrong(
+                    "loss",
+                    at,
+                    format!("{name} takes triplets, found other rows"),
+                ));
             }
             let given = match raw.path.as_ref() {
                 Paths::One(path) => std::slice::from_ref(path),
@@ -289,6 +326,10 @@ impl Recipe {
                 let problem = format!("expected a number above 0, found {}", raw.scale);
                 return Err(wrong("scale", raw.path.span().start, problem));
             }
+            if !(1..=1000).contains(&raw.repeat) {
+                let problem = format!("expected 1 to 1000, found {}", raw.repeat);
+                return Err(wrong("repeat", raw.path.span().start, problem));
+            }
             data.push(Data {
                 paths,
                 kind,
@@ -297,6 +338,8 @@ impl Recipe {
                 limit: raw.limit,
                 most_bad: raw.most_bad,
                 loss: name,
+                stage: raw.stage,
+                repeat: raw.repeat,
             });
         }
         if data.is_empty() {
@@ -441,7 +484,7 @@ impl Train {
     /// A key whose value can't be, and why.
     fn problem(&self) -> Option<(&'static str, String)> {
         let share = |value: f64| (0.0..1.0).contains(&value);
-        let checks: [(&str, bool, &str, f64); 11] = [
+        let checks: [(&str, bool, &str, f64); 13] = [
             (
                 "epochs",
                 self.epochs > 0.0 && self.epochs <= 1e6,
@@ -469,6 +512,18 @@ impl Train {
                 f64::from(self.rate),
             ),
             ("warmup", share(self.warmup), "0 to less than 1", self.warmup),
+            (
+                "power",
+                self.power[0] > 0.0 && self.power.iter().all(|value| value.is_finite()),
+                "two numbers, the first above 0",
+                self.power[0],
+            ),
+            (
+                "layer_rate",
+                self.layer_rate > 0.0 && self.layer_rate <= 1.0,
+                "above 0, at most 1",
+                f64::from(self.layer_rate),
+            ),
             (
                 "clip",
                 self.clip >= 0.0 && self.clip.is_finite(),

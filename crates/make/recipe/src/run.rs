@@ -13,8 +13,9 @@ use kokeshi_train::{AdamWConfig, Batch, Learner, Optimizer, StepConfig};
 use crate::checkpoint::{self, Place};
 use crate::data::{self, Examples};
 use crate::error::{Error, Result};
+use crate::guide::Guide;
 use crate::judge::{Judge, Scores};
-use crate::order::{self, Rows};
+use crate::order::{self, Rows, Stage};
 use crate::output;
 use crate::recipe::Recipe;
 use crate::schedule;
@@ -83,7 +84,9 @@ pub(crate) struct Prepared {
     pub learner: Learner,
     pub examples: Examples,
     pub losses: Vec<(Box<dyn Loss>, Vec<usize>)>,
+    pub guides: Vec<Option<Guide>>,
     pub steps: u64,
+    pub stages: Vec<Stage>,
     pub judge: Option<Judge>,
     pub test: Option<Judge>,
 }
@@ -109,7 +112,7 @@ pub(crate) fn prepare(recipe: &Recipe) -> Result<Prepared> {
         ));
     }
     let model = Model::load(&recipe.base)?;
-    let examples = data::read(recipe, &model)?;
+    let mut examples = data::read(recipe, &model)?;
     let read = |path: &Option<PathBuf>| {
         path.as_ref()
             .map(|path| Judge::read(recipe, &model, path))
@@ -118,14 +121,16 @@ pub(crate) fn prepare(recipe: &Recipe) -> Result<Prepared> {
     let evaluation = recipe.evaluation.as_ref();
     let judge = read(&evaluation.map(|evaluation| evaluation.data.clone()))?;
     let test = read(&evaluation.and_then(|evaluation| evaluation.test.clone()))?;
+    let guides = Guide::read(recipe, &examples, base.shape.hidden)?;
+    examples.strings = Vec::new();
     let losses = recipe
         .data
         .iter()
         .map(|data| data.loss.build(&recipe.sizes))
         .collect();
     let train = &recipe.train;
-    let per_epoch = order::epoch(&examples, train.batch, recipe.seed, 0).len() as u64;
-    if per_epoch == 0 {
+    let stages = order::stages(recipe, &examples);
+    if stages.is_empty() {
         return Err(recipe.wrong(
             "data",
             "expected at least two rows of one kind, found fewer".into(),
@@ -150,18 +155,34 @@ pub(crate) fn prepare(recipe: &Recipe) -> Result<Prepared> {
         base,
         examples,
         losses,
-        steps: train
-            .steps
-            .unwrap_or((train.epochs * per_epoch as f64).ceil() as u64)
-            .max(1),
+        guides,
+        steps: stages.iter().map(|stage| stage.steps).sum(),
+        stages,
         judge,
         test,
     })
 }
 
-/// The token ids of a batch, and its labels.
-pub(crate) fn batch<'a>(examples: &'a Examples, rows: &Rows, seed: u64) -> Batch<'a> {
+impl Prepared {
+    /// The stage of a step, and which of the stage's steps it is; `None` after the last one.
+    fn stage(&self, step: u64) -> Option<(Stage, u64)> {
+        let mut before = 0;
+        self.stages.iter().find_map(|stage| {
+            before += stage.steps;
+            (step < before).then(|| (*stage, step + stage.steps - before))
+        })
+    }
+}
+
+/// The token ids of a batch, its labels, and what a guide says of it.
+pub(crate) fn batch<'a>(
+    examples: &'a Examples,
+    guides: &[Option<Guide>],
+    rows: &Rows,
+    seed: u64,
+) -> Batch<'a> {
     let set = &examples.sets[rows.set];
+    let guide = guides[set.data].as_ref();
     let column = |column: usize| {
         let ids = rows.rows.iter().map(|row| set.row(*row as usize)[column]);
         ids.map(|text| examples.texts[text as usize].as_slice()).collect()
@@ -169,17 +190,18 @@ pub(crate) fn batch<'a>(examples: &'a Examples, rows: &Rows, seed: u64) -> Batch
     Batch {
         columns: (0..set.columns).map(column).collect(),
         aux: Aux {
-            labels: match set.labels.is_empty() {
-                true => Vec::new(),
-                false => rows.rows.iter().map(|row| set.labels[*row as usize]).collect(),
+            labels: match (set.labels.is_empty(), guide) {
+                (true, None) => Vec::new(),
+                (true, Some(guide)) => guide.margins(set, &rows.rows),
+                (false, _) => rows.rows.iter().map(|row| set.labels[*row as usize]).collect(),
             },
             documents: rows
                 .rows
                 .iter()
                 .map(|row| u64::from(set.row(*row as usize)[1]))
                 .collect(),
+            guide: guide.map_or_else(Vec::new, |guide| guide.columns(set, &rows.rows)),
             seed,
-            ..Aux::default()
         },
     }
 }
@@ -194,6 +216,7 @@ pub fn run(recipe: &Recipe, watch: &mut dyn FnMut(Event<'_>) -> bool) -> Result<
     let mut prepared = prepare(recipe)?;
     let folder = recipe.out.join(".training");
     std::fs::create_dir_all(&folder).map_err(kokeshi_core::Error::io(&folder))?;
+    remove_unfinished(&folder);
     let rows = prepared.examples.sets.iter().map(data::Set::len).sum();
     watch(Event::Read {
         rows,
@@ -268,6 +291,14 @@ pub fn run(recipe: &Recipe, watch: &mut dyn FnMut(Event<'_>) -> bool) -> Result<
     })
 }
 
+/// Files that a killed run was writing; if one stays, it only takes room.
+fn remove_unfinished(folder: &Path) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().contains(".tmp-")) {
+        let _ = std::fs::remove_file(entry.path());
+    }
+}
+
 struct Run<'a> {
     recipe: &'a Recipe,
     checkpoint: PathBuf,
@@ -287,26 +318,24 @@ impl Run<'_> {
             .create(true)
             .append(true)
             .open(&self.log);
-        let mut epoch: Option<(u64, Vec<Rows>)> = None;
-        let per_epoch = order::epoch(&prepared.examples, train.batch, self.recipe.seed, 0).len() as u64;
+        // Stage, epoch, and its batches.
+        let mut epoch: Option<((u32, u64), Vec<Rows>)> = None;
         let mut clock = Instant::now();
-        while self.place.step < prepared.steps {
+        while let Some((stage, at)) = prepared.stage(self.place.step) {
             let step = self.place.step;
-            let number = step / per_epoch;
-            if epoch.as_ref().is_none_or(|(known, _)| *known != number) {
-                epoch = Some((
-                    number,
-                    order::epoch(&prepared.examples, train.batch, self.recipe.seed, number),
-                ));
+            let key = (stage.number, at / stage.per_epoch);
+            if epoch.as_ref().is_none_or(|(known, _)| *known != key) {
+                let batches = order::epoch(self.recipe, &prepared.examples, stage.number, key.1);
+                epoch = Some((key, batches));
             }
             let batches = epoch.as_ref().map_or(&[][..], |(_, batches)| batches);
-            let Some(rows) = batches.get((step % per_epoch) as usize % batches.len().max(1)) else {
+            let Some(rows) = batches.get((at % stage.per_epoch) as usize % batches.len().max(1)) else {
                 break;
             };
+            let rate = schedule::rate(train, at, stage.steps, stage.tokens);
             let seed = Seed(self.recipe.seed).fork(step + 1).next_u64();
-            let batch = batch(&prepared.examples, rows, seed);
+            let batch = batch(&prepared.examples, &prepared.guides, rows, seed);
             let (loss, exits) = &prepared.losses[prepared.examples.sets[rows.set].data];
-            let rate = schedule::rate(train, step, prepared.steps);
             let found = match prepared.learner.step(&batch, loss.as_ref(), exits, seed, rate) {
                 Ok(found) => found,
                 Err(kokeshi_train::Error::NotFinite { what }) => {

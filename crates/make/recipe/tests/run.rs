@@ -98,6 +98,33 @@ fn an_interrupted_run_goes_on_to_the_bit() {
 }
 
 #[test]
+fn stages_are_learnt_one_after_the_other_and_go_on_to_the_bit() {
+    let staged = |text: String| {
+        text.replace("kind = \"scored\"", "kind = \"scored\"\nstage = 2")
+            .replace("rate = 1e-3", "rate = 1e-3\nwarmup = 0.5")
+    };
+    let [whole, parts] = [(); 2].map(|()| kitchen(staged));
+    cook(whole.path(), 0).unwrap();
+    // Both data sets have 48 rows: six steps for each stage, with a warm-up of three of its own.
+    let rates: Vec<f64> = log(whole.path())
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["rate"]
+                .as_f64()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(rates.len(), 12);
+    assert_eq!(rates[..6], rates[6..]);
+    assert!(rates[0] < rates[2] && rates[5] < rates[3], "{rates:?}");
+    for stop_at in [4, 7] {
+        cook(parts.path(), stop_at).unwrap_err();
+    }
+    cook(parts.path(), 0).unwrap();
+    assert_eq!(log(whole.path()), log(parts.path()));
+}
+
+#[test]
 fn a_checkpoint_of_another_recipe_is_refused() {
     let folder = kitchen(|text| text);
     cook(folder.path(), 5).unwrap_err();
@@ -171,6 +198,70 @@ fn a_loss_that_is_no_number_stops_with_the_batch_and_the_checkpoint_named() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// The recipe with pairs under another loss, and nothing else.
+fn with_loss(loss: &str) -> tempfile::TempDir {
+    kitchen(|text| {
+        let base = text
+            .lines()
+            .next()
+            .unwrap()
+            .replace("base = ", "")
+            .replace('"', "");
+        let (head, rest) = text.split_once("[[data]]\npath = \"scored.tsv\"").unwrap();
+        let (_, train) = rest.split_once("[train]").unwrap();
+        let loss = loss.replace("BASE", &base);
+        format!("{head}[train]{train}").replace("starbucks(ranking)", &loss)
+    })
+}
+
+#[test]
+fn guides_and_teachers_are_models_that_are_read_once() {
+    let mut found = Vec::new();
+    for loss in [
+        "ranking",
+        "gist(guide=BASE, temperature=0.05)",
+        "starbucks(gist(guide=BASE, relative_margin=0.05))",
+        "matryoshka(embedding_mse(teacher=BASE))",
+    ] {
+        let folder = with_loss(loss);
+        let outcome = cook(folder.path(), 0).unwrap();
+        assert_eq!(outcome.steps, 12);
+        found.push(log(folder.path()));
+    }
+    assert_ne!(found[0], found[1]);
+    // The student begins as its own teacher: nothing to learn but what dropout does.
+    let folder = with_loss("embedding_mse(teacher=BASE)");
+    let recipe = folder.path().join("recipe.toml");
+    let text = std::fs::read_to_string(&recipe).unwrap();
+    std::fs::write(&recipe, text.replace("[train]", "[train]\ndropout = 0.0")).unwrap();
+    cook(folder.path(), 0).unwrap();
+    let first: serde_json::Value = serde_json::from_str(log(folder.path()).lines().next().unwrap()).unwrap();
+    assert!(first["loss"].as_f64().unwrap() < 1e-9, "{first}");
+}
+
+#[test]
+fn margins_of_a_teacher_are_learnt_from_triplets() {
+    let folder = with_loss("margin_mse(teacher=BASE)");
+    let error = cook(folder.path(), 0).unwrap_err().to_string();
+    assert!(error.contains("takes triplets"), "{error}");
+    let pairs = std::fs::read_to_string(folder.path().join("pairs.tsv")).unwrap();
+    let triplets: String = pairs
+        .lines()
+        .enumerate()
+        .map(|(at, line)| match at {
+            0 => format!("{line}\tnegative\n"),
+            at => format!("{line}\tthe lazy {}\n", WORDS[at % 8]),
+        })
+        .collect();
+    std::fs::write(folder.path().join("pairs.tsv"), triplets).unwrap();
+    let recipe = folder.path().join("recipe.toml");
+    let text = std::fs::read_to_string(&recipe).unwrap();
+    std::fs::write(&recipe, text.replace("kind = \"pairs\"", "kind = \"triplets\"")).unwrap();
+    cook(folder.path(), 0).unwrap();
+    let last: serde_json::Value = serde_json::from_str(log(folder.path()).lines().last().unwrap()).unwrap();
+    assert!(last["loss"].as_f64().unwrap().is_finite());
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! In-batch ranking: each anchor should find its positive among all candidates.
 
-use super::{Aux, Loss, Reps, contrast, units};
-use crate::tape::{Tape, Targets, Var};
+use kokeshi_core::Seed;
+
+use super::{Aux, Loss, Reps, contrast, row_products, units};
+use crate::tape::{Matrix, Tape, Targets, Var};
 
 /// How two vectors are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,6 +27,9 @@ pub struct Ranking {
     /// Whether other rows' positives and negatives are candidates; without them each anchor has its own negatives only (NV-Embed's
     /// second stage, arXiv 2405.17428).
     pub in_batch: bool,
+    /// How many negatives are mixed from two of each anchor's own, `h = l a + (1 - l) b` of length one with `l` from Beta(2, 2); only their
+    /// own anchor is compared with them (KaLM's online mixing). Takes at least two negatives; 0: none.
+    pub mix: usize,
 }
 
 impl Default for Ranking {
@@ -34,28 +39,69 @@ impl Default for Ranking {
             similarity: Similarity::Cosine,
             focal: 0.0,
             in_batch: true,
+            mix: 0,
         }
     }
 }
 
 impl Loss for Ranking {
-    fn loss(&self, tape: &mut Tape, reps: &Reps, _: &Aux) -> Var {
+    fn loss(&self, tape: &mut Tape, reps: &Reps, aux: &Aux) -> Var {
         let columns = match self.similarity {
             Similarity::Cosine => units(tape, &reps.last().columns),
             Similarity::Dot => reps.last().columns.clone(),
         };
-        let blocks: Vec<Var> = columns[1..]
+        let mut blocks: Vec<Var> = columns[1..]
             .iter()
             .map(|candidates| tape.similarities(columns[0], *candidates))
             .collect();
-        let (logits, mut targets) = contrast(tape, &blocks, self.scale, |_, _, row, column| {
-            !self.in_batch && row != column
+        let shared = blocks.len();
+        if columns.len() > 3 {
+            let mut draw = aux.draw();
+            for _ in 0..self.mix {
+                let mixed = mix(tape, &columns[2..], &mut draw);
+                blocks.push(row_products(tape, columns[0], mixed));
+            }
+        }
+        let (logits, mut targets) = contrast(tape, &blocks, self.scale, |_, block, row, column| {
+            !self.in_batch && block < shared && row != column
         });
         if self.focal != 0.0 {
             targets.weights = focal_weights(tape, logits, &targets, self.focal);
         }
         tape.cross_entropy(logits, targets)
     }
+}
+
+/// For each row a point of length one between two of its negatives, drawn anew.
+fn mix(tape: &mut Tape, negatives: &[Var], draw: &mut Seed) -> Var {
+    let (rows, cols) = (tape.value(negatives[0]).rows, tape.value(negatives[0]).cols);
+    // What each row takes of two columns of negatives.
+    let mut draws = |_| {
+        let first = draw.below(negatives.len());
+        let second = (first + 1 + draw.below(negatives.len() - 1)) % negatives.len();
+        // The median of three uniform numbers is distributed as Beta(2, 2).
+        let mut three = [(); 3].map(|()| draw.uniform());
+        three.sort_by(f64::total_cmp);
+        [(first, three[1] as f32), (second, 1.0 - three[1] as f32)]
+    };
+    let taken: Vec<[(usize, f32); 2]> = (0..rows).map(&mut draws).collect();
+    let share = |column: usize, taken: &[(usize, f32); 2]| {
+        let found = taken.iter().find(|(of, _)| *of == column);
+        found.map_or(0.0, |(_, share)| *share)
+    };
+    let parts: Vec<Var> = negatives
+        .iter()
+        .enumerate()
+        .map(|(number, column)| {
+            let wide = taken
+                .iter()
+                .flat_map(|taken| std::iter::repeat_n(share(number, taken), cols));
+            let share = tape.constant(Matrix::new(rows, cols, wide.collect()));
+            tape.multiply(*column, share)
+        })
+        .collect();
+    let sum = parts[1..].iter().fold(parts[0], |sum, part| tape.add(sum, *part));
+    tape.unit(sum)
 }
 
 /// One minus the share of each row's target, to the power of `gamma`.
@@ -126,6 +172,43 @@ mod tests {
             value(&loss, &columns(), &Aux::default())
                 < value(&Ranking::default(), &columns(), &Aux::default())
         );
+    }
+
+    #[test]
+    fn mixed_negatives_lie_between_two_own_ones() {
+        let mut batch = confusable()[..2].to_vec();
+        batch.extend(hard());
+        let with = |mix| Ranking {
+            mix,
+            ..Ranking::default()
+        };
+        let plain = value(&with(0), &batch, &Aux::default());
+        // Another candidate can only add to the sum below the line.
+        let mixed = value(&with(4), &batch, &Aux::default());
+        assert!(mixed > plain, "{mixed} {plain}");
+        // Between a negative and itself there is only that negative: the same as a third column of it, for the own anchor alone.
+        let twice = [
+            batch[0].clone(),
+            batch[1].clone(),
+            batch[2].clone(),
+            batch[2].clone(),
+        ];
+        let three = [&twice[..], &twice[2..3]].concat();
+        let own = |mix| Ranking {
+            in_batch: false,
+            ..with(mix)
+        };
+        assert_golden(
+            value(&own(1), &twice, &Aux::default()),
+            value(&own(0), &three, &Aux::default()),
+        );
+        gradients(&batch, |tape, v| {
+            let loss = Ranking {
+                scale: 3.0,
+                ..with(2)
+            };
+            loss.loss(tape, &Reps::single(v.to_vec()), &Aux::default())
+        });
     }
 
     #[test]
