@@ -3,6 +3,7 @@
 mod bench;
 mod bridge;
 mod find;
+mod make;
 mod shrink;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use kokeshi_encode::{LoadOptions, Position};
 pub use bench::{Bench, Filtered};
 pub use bridge::{Bridge, BridgeApply, BridgeLearn, BridgeStep};
 pub use find::{CollectionOnly, Delete, Index, Info, Mode, Reindex, Search, Serve, Similar};
+pub use make::{Mine, Sizes, Take};
 pub use shrink::{Apply, Choose, Inspect, MetricArgs, Shrink, ShrinkStep, Train};
 
 /// One system for the whole life of an embedding: make it, shrink it, find with it, judge it, plan it.
@@ -118,6 +120,17 @@ pub enum Command {
         kokeshi train recipes/1-pairs.toml\n\
         An interrupted run goes on where its last checkpoint is: the same command again. See docs/train.md.")]
     Train(TrainRecipe),
+    /// Find hard negatives for pairs: texts that look like the positive and are none.
+    #[command(after_help = "Examples:\n  \
+        kokeshi mine pairs.jsonl --model ./all-MiniLM-L6-v2 --relative-margin 0.05 --to triplets.jsonl\n  \
+        kokeshi mine pairs.tsv --corpus corpus.jsonl --corpus-column text --ranks 50-100 --negatives 7 --consistent 50 --take random\n\
+        The rows that come out are triplets for kokeshi train. See docs/train.md.")]
+    Mine(Mine),
+    /// Judge a model at every number of layers, dims and bits.
+    #[command(after_help = "Examples:\n  \
+        kokeshi sizes ./all-MiniLM-L6-v2 --eval stsb/ --plot grid.svg\n  \
+        kokeshi sizes ./all-MiniLM-L6-v2 --eval scifact/ --layers 3,6 --dims 128,384 --bits 32,4,1")]
+    Sizes(Sizes),
     /// Make one model out of several of the same kind: averages of weights, or along the arc between two.
     #[command(after_help = "Examples:\n  \
         kokeshi merge model-a/ model-b/ model-c/ --to soup/\n  \

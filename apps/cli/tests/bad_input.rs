@@ -2,6 +2,7 @@
 //!
 //! `KOKESHI_BLESS=1 cargo test -p kokeshi --test bad_input` writes the page anew after a message was changed on purpose.
 
+mod making;
 mod shrinking;
 mod support;
 
@@ -611,6 +612,7 @@ fn bad_input_gets_a_clear_error_and_the_documented_code() {
         ("Collections", collections()),
         ("Searching and deleting", searching()),
         ("Models and vectors", models()),
+        ("Training", making::cases()),
         ("Shrinking and bridging", shrinking::cases()),
         ("Judging", judging()),
         ("Serving", serving()),

@@ -78,6 +78,53 @@ fn a_killed_run_goes_on_to_the_bit() {
     }
 }
 
+/// A file that can't grow is what a full disk looks like to a program.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_keeps_the_checkpoint_that_was_there() {
+    let [whole, parts] = [(); 2].map(|()| kitchen());
+    assert!(train(whole.path()).output().unwrap().status.success());
+    let checkpoint = parts.path().join("new/.training/checkpoint.bin");
+    let mut child = train(parts.path()).spawn().unwrap();
+    while !checkpoint.is_file() {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "it ended before its first checkpoint"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = std::fs::read(&checkpoint).unwrap();
+    // At most 64 KiB a file: less than a checkpoint, and the signal that tells of it is ignored.
+    let output = Command::new("bash")
+        .args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 64; exec \"$0\" train recipe.toml --threads 2 --quiet",
+        ])
+        .arg(env!("CARGO_BIN_EXE_kokeshi"))
+        .current_dir(parts.path())
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("checkpoint.bin"), "{error}");
+    assert!(
+        std::fs::read(&checkpoint).unwrap() == before,
+        "the checkpoint that was there"
+    );
+    let left: Vec<_> = std::fs::read_dir(parts.path().join("new/.training"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["checkpoint.bin"], "nothing half-written is left");
+    assert!(train(parts.path()).output().unwrap().status.success());
+    assert!(
+        results(parts.path()) == results(whole.path()),
+        "it goes on to the bit"
+    );
+}
+
 #[test]
 fn a_recipe_with_a_wrong_key_is_bad_usage_that_names_it() {
     let folder = kitchen();

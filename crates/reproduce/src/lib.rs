@@ -19,6 +19,7 @@ mod paper;
 mod papers;
 mod record;
 mod reproduction;
+mod training;
 
 pub use check::{Bar, Check, Claim};
 pub use paper::{Paper, State, Verb, paper, papers};

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use crate::{
     check::{Check, Claim},
     paper::paper,
-    papers::{a2ats, bebr, bidr, clex, fanns, lm_infinite, longembed, nope, pca_rag, scissorhands},
+    papers::{
+        a2ats, aspects, basic, bebr, bidr, clex, fanns, gistembed, kalm, lm_infinite, loki, longembed, mrl,
+        mse_2d, nope, pca_rag, scissorhands, sesa, starbucks, tempscale,
+    },
     record::Record,
 };
 
@@ -78,15 +81,25 @@ pub trait Reproduction: Sync {
 pub fn reproductions() -> &'static [&'static dyn Reproduction] {
     &[
         &a2ats::A2ats,
+        &aspects::Aspects,
+        &basic::Basic,
         &bebr::Bebr,
         &bidr::Bidr,
         &clex::ClexPaper,
         &fanns::Fanns,
+        &gistembed::GistEmbed,
+        &kalm::Kalm,
         &lm_infinite::LmInfinite,
+        &loki::Loki,
         &longembed::LongEmbed,
+        &mrl::Mrl,
+        &mse_2d::Mse2d,
         &nope::Nope,
         &pca_rag::PcaRag,
         &scissorhands::Scissorhands,
+        &sesa::Sesa,
+        &starbucks::StarbucksPaper,
+        &tempscale::TempScale,
     ]
 }
 

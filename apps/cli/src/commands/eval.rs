@@ -51,11 +51,27 @@ fn pairs_file(folder: &Path, split: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+fn split_of(folder: &Path, split: &str) -> Result<PathBuf> {
+    pairs_file(folder, split)
+        .ok_or_else(|| Stop::usage(format!("{}: no {split}.tsv or .csv", folder.display())))
+}
+
+/// The file of sentence pairs at `path`; `None` if it is something else.
+///
+/// # Errors
+/// Bad usage if it is a directory of pairs without that split.
+pub(super) fn pairs(path: &Path, split: &str) -> Result<Option<PathBuf>> {
+    match (is_pairs(path), path.is_file()) {
+        (false, _) => Ok(None),
+        (true, true) => Ok(Some(path.to_path_buf())),
+        (true, false) => split_of(path, split).map(Some),
+    }
+}
+
 fn similarity(args: &Eval, data: &Path, output: &Output) -> Result<()> {
-    let file = match data.is_file() {
-        true => data.to_path_buf(),
-        false => pairs_file(data, &args.split)
-            .ok_or_else(|| Stop::usage(format!("{}: no {}.tsv or .csv", data.display(), args.split)))?,
+    let file = match pairs(data, &args.split)? {
+        Some(file) => file,
+        None => data.to_path_buf(),
     };
     let pairs = read_sts(&file).map_err(Stop::usage)?;
     let model = super::sizes::model(args)?;

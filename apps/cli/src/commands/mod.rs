@@ -8,10 +8,12 @@ mod distill;
 mod embed;
 mod eval;
 mod eval_long;
+mod grid;
 mod index;
 mod info;
 mod maintain;
 mod merge;
+mod mine;
 mod model;
 mod papers;
 mod rerank;
@@ -46,6 +48,8 @@ pub fn run(command: Command, output: &Output) -> Result<()> {
         Command::Rerank(args) => rerank::run(&args, output),
         Command::Eval(args) => eval::run(&args, output),
         Command::Train(args) => train::run_recipe(&args, output),
+        Command::Mine(args) => mine::run(&args, output),
+        Command::Sizes(args) => grid::run(&args, output),
         Command::Merge(args) => merge::run(&args, output),
         Command::Distill(args) => distill::run(&args, output),
         Command::Shrink(args) => shrink::run(&args, output),

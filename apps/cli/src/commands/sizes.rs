@@ -30,11 +30,11 @@ pub fn runs(args: &Eval, beir: &Beir, qrels: &Qrels, output: &Output) -> Result<
     let bar = Bar::new(output.quiet || output.json);
     let documents = beir.documents().map_err(Stop::usage)?;
     let texts: Vec<String> = documents.iter().map(|document| document.joined()).collect();
-    let rows = encode(&model, &texts, &args.sizes, Task::Document, &bar)?;
+    let rows = encode(&model, &texts, &args.sizes, &task(Task::Document), &bar)?;
     let mut queries = beir.queries().map_err(Stop::usage)?;
     queries.retain(|query| qrels.judged(&query.id).is_some());
     let texts: Vec<&str> = queries.iter().map(|query| query.text.as_str()).collect();
-    let asked = encode(&model, &texts, &args.sizes, Task::Query, &bar)?;
+    let asked = encode(&model, &texts, &args.sizes, &task(Task::Query), &bar)?;
     let mut runs = Vec::with_capacity(args.sizes.len());
     for ((size, mut rows), asked) in args.sizes.iter().zip(rows).zip(asked) {
         if model.metric() == Metric::Cosine {
@@ -54,23 +54,27 @@ pub fn runs(args: &Eval, beir: &Beir, qrels: &Qrels, output: &Output) -> Result<
     Ok(runs)
 }
 
+/// Options for texts of a kind.
+pub(super) fn task(task: Task) -> Options {
+    Options {
+        task,
+        ..Options::default()
+    }
+}
+
 /// The vectors of `texts` at each size.
-fn encode<T: AsRef<str> + Sync>(
+pub(super) fn encode<T: AsRef<str> + Sync>(
     model: &Model,
     texts: &[T],
     sizes: &[Size],
-    task: Task,
+    options: &Options,
     bar: &Bar,
 ) -> Result<Vec<Embeddings>> {
-    let options = Options {
-        task,
-        ..Options::default()
-    };
     let mut parts: Vec<Vec<f32>> = vec![Vec::new(); sizes.len()];
     let mut dims = vec![model.dims(); sizes.len()];
     bar.start("encoding", Some(texts.len() as u64), "texts");
     for batch in texts.chunks(BATCH) {
-        let encoded = model.encode_sizes(batch, sizes, &options).map_err(Stop::usage)?;
+        let encoded = model.encode_sizes(batch, sizes, options).map_err(Stop::usage)?;
         for (at, more) in encoded.into_iter().enumerate() {
             dims[at] = more.dims();
             parts[at].extend_from_slice(more.as_slice());

@@ -16,7 +16,7 @@ use crate::stop::{Result, Stop};
 /// # Errors
 /// Bad usage for a recipe, base or data that can't be; a failure if training itself fails or is interrupted.
 pub fn run_recipe(args: &TrainRecipe, output: &Output) -> Result<()> {
-    let recipe = Recipe::read(&args.recipe).map_err(stop)?;
+    let recipe = Recipe::read(&args.recipe).map_err(Stop::usage)?;
     if args.dry_run {
         return dry_run(&recipe, output);
     }

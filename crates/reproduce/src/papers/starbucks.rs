@@ -1,0 +1,102 @@
+//! Starbucks (arXiv 2410.13230) on the tiny arXiv bench: every size of a list in every step, pulled to the full one.
+
+use kokeshi_core::Seed;
+use kokeshi_train::losses::{Alignment, Loss, Ranking, Starbucks};
+
+use super::mse_2d;
+use crate::check::{Bar, Check, Claim, measured};
+use crate::reproduction::{Context, Reproduction, Result, failed};
+use crate::training::arxiv::Arxiv;
+use crate::training::tiny::{self, DIMS, LAYERS};
+
+const ID: &str = "starbucks";
+
+/// Layers and dims, small to large.
+const SIZES: [(usize, usize); 4] = [(1, 8), (2, 16), (3, 32), (LAYERS, DIMS)];
+
+const CLAIMS: &[Claim] = &[
+    Claim {
+        name: "1x8 over 2DMSE",
+        claim: "the smallest size against 2DMSE: ratio of MRR@10",
+        bar: Bar::AtLeast(1.3),
+    },
+    Claim {
+        name: "2x16 over 2DMSE",
+        claim: "the second size against 2DMSE: ratio of MRR@10",
+        bar: Bar::AtLeast(1.3),
+    },
+    Claim {
+        name: "1x8 of separate",
+        claim: "the smallest size against a model that was trained at it alone: ratio of MRR@10",
+        bar: Bar::AtLeast(0.97),
+    },
+    Claim {
+        name: "2x16 of separate",
+        claim: "the second size against a model that was trained at it alone: ratio of MRR@10",
+        bar: Bar::AtLeast(0.97),
+    },
+    Claim {
+        name: "full",
+        claim: "the full size against a model that was trained at it alone: ratio of MRR@10",
+        bar: Bar::AtLeast(0.93),
+    },
+    Claim {
+        name: "pull",
+        claim: "pulling scores to the full size's helps the smallest size: ratio of MRR@10 to the same without",
+        bar: Bar::AtLeast(1.0),
+    },
+];
+
+/// The reproduction. Pre-training by masked autoencoding (SMAE) is not part of it.
+pub(crate) struct StarbucksPaper;
+
+impl Reproduction for StarbucksPaper {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn claims(&self) -> &'static [Claim] {
+        CLAIMS
+    }
+
+    fn run(&self, context: &Context) -> Result<Vec<Check>> {
+        let arxiv = Arxiv::read(context, ID)?;
+        let run = |name: &str, loss: &dyn Loss, exits: &[usize]| -> Result<Vec<f64>> {
+            let learner = tiny::train(&arxiv, loss, exits, Seed(context.seed));
+            let found = tiny::judge(&arxiv, &mut learner.map_err(|error| failed(ID, error))?, &SIZES);
+            eprintln!("{name}: MRR@10 {found:.3?}");
+            Ok(found)
+        };
+        let all = [1, 2, 3, LAYERS];
+        let list = |alignment, sizes: &[(usize, usize)]| Starbucks {
+            loss: Ranking::default(),
+            sizes: sizes.to_vec(),
+            alignment,
+            weight: 1.0,
+        };
+        let scores = Alignment::Scores {
+            temperature: 0.05,
+            cosine: true,
+        };
+        let full = run("full size alone", &Ranking::default(), &[LAYERS])?;
+        let random = run("2DMSE", &mse_2d::published(), &all)?;
+        let unpulled = run("list without pull", &list(Alignment::Off, &SIZES), &all)?;
+        let pulled = run("list with pull", &list(scores, &SIZES), &all)?;
+        let mut separate = Vec::new();
+        for (at, size) in SIZES[..2].iter().enumerate() {
+            let name = format!("{}x{} alone", size.0, size.1);
+            separate.push(run(&name, &list(Alignment::Off, &[*size]), &[size.0])?[at]);
+        }
+        Ok(measured(
+            CLAIMS,
+            [
+                pulled[0] / random[0],
+                pulled[1] / random[1],
+                pulled[0] / separate[0],
+                pulled[1] / separate[1],
+                pulled[3] / full[3],
+                pulled[0] / unpulled[0],
+            ],
+        ))
+    }
+}

@@ -1,0 +1,136 @@
+//! The tiny arXiv bench: an encoder of 4 blocks and 64 dims over whole words, trained from nothing on titles and abstracts.
+
+use std::path::PathBuf;
+
+use kokeshi_core::Seed;
+use kokeshi_encode::{EncoderShape, TensorPlace, TrainPooling, Trainable};
+use kokeshi_kernels::Activation;
+use kokeshi_train::encoder::Encoder;
+use kokeshi_train::losses::{Aux, Loss};
+use kokeshi_train::{AdamWConfig, Batch, Learner, Optimizer, StepConfig};
+
+use super::arxiv::{Arxiv, WORDS};
+use super::mrr_at_10;
+
+/// Sizes: layers and dims.
+pub(crate) const LAYERS: usize = 4;
+pub(crate) const DIMS: usize = 64;
+const HEADS: usize = 4;
+const BATCH: usize = 64;
+const STEPS: u64 = 300;
+const RATE: f32 = 2e-3;
+/// What BERT's weights begin with.
+const DEVIATION: f64 = 0.02;
+/// The longest text, and the tokens a thread runs at once.
+const LONGEST: usize = 64;
+const CHUNK: usize = 1 << 14;
+
+/// An encoder with random weights: normal with a deviation of `scale`, biases zero, norms one.
+pub(crate) fn random(layers: usize, longest: usize, scale: f64, mut seed: Seed) -> Trainable {
+    let shape = EncoderShape {
+        hidden: DIMS,
+        inner: 4 * DIMS,
+        layers,
+        heads: HEADS,
+        vocabulary: WORDS,
+        positions: longest,
+        longest,
+        types: 0,
+        padding: None,
+        buckets: None,
+        activation: Activation::Gelu,
+        epsilon: 1e-5,
+    };
+    // Rows, columns, and what they are filled with: weights by their columns, or a constant.
+    let table = |rows: usize| (rows, DIMS, None);
+    let weight = |outputs: usize, inputs: usize| (outputs, inputs, None);
+    let constant = |len: usize, value: f32| (1, len, Some(value));
+    let norm = [constant(DIMS, 1.0), constant(DIMS, 0.0)];
+    let mut parts = vec![table(WORDS), table(longest)];
+    parts.extend(norm);
+    for _ in 0..layers {
+        parts.extend([weight(DIMS, DIMS); 3]);
+        parts.extend([constant(DIMS, 0.0); 3]);
+        parts.extend([weight(DIMS, DIMS), constant(DIMS, 0.0)]);
+        parts.extend(norm);
+        parts.extend([weight(4 * DIMS, DIMS), constant(4 * DIMS, 0.0)]);
+        parts.extend([weight(DIMS, 4 * DIMS), constant(DIMS, 0.0)]);
+        parts.extend(norm);
+    }
+    let (mut values, mut tensors) = (Vec::new(), Vec::new());
+    for (rows, cols, fill) in parts {
+        tensors.push(TensorPlace {
+            name: tensors.len().to_string(),
+            shape: vec![rows, cols],
+            start: values.len(),
+        });
+        values.extend((0..rows * cols).map(|_| match fill {
+            Some(value) => value,
+            None => (seed.normal() * scale) as f32,
+        }));
+    }
+    Trainable {
+        root: PathBuf::new(),
+        shape,
+        pooling: TrainPooling::Mean,
+        normalize: false,
+        tensors,
+        values,
+    }
+}
+
+/// Trains a new encoder on pairs of title and abstract with `loss`, which wants the layers `exits` pooled.
+///
+/// # Errors
+/// A loss that is no number.
+pub(crate) fn train(
+    arxiv: &Arxiv,
+    loss: &dyn Loss,
+    exits: &[usize],
+    seed: Seed,
+) -> kokeshi_train::Result<Learner> {
+    let encoder = Encoder::new(&random(LAYERS, LONGEST, DEVIATION, seed));
+    let optimizer = Optimizer::new(&encoder, AdamWConfig::default());
+    let config = StepConfig {
+        chunk_tokens: CHUNK,
+        dropout: 0.0,
+    };
+    let mut learner = Learner::new(encoder, optimizer, config);
+    let mut draw = seed;
+    let mut draw = draw.fork(1);
+    let mut order: Vec<usize> = (0..arxiv.train.len()).collect();
+    draw.shuffle(&mut order);
+    for (step, rows) in (0..STEPS).zip(order.chunks_exact(BATCH).cycle()) {
+        let column = |text: fn(&super::arxiv::Paper) -> &[u32]| {
+            rows.iter().map(|row| text(&arxiv.train[*row])).collect()
+        };
+        let batch = Batch {
+            columns: vec![column(|paper| &paper.title), column(|paper| paper.summary())],
+            aux: Aux {
+                seed: draw.next_u64(),
+                ..Aux::default()
+            },
+        };
+        let rate = RATE * (1.0 - step as f32 / STEPS as f32);
+        learner.step(&batch, loss, exits, step, rate)?;
+    }
+    Ok(learner)
+}
+
+/// MRR@10 on the test pairs at each of `sizes`.
+pub(crate) fn judge(arxiv: &Arxiv, learner: &mut Learner, sizes: &[(usize, usize)]) -> Vec<f64> {
+    let mut exits: Vec<usize> = sizes.iter().map(|(layers, _)| *layers).collect();
+    exits.sort_unstable();
+    exits.dedup();
+    let titles: Vec<&[u32]> = arxiv.test.iter().map(|paper| paper.title.as_slice()).collect();
+    let summaries: Vec<&[u32]> = arxiv.test.iter().map(|paper| paper.summary()).collect();
+    let anchors = learner.vectors(&titles, &exits);
+    let documents = learner.vectors(&summaries, &exits);
+    sizes
+        .iter()
+        .map(|(layers, dims)| {
+            let at = exits.iter().position(|exit| exit == layers).unwrap_or(0);
+            mrr_at_10(&anchors[at], &documents[at], DIMS, *dims)
+        })
+        .collect()
+}
