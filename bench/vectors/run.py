@@ -1,12 +1,11 @@
 """Queries per CPU-second at a recall, memory and build time of Kokeshi's graph beside other indexes, interleaved, medians.
 
-usage: run.py GRAPH_WORKER VECTORS.npy QUERIES.npy [--runs 5] [--single] [--filtered] [--without NAME,...] [--json FILE]
+usage: run.py GRAPH_WORKER VECTORS.npy QUERIES.npy [--runs 5] [--single] [--keep FOLDER] [--without NAME,...] [--json FILE]
 GRAPH_WORKER is target/release/examples/graph_worker (cargo build --release -p kokeshi-index --example graph_worker). VECTORS.npy and
 QUERIES.npy hold unit vectors, such as prepare.py writes. One thread, cosine, k = 10. Peers are called once for all queries, so that Python costs
 them nothing, and once for each (--single), as their users do; Kokeshi answers one query after the other in both. Needs numpy, faiss-cpu,
 hnswlib, usearch, scalable-vs (SVS; ends the program on processors that are not Intel's: leave it out with --without svs) and ngt; one
-that is missing is said and left out. With --filtered: random filters of falling selectivity at Kokeshi's default effort, beside hnswlib's
-filter (which calls Python for each row) and a scan of the matches.
+that is missing is said and left out. `--runs 0 --keep FOLDER` only builds. Filters: see filtered.py.
 """
 import argparse
 import json
@@ -28,134 +27,207 @@ class Kokeshi:
     name = "Kokeshi"
 
     def __init__(self, worker, vectors, queries, folder):
-        self.out = os.path.join(folder, "ids")
-        self.process = subprocess.Popen([worker, vectors, queries], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.out = os.path.join(tempfile.mkdtemp(), "ids")
+        graph = os.path.join(folder, "kokeshi.bin")
+        self.process = subprocess.Popen([worker, vectors, queries, graph], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         built, size = self.process.stdout.readline().split()
-        self.build, self.bytes = float(built), int(size)
+        _, self.build = once(graph, lambda: float(built), lambda *_: None, lambda _: None, took=float(built))
+        self.bytes = int(size)
 
     def search(self, effort, mask=None):
         self.process.stdin.write(f"{effort} {self.out}" + (f" {mask}" if mask else "") + "\n")
         self.process.stdin.flush()
-        took = float(self.process.stdout.readline())
+        took, self.distances = map(float, self.process.stdout.readline().split())
         return took, np.fromfile(self.out, dtype="<u4").reshape(-1, K)
 
 
 class Peer:
-    """One that is called from here: `make` returns a function of effort, and bytes in memory besides Python's."""
+    """One that is called from here: `make` gives a function of queries, effort and filter, bytes in memory, and what building took."""
 
-    def __init__(self, name, make, rows, queries, single):
+    def __init__(self, name, make, rows, queries, single, folder):
         self.name, self.queries, self.single = name, queries, single
-        started = time.process_time()
-        self.run, self.bytes = make(rows)
-        self.build = time.process_time() - started
+        self.run, self.bytes, self.build = make(rows, os.path.join(folder, name.split(",")[0].replace(" ", "-")))
 
     def search(self, effort, mask=None):
         started = time.process_time()
         if self.single:
-            ids = np.concatenate([np.asarray(self.run(self.queries[at:at + 1], effort, mask)) for at in range(len(self.queries))])
+            ids = np.concatenate([np.atleast_2d(self.run(self.queries[at:at + 1], effort, mask)) for at in range(len(self.queries))])
         else:
             ids = self.run(self.queries, effort, mask)
         return time.process_time() - started, np.asarray(ids)
 
 
-def hnswlib_index(rows):
+def once(path, build, save, load, took=None):
+    """An index and the processor seconds it took: the one kept at `path`, or a new one that is kept there."""
+    note = path + ".seconds"
+    if os.path.exists(note):
+        with open(note) as file:
+            return load(path), float(file.read())
+    started = time.process_time()
+    index = build()
+    took = time.process_time() - started if took is None else took
+    save(index, path)
+    with open(note, "w") as file:
+        file.write(str(took))
+    return index, took
+
+
+def hnswlib_index(rows, path):
     import hnswlib
-    index = hnswlib.Index("ip", rows.shape[1])
-    index.init_index(len(rows), M=16, ef_construction=200)
-    index.set_num_threads(1)
-    index.add_items(rows)
+
+    def build():
+        index = hnswlib.Index("ip", rows.shape[1])
+        index.init_index(len(rows), M=16, ef_construction=200)
+        index.set_num_threads(1)
+        index.add_items(rows)
+        return index
+
+    def load(path):
+        index = hnswlib.Index("ip", rows.shape[1])
+        index.load_index(path, len(rows))
+        return index
+
+    index, took = once(path, build, lambda index, path: index.save_index(path), load)
 
     def run(queries, effort, mask):
-        index.set_ef(effort)
-        allowed = None if mask is None else (lambda row: bool(mask[row]))
+        index.set_ef(max(effort, K))
+        allowed = None if mask is None else mask.tolist().__getitem__
         return index.knn_query(queries, K, num_threads=1, filter=allowed)[0]
 
-    return run, index.index_file_size()
+    return run, index.index_file_size(), took
 
 
-def faiss_sq8(rows):
+def faiss_once(path, build):
     import faiss
     faiss.omp_set_num_threads(1)
-    index = faiss.IndexHNSWSQ(rows.shape[1], faiss.ScalarQuantizer.QT_8bit, 32, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = 100
-    index.train(rows)
-    index.add(rows)
-
-    def run(queries, effort, _):
-        index.hnsw.efSearch = effort
-        return index.search(queries, K)[1]
-
-    return run, len(rows) * (rows.shape[1] + 64 * 4)
+    return once(path, build, lambda index, path: faiss.write_index(index, path), faiss.read_index)
 
 
-def faiss_fast_scan(rows):
+def selector(mask):
     import faiss
-    faiss.omp_set_num_threads(1)
+    return None if mask is None else faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+
+
+def faiss_sq8(rows, path):
+    import faiss
+
+    def build():
+        index = faiss.IndexHNSWSQ(rows.shape[1], faiss.ScalarQuantizer.QT_8bit, 32, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = 100
+        index.train(rows)
+        index.add(rows)
+        return index
+
+    index, took = faiss_once(path, build)
+
+    def run(queries, effort, mask):
+        return index.search(queries, K, params=faiss.SearchParametersHNSW(efSearch=effort, sel=selector(mask)))[1]
+
+    return run, len(rows) * (rows.shape[1] + 64 * 4), took
+
+
+def faiss_fast_scan(rows, path):
+    import faiss
     lists = int(4 * len(rows) ** 0.5)
-    index = faiss.index_factory(rows.shape[1], f"IVF{lists},PQ{rows.shape[1] // 2}x4fs,Refine(SQ8)", faiss.METRIC_INNER_PRODUCT)
-    index.train(rows)
-    index.add(rows)
 
-    def run(queries, effort, _):
-        index.k_factor = 4
-        faiss.extract_index_ivf(index.base_index).nprobe = max(1, effort // 4)
-        return index.search(queries, K)[1]
+    def build():
+        index = faiss.index_factory(rows.shape[1], f"IVF{lists},PQ{rows.shape[1] // 2}x4fs,Refine(SQ8)", faiss.METRIC_INNER_PRODUCT)
+        index.train(rows)
+        index.add(rows)
+        return index
 
-    return run, len(rows) * (rows.shape[1] // 4 + rows.shape[1] + 8)
+    index, took = faiss_once(path, build)
+
+    def run(queries, effort, mask):
+        inner = faiss.SearchParametersIVF(nprobe=max(1, min(effort // 4, lists)), sel=selector(mask))
+        return index.search(queries, K, params=faiss.IndexRefineSearchParameters(k_factor=4, base_index_params=inner))[1]
+
+    return run, len(rows) * (rows.shape[1] // 4 + rows.shape[1] + 8), took
 
 
-def usearch_index(rows):
+def usearch_index(rows, path):
     from usearch.index import Index
-    index = Index(ndim=rows.shape[1], metric="cos", dtype="i8", connectivity=16, expansion_add=200)
-    index.add(np.arange(len(rows)), rows, threads=1)
+
+    def build():
+        index = Index(ndim=rows.shape[1], metric="cos", dtype="i8", connectivity=16, expansion_add=200)
+        index.add(np.arange(len(rows)), rows, threads=1)
+        return index
+
+    index, took = once(path, build, lambda index, path: index.save(path), lambda path: Index.restore(path))
 
     def run(queries, effort, _):
         index.expansion_search = effort
         return index.search(queries, K, threads=1).keys
 
-    return run, index.serialized_length
+    return run, index.serialized_length, took
 
 
-def svs_index(rows, loader, bits):
+def svs_index(rows, path, loader, bits):
     import svs
-    folder = tempfile.mkdtemp()
-    path = os.path.join(folder, "rows.fvecs")
-    svs.write_vecs(rows, path)
-    data = loader(svs, svs.VectorDataLoader(path, svs.DataType.float32, rows.shape[1]))
-    parameters = svs.VamanaBuildParameters(alpha=1.2, graph_max_degree=32, window_size=100)
-    # Unit vectors: the order of L2 is that of cosine.
-    index = svs.Vamana.build(parameters, data, svs.DistanceType.L2, num_threads=1)
+
+    def build():
+        name = os.path.join(tempfile.mkdtemp(), "rows.fvecs")
+        svs.write_vecs(rows, name)
+        data = loader(svs, svs.VectorDataLoader(name, svs.DataType.float32, rows.shape[1]))
+        parameters = svs.VamanaBuildParameters(alpha=1.2, graph_max_degree=32, window_size=100)
+        # Unit vectors: the order of L2 is that of cosine.
+        return svs.Vamana.build(parameters, data, svs.DistanceType.L2, num_threads=1)
+
+    def parts(path):
+        return [os.path.join(path, part) for part in ("config", "graph", "data")]
+
+    def save(index, path):
+        os.makedirs(path)
+        index.save(*parts(path))
+
+    def load(path):
+        config, graph, data = parts(path)
+        return svs.Vamana(config, svs.GraphLoader(graph), loader(svs, data), svs.DistanceType.L2, num_threads=1)
+
+    index, took = once(path, build, save, load)
 
     def run(queries, effort, _):
         index.search_window_size = max(effort, K)
         return index.search(queries, K)[0]
 
-    return run, len(rows) * (bits // 8 + 32 * 4)
+    return run, len(rows) * (bits // 8 + 32 * 4), took
 
 
-def svs_lvq(rows):
-    return svs_index(rows, lambda svs, data: svs.LVQLoader(data, primary=4, residual=8), 12 * rows.shape[1])
+def svs_lvq(rows, path):
+    def loader(svs, data):
+        return svs.LVQLoader(data) if isinstance(data, str) else svs.LVQLoader(data, primary=4, residual=8)
+
+    return svs_index(rows, path, loader, 12 * rows.shape[1])
 
 
-def svs_leanvec(rows):
+def svs_leanvec(rows, path):
     dims = 160
-    kinds = lambda svs: {"primary_kind": svs.LeanVecKind.lvq4, "secondary_kind": svs.LeanVecKind.lvq8}
-    return svs_index(rows, lambda svs, data: svs.LeanVecLoader(data, dims, **kinds(svs)), 4 * dims + 8 * rows.shape[1])
+
+    def loader(svs, data):
+        if isinstance(data, str):
+            return svs.LeanVecLoader(data)
+        return svs.LeanVecLoader(data, dims, primary_kind=svs.LeanVecKind.lvq4, secondary_kind=svs.LeanVecKind.lvq8)
+
+    return svs_index(rows, path, loader, 4 * dims + 8 * rows.shape[1])
 
 
-def ngt_index(rows):
+def ngt_index(rows, path):
     import ngtpy
-    path = os.path.join(tempfile.mkdtemp(), "anng")
-    ngtpy.create(path, rows.shape[1], distance_type="Normalized Cosine", edge_size_for_creation=10, edge_size_for_search=40)
-    index = ngtpy.Index(path)
-    index.batch_insert(rows, num_threads=1)
+
+    def build():
+        ngtpy.create(path, rows.shape[1], distance_type="Normalized Cosine", edge_size_for_creation=10, edge_size_for_search=40)
+        index = ngtpy.Index(path)
+        index.batch_insert(rows, num_threads=1)
+        return index
+
+    index, took = once(path, build, lambda index, _: index.save(), ngtpy.Index)
 
     def run(queries, effort, _):
         # What widens NGT's search is epsilon; an effort of 10 to 256 stands for -0.05 to 0.25.
         index.set(epsilon=np.log(effort / 10) / np.log(25.6) * 0.3 - 0.05)
         return np.array([[hit[0] for hit in index.search(query, K)] + [0] * K for query in queries])[:, :K]
 
-    return run, len(rows) * (rows.shape[1] * 4 + 40 * 8)
+    return run, len(rows) * (rows.shape[1] * 4 + 40 * 8), took
 
 
 PEERS = {
@@ -224,70 +296,32 @@ def unfiltered(engines, rows, queries, runs):
     return results
 
 
-def filtered(ours, rows, queries, runs, folder, hnsw):
-    random = np.random.default_rng(1)
-    results = []
-    print(f"{'selectivity':>12}{'recall':>9}{'q/CPU-s':>10}{'scan of matches':>17}{'hnswlib':>10}{'recall':>9}")
-    for share in (1, 0.5, 0.2, 0.1, 0.05, 0.01, 0.005, 0.001):
-        mask = random.random(len(rows)) < share
-        path = os.path.join(folder, "mask")
-        mask.astype(np.uint8).tofile(path)
-        truth, scores = exact(rows, queries, mask)
-        mine, scan, theirs = [], [], []
-        few = queries[:100]
-        for _ in range(runs):
-            seconds, ids = ours.search(0, path)
-            mine.append(seconds)
-            part = rows[mask]
-            started = time.process_time()
-            for query in few:
-                one = part @ query
-                np.argpartition(-one, min(K, len(one) - 1))[:K]
-            scan.append((time.process_time() - started) / len(few))
-            if hnsw is not None and share >= 0.01:
-                hnsw.queries = few
-                seconds, their_ids = hnsw.search(max(64, int(10 / share)), mask)
-                theirs.append(seconds / len(few))
-        row = {"selectivity": share, "recall": recall(ids, truth, scores), "qps": len(queries) / statistics.median(mine),
-               "scan_qps": 1 / statistics.median(scan)}
-        text = f"{share:>12}{row['recall']:>9.4f}{row['qps']:>10,.0f}{row['scan_qps']:>17,.0f}"
-        if theirs:
-            row |= {"hnswlib_qps": 1 / statistics.median(theirs), "hnswlib_recall": recall(their_ids, truth[:100], scores[:100])}
-            text += f"{row['hnswlib_qps']:>10,.0f}{row['hnswlib_recall']:>9.4f}"
-        print(text)
-        results.append(row)
-    return results
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("worker")
     parser.add_argument("vectors")
     parser.add_argument("queries")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--filtered", action="store_true")
     parser.add_argument("--single", action="store_true")
     parser.add_argument("--without", default="")
+    parser.add_argument("--keep", help="a folder where indexes of these vectors are kept for the next run")
     parser.add_argument("--json")
     arguments = parser.parse_args()
     rows, queries = np.ascontiguousarray(np.load(arguments.vectors)), np.ascontiguousarray(np.load(arguments.queries))
     with tempfile.TemporaryDirectory() as folder:
+        folder = arguments.keep or folder
+        os.makedirs(folder, exist_ok=True)
         ours = Kokeshi(arguments.worker, arguments.vectors, arguments.queries, folder)
         peers = []
         for name, make in PEERS.items():
-            if arguments.filtered and make is not hnswlib_index:
-                continue
             if any(word and word in name for word in arguments.without.split(",")):
                 continue
             try:
-                peers.append(Peer(name, make, rows, queries, arguments.single))
+                peers.append(Peer(name, make, rows, queries, arguments.single, folder))
             except Exception as error:  # what is not installed or changed its interface is said, not hidden
                 print(f"left out: {name}: {type(error).__name__}: {error}", file=sys.stderr)
         print(f"{len(rows)} rows, {rows.shape[1]} dims, {len(queries)} queries, one thread, {'one by one' if arguments.single else 'in a batch'}, median of {arguments.runs}")
-        if arguments.filtered:
-            results = filtered(ours, rows, queries, arguments.runs, folder, peers[0] if peers else None)
-        else:
-            results = unfiltered([ours, *peers], rows, queries, arguments.runs)
+        results = unfiltered([ours, *peers], rows, queries, arguments.runs) if arguments.runs else []
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)

@@ -1,33 +1,45 @@
-//! The Kokeshi side of bench/vectors: builds a graph over VECTORS.npy, says what it took, and then runs all of QUERIES.npy for each line of
-//! standard input, on one thread: `LIST OUT [FILTER]` (a candidate list of LIST, 0 for the default effort; ids as little-endian u32, ten a
-//! query, to the file OUT; one byte a row in the file FILTER, not 0 for rows that may be found). Answers with processor seconds.
+//! The Kokeshi side of bench/vectors: builds a graph over VECTORS.npy in the file GRAPH.bin, or takes the one that is there, says what it took (0 for
+//! none), and then runs all of QUERIES.npy for each line of standard input, on one thread: `LIST OUT [FILTER]` (a candidate list of LIST, 0 for the
+//! default effort; ids as little-endian u32, ten a query, to the file OUT; one byte a row in the file FILTER, not 0 for rows that may be found).
+//! Answers with processor seconds and comparisons a query.
 
 mod clock;
 
-use std::error::Error;
 use std::io::{BufRead, Write};
 use std::path::Path;
 
-use kokeshi_core::{Bitmap, Metric, Silent, npy};
+use kokeshi_core::{Bitmap, Embeddings, Metric, Silent, npy};
 use kokeshi_index::{Effort, Graph, GraphConfig, GraphIndex, Index, Vectors};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const K: usize = 10;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [vectors, queries] = &arguments[..] else {
-        return Err("usage: graph_worker VECTORS.npy QUERIES.npy".into());
+    let [vectors, queries, file] = &arguments[..] else {
+        return Err("usage: graph_worker VECTORS.npy QUERIES.npy GRAPH.bin".into());
     };
+    let file = Path::new(file);
     let vectors = Vectors::from(npy::open(Path::new(vectors))?);
     let queries = npy::open(Path::new(queries))?;
-    let started = seconds("self/stat", 11)?;
-    let graph = Graph::build(&vectors, Metric::Cosine, GraphConfig::default(), &Silent)?;
-    let built = seconds("self/stat", 11)? - started;
-    let file = std::env::temp_dir().join(format!("kokeshi-bench-{}.bin", std::process::id()));
-    graph.save(&file)?;
-    let bytes = std::fs::metadata(&file)?.len();
-    let index = GraphIndex::new(Graph::open(&file)?, vectors)?;
-    std::fs::remove_file(&file)?;
+    let built = if file.exists() {
+        0.0
+    } else {
+        let started = seconds("self/stat", 11)?;
+        let graph = Graph::build(&vectors, Metric::Cosine, GraphConfig::default(), &Silent)?;
+        graph.save(file)?;
+        seconds("self/stat", 11)? - started
+    };
+    let bytes = std::fs::metadata(file)?.len();
+    let index = GraphIndex::new(Graph::open(file)?, vectors)?;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()?
+        .install(|| answer(&index, &queries, built, bytes))
+}
+
+fn answer(index: &GraphIndex, queries: &Embeddings, built: f64, bytes: u64) -> Result<(), Error> {
     let mut out = std::io::stdout();
     writeln!(out, "{built} {bytes}")?;
     out.flush()?;
@@ -50,12 +62,17 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         };
         let mut ids = Vec::with_capacity(queries.rows() * K * 4);
-        let (started, mut passes) = (clock::seconds(), 0);
+        let (started, mut passes, mut distances) = (clock::seconds(), 0, 0);
         let took = loop {
             ids.clear();
             for query in queries.iter() {
-                let hits = index.search(query, K, effort, filter.as_ref())?.hits;
-                let found = hits.iter().map(|hit| hit.id).chain(std::iter::repeat(u32::MAX));
+                let found = index.search(query, K, effort, filter.as_ref())?;
+                distances += found.cost.distances;
+                let found = found
+                    .hits
+                    .iter()
+                    .map(|hit| hit.id)
+                    .chain(std::iter::repeat(u32::MAX));
                 ids.extend(found.take(K).flat_map(u32::to_le_bytes));
             }
             passes += 1;
@@ -65,14 +82,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         };
         std::fs::write(to, ids)?;
-        writeln!(out, "{took}")?;
+        let distances = distances as f64 / f64::from(passes) / queries.rows() as f64;
+        writeln!(out, "{took} {distances}")?;
         out.flush()?;
     }
     Ok(())
 }
 
 /// Seconds that this process has run in all: two fields of /proc/NAME, counted behind the program's name.
-fn seconds(name: &str, field: usize) -> Result<f64, Box<dyn Error>> {
+fn seconds(name: &str, field: usize) -> Result<f64, Error> {
     let text = std::fs::read_to_string(Path::new("/proc").join(name))?;
     let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: f64 = fields

@@ -15,9 +15,9 @@ const COLOURS: [(&str, usize); 11] = [
     ("ACORN-gamma", 3),
     ("FilteredVamana", 2),
     ("StitchedVamana", 1),
-    ("UNG", 5),
-    ("SeRF", 2),
-    ("SeRF, half-bounded", 1),
+    ("UNG", 8),
+    ("SeRF", 9),
+    ("SeRF, half-bounded", 10),
     ("Kokeshi's planner", 7),
 ];
 

@@ -12,8 +12,8 @@ use crate::{Axis, Mark, Panel, Series};
 const WIDTH: u32 = 760;
 const HEIGHT: u32 = 520;
 
-/// Okabe and Ito's colours (Color Universal Design, 2008).
-const COLOURS: [RGBColor; 8] = [
+/// Okabe and Ito's colours (Color Universal Design, 2008), and three for pictures with more.
+const COLOURS: [RGBColor; 11] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -22,6 +22,9 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(86, 180, 233),
     RGBColor(110, 110, 110),
     RGBColor(0, 0, 0),
+    RGBColor(140, 86, 75),
+    RGBColor(127, 60, 190),
+    RGBColor(150, 150, 0),
 ];
 
 /// The panels side by side. A panel without a mark that can be drawn has axes and no marks.
@@ -182,7 +185,13 @@ fn short(value: f64) -> String {
         size if size >= 1e4 => (value / 1e3, "k"),
         _ => (value, ""),
     };
-    let text = format!("{value:.3}");
+    // Three digits, however small the number.
+    let places = if value.abs() < 1.0 && value != 0.0 {
+        (2 - value.abs().log10().floor() as i32) as usize
+    } else {
+        3
+    };
+    let text = format!("{value:.places$}");
     let text = if text.contains('.') {
         text.trim_end_matches('0').trim_end_matches('.')
     } else {
@@ -261,7 +270,7 @@ mod tests {
 
     #[test]
     fn numbers_on_axes_are_short() {
-        let texts = [0.95, 20.0, 1536.0, 20_000.0, 1.5e6, 2e9, 0.0].map(short);
-        assert_eq!(texts, ["0.95", "20", "1536", "20k", "1.5M", "2G", "0"]);
+        let texts = [0.95, 0.0001, 20.0, 1536.0, 20_000.0, 1.5e6, 2e9, 0.0].map(short);
+        assert_eq!(texts, ["0.95", "0.0001", "20", "1536", "20k", "1.5M", "2G", "0"]);
     }
 }
