@@ -65,6 +65,8 @@ pub struct Metrics {
     documents: Family<Collection, Gauge>,
     passages: Family<Collection, Gauge>,
     bytes: Family<Part, Gauge>,
+    rows: Family<Collection, Gauge>,
+    code_bytes: Family<Collection, Gauge>,
     memory: Gauge<u64, AtomicU64>,
 }
 
@@ -86,6 +88,8 @@ impl Default for Metrics {
             documents: Family::default(),
             passages: Family::default(),
             bytes: Family::default(),
+            rows: Family::default(),
+            code_bytes: Family::default(),
             memory: Gauge::default(),
         };
         metrics.register();
@@ -134,6 +138,16 @@ impl Metrics {
         own.register("documents", "Documents that can be found", self.documents.clone());
         own.register("passages", "Their passages", self.passages.clone());
         own.register("collection_bytes", "Bytes on disk by part", self.bytes.clone());
+        own.register(
+            "rows",
+            "Vectors, those of deleted passages included: collection_bytes over this are bytes a vector",
+            self.rows.clone(),
+        );
+        own.register(
+            "code_bytes",
+            "Bytes of a vector's code, which searches read; 0 without a codec",
+            self.code_bytes.clone(),
+        );
     }
 
     /// Counts an answered request.
@@ -179,6 +193,9 @@ impl Metrics {
         };
         self.documents.get_or_create(&label).set(info.documents as i64);
         self.passages.get_or_create(&label).set(info.passages as i64);
+        self.rows.get_or_create(&label).set(info.rows as i64);
+        let code_bytes = info.codec.as_ref().map_or(0, |codec| codec.code_bytes);
+        self.code_bytes.get_or_create(&label).set(code_bytes as i64);
         self.writes_waiting.get_or_create(&label).set(waiting as i64);
         for (part, bytes) in &info.bytes {
             self.bytes

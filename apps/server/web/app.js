@@ -331,7 +331,7 @@ function add(answer) {
   const took = `${answer.took_ms < 10 ? fixed(answer.took_ms, 1) : Math.round(answer.took_ms)} ms`;
   const full = answer.hits.length === PAGE;
   const count = `${number(page.hits.length)}${full ? "+" : ""} ${page.hits.length === 1 ? "result" : "results"}`;
-  say(!asked ? `${number(info().documents)} documents · ${info().model}` : page.hits.length ? `${count} in ${took}` : `Nothing in ${took}`);
+  say(!asked ? `${number(info().documents)} documents · ${info().model}${stored(info())}` : page.hits.length ? `${count} in ${took}` : `Nothing in ${took}`);
   $("after").replaceChildren(...(page.hits.length ? [] : [empty(answer)]),
     ...(page.hits.length && answer.note ? [h("p", { className: "note" }, answer.note)] : []),
     ...(full ? [h("button", { className: "outline", type: "button", id: "more", on: { click: more } }, "More")] : []),
@@ -356,9 +356,15 @@ function empty(answer) {
     h("p", { className: "quiet" }, answer.note || "Try other words, or describe what you mean in a sentence."), buttons);
 }
 
+/** How vectors are kept: ` · int8: 256 of 1,024 bytes a vector`; nothing without codes. */
+function stored({ codec, dims }) {
+  return codec?.code_bytes ? ` · ${codec.codec}: ${number(codec.code_bytes)} of ${number(4 * dims)} bytes a vector` : "";
+}
+
 function explained(explain) {
   const total = Math.max(0.001, ...explain.stages.map(([, ms]) => ms));
   const facts = [`${number(explain.candidates[0])} candidates by words, ${number(explain.candidates[1])} by meaning`];
+  if (explain.dense) facts.push(`meaning by ${explain.dense.plan}, ${number(explain.dense.distances)} comparisons`);
   if (explain.filter_matches !== undefined && explain.filter_matches !== null) facts.push(`${number(explain.filter_matches)} passages pass the filter`);
   if (explain.bar !== undefined && explain.bar !== null) facts.push(`hits below a relevance of ${fixed(explain.bar)} are cut`);
   return h("details", {}, h("summary", {}, "How this answer was made"), h("p", {}, `${facts.join("; ")}.`),

@@ -34,6 +34,8 @@ async fn every_request_gets_its_status_and_says_why() {
         ("GET", "/health", "", 200, r#""status":"ready""#),
         ("HEAD", "/health", "", 200, ""),
         ("GET", "/metrics", "", 200, "kokeshi_documents{collection=\"notes\"} 2"),
+        ("GET", "/metrics", "", 200, "kokeshi_rows{collection=\"notes\"} 2"),
+        ("GET", "/metrics", "", 200, "kokeshi_code_bytes{collection=\"notes\"} 0"),
         ("GET", "/openapi.json", "", 200, "/collections/{name}/search"),
         ("GET", "/collections", "", 200, r#""name":"notes""#),
         ("GET", "/collections/notes", "", 200, r#""documents":2"#),
