@@ -2,6 +2,7 @@
 //!
 //! `KOKESHI_BLESS=1 cargo test -p kokeshi --test bad_input` writes the page anew after a message was changed on purpose.
 
+mod benching;
 mod making;
 mod shrinking;
 mod support;
@@ -615,6 +616,7 @@ fn bad_input_gets_a_clear_error_and_the_documented_code() {
         ("Training", making::cases()),
         ("Shrinking and bridging", shrinking::cases()),
         ("Judging", judging()),
+        ("Benchmarks", benching::cases()),
         ("Serving", serving()),
     ];
     let mut page = String::from(

@@ -4,7 +4,7 @@ use super::support::{Place, Printed, flip_byte, truncate};
 use super::{Case, case};
 
 /// `rows` x 4 values as .npy; row 3 is all zeros, and `odd` is the first value of row 2.
-fn npy(place: &Place, name: &str, rows: usize, odd: f32) {
+pub fn npy(place: &Place, name: &str, rows: usize, odd: f32) {
     let mut values: Vec<f32> = (0..rows * 4).map(|at| (at as f32 * 0.37).sin()).collect();
     if rows > 3 {
         values[12..16].fill(0.0);
