@@ -3,12 +3,17 @@
 //! A test that needs one of them is marked `#[ignore = "needs ..."]`, so that `cargo test` on a fresh machine says which tests were
 //! left out and why; CI runs them with `--include-ignored`, and there a missing file is a failure.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// The root of the workspace.
+/// The root of the workspace: of the package that cargo runs, since this crate may have been built in another checkout that shares the target
+/// directory.
 pub fn workspace() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+    let built = || PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(built, PathBuf::from);
+    let root = here
+        .ancestors()
+        .find(|folder| folder.join("Cargo.lock").is_file());
+    root.unwrap_or(&here).to_path_buf()
 }
 
 /// The directory of a small model with random weights: one of the encoder's fixtures, such as `rerank-bert`.
