@@ -264,7 +264,13 @@ impl Place {
     pub fn message(&self, printed: &Printed) -> String {
         let folder = self.folder.path().to_string_lossy().into_owned();
         let models = kokeshi_testing::small_model("").to_string_lossy().into_owned();
-        let text = printed.text.replace(&folder, "DIR").replace(&models, "");
+        let bases = kokeshi_testing::workspace().join("crates/make/encode/tests/fixtures/small/bases");
+        let bases = format!("{}/", bases.display());
+        let text = printed
+            .text
+            .replace(&folder, "DIR")
+            .replace(&models, "")
+            .replace(&bases, "");
         let marks = ["error: ", "skipped: ", "note: "];
         let mut lines = text
             .lines()
