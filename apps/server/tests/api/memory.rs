@@ -82,8 +82,10 @@ impl Backend for Memory {
     }
 
     fn info(&self) -> Result<Info, Problem> {
+        let documents = self.documents.lock().unwrap().len() as u64;
         Ok(Info {
-            documents: self.documents.lock().unwrap().len() as u64,
+            documents,
+            rows: documents,
             generation: self.generation.load(Ordering::SeqCst),
             ..Info::default()
         })
