@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use kokeshi_core::{Embeddings, Progress, Seed};
 use kokeshi_encode::{Model, Options, Task};
-use kokeshi_recipe::{Mining, mine};
+use kokeshi_recipe::{Mining, Pool, mine};
 use kokeshi_sources::{Error as SourceError, RowError, rows};
 
 use crate::args::{Mine, Take};
@@ -16,25 +16,6 @@ use crate::stop::{Result, Stop};
 
 /// Texts that are encoded together.
 const BATCH: usize = 1024;
-
-/// Texts by number, each once.
-#[derive(Default)]
-struct Pool {
-    texts: Vec<String>,
-    numbers: HashMap<String, u32>,
-}
-
-impl Pool {
-    fn number(&mut self, text: &str) -> u32 {
-        if let Some(number) = self.numbers.get(text) {
-            return *number;
-        }
-        let number = self.texts.len() as u32;
-        self.texts.push(text.into());
-        self.numbers.insert(text.into(), number);
-        number
-    }
-}
 
 /// Finds negatives and writes the rows.
 ///
@@ -74,28 +55,27 @@ pub fn run(args: &Mine, output: &Output) -> Result<()> {
             texts.number(values[0]);
         })?;
     }
-    let same: HashMap<u32, u32> = anchors
-        .numbers
-        .iter()
-        .filter_map(|(text, number)| Some((*number, *texts.numbers.get(text)?)))
+    let same: HashMap<u32, u32> = (0..)
+        .zip(anchors.texts())
+        .filter_map(|(number, text)| Some((number, texts.find(text)?)))
         .collect();
     let model = super::model::load(args.model.model.as_deref(), &args.model.load)?;
     let bar = Bar::new(output.quiet || output.json);
-    let asked = encode(&model, &anchors.texts, args, Task::Query, &bar)?;
-    let found = encode(&model, &texts.texts, args, Task::Document, &bar)?;
+    let asked = encode(&model, anchors.texts(), args, Task::Query, &bar)?;
+    let found = encode(&model, texts.texts(), args, Task::Document, &bar)?;
     let mined = mine(&asked, &found, &pairs, &same, &options, Seed(args.seed)).map_err(Stop::usage)?;
     let mut lines = Vec::new();
     for row in &mined.rows {
         let (from, to) = pairs[row.pair];
         let mut line = serde_json::Map::new();
-        line.insert("anchor".into(), anchors.texts[from as usize].as_str().into());
-        line.insert("positive".into(), texts.texts[to as usize].as_str().into());
+        line.insert("anchor".into(), anchors.texts()[from as usize].as_str().into());
+        line.insert("positive".into(), texts.texts()[to as usize].as_str().into());
         for (at, (text, _)) in row.negatives.iter().enumerate() {
             let name = match at {
                 0 => "negative".to_string(),
                 at => format!("negative_{}", at + 1),
             };
-            line.insert(name, texts.texts[*text as usize].as_str().into());
+            line.insert(name, texts.texts()[*text as usize].as_str().into());
         }
         serde_json::to_writer(&mut lines, &line).map_err(Stop::failed)?;
         lines.push(b'\n');
@@ -121,7 +101,7 @@ pub fn run(args: &Mine, output: &Output) -> Result<()> {
         / (count * options.negatives as f64);
     if output.json && !to_stream {
         return output.value(&serde_json::json!({
-            "file": args.to, "model": model.id(), "pairs": pairs.len(), "texts": texts.texts.len(), "rows": mined.rows.len(),
+            "file": args.to, "model": model.id(), "pairs": pairs.len(), "texts": texts.texts().len(), "rows": mined.rows.len(),
             "too_few": mined.too_few, "inconsistent": mined.inconsistent, "positive": positive, "negative": negative,
         }));
     }
@@ -131,7 +111,7 @@ pub fn run(args: &Mine, output: &Output) -> Result<()> {
         mined.rows.len(),
         pairs.len(),
         options.negatives,
-        texts.texts.len(),
+        texts.texts().len(),
         mined.too_few,
         mined.inconsistent,
     ));

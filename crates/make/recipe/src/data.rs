@@ -6,6 +6,7 @@ use kokeshi_encode::{Model, Options};
 use kokeshi_sources::{Origin, rows};
 
 use crate::error::{Error, Result};
+use crate::pool::Pool;
 use crate::recipe::{Data, DataKind, Recipe};
 
 /// All data of a recipe.
@@ -69,26 +70,6 @@ impl Set {
     }
 }
 
-/// Texts by number, each once.
-#[derive(Default)]
-struct Pool {
-    texts: Vec<String>,
-    numbers: HashMap<String, u32>,
-}
-
-impl Pool {
-    fn number(&mut self, text: &str) -> u32 {
-        let text = text.trim();
-        if let Some(number) = self.numbers.get(text) {
-            return *number;
-        }
-        let number = self.texts.len() as u32;
-        self.texts.push(text.into());
-        self.numbers.insert(text.into(), number);
-        number
-    }
-}
-
 /// Reads all data of a recipe and makes token ids of it.
 ///
 /// # Errors
@@ -104,10 +85,10 @@ pub(crate) fn read(recipe: &Recipe, model: &Model) -> Result<Examples> {
         }
     }
     sets.retain(|set| set.len() > 1);
-    let texts = tokens(recipe, model, &pool.texts)?;
+    let texts = tokens(recipe, model, pool.texts())?;
     Ok(Examples {
         texts,
-        strings: pool.texts,
+        strings: pool.into_texts(),
         sets,
         skipped,
     })

@@ -7,6 +7,7 @@
 //! | `loss` | losses by their names, `starbucks(ranking)` |
 //! | `data` | pairs, triplets, scored pairs, NLI as token ids |
 //! | `guide` | vectors of a guide or teacher |
+//! | `pool` | texts by number, each once |
 //! | `order` | which rows make which batch, from the seed alone |
 //! | `schedule` | the learning rate by step |
 //! | `judge` | how good each size is on scored pairs |
@@ -28,6 +29,7 @@ mod merge;
 mod mine;
 mod order;
 mod output;
+mod pool;
 mod recipe;
 mod run;
 mod schedule;
@@ -37,5 +39,6 @@ pub use estimate::{Estimate, estimate};
 pub use judge::Scores;
 pub use merge::{Merge, merge};
 pub use mine::{Found, Mined, Mining, mine};
+pub use pool::Pool;
 pub use recipe::{Data, DataKind, Evaluation, Recipe, Schedule, Train};
 pub use run::{Event, Outcome, run};

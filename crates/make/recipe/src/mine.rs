@@ -140,10 +140,8 @@ pub fn mine(
     }
     let deepest = options.ranks.1.max(options.consistent.unwrap_or(0));
     let index = FlatIndex::new(texts.clone().into(), Metric::Cosine);
-    let one = |(number, (anchor, positive)): (usize, &(u32, u32))| -> Result<Option<Result<Found, Left>>> {
-        let Some(known) = positives.get(anchor) else {
-            return Ok(None);
-        };
+    let one = |(number, (anchor, positive)): (usize, &(u32, u32))| -> Result<Result<Found, Left>> {
+        let known = &positives[anchor];
         let query = anchors.row(*anchor as usize);
         let hits = index
             .search(query, deepest + known.len(), Effort::Exact, None)?
@@ -153,7 +151,7 @@ pub fn mine(
         if let Some(most) = options.consistent
             && near.iter().filter(|hit| hit.score > own).count() >= most
         {
-            return Ok(Some(Err(Left::Inconsistent)));
+            return Ok(Err(Left::Inconsistent));
         }
         let (from, to) = options.ranks;
         let bound = options.bound(own);
@@ -165,7 +163,7 @@ pub fn mine(
             .map(|hit| (hit.id, hit.score))
             .collect();
         if fitting.len() < options.negatives {
-            return Ok(Some(Err(Left::TooFew)));
+            return Ok(Err(Left::TooFew));
         }
         if options.random {
             let mut draw = seed;
@@ -173,15 +171,15 @@ pub fn mine(
         }
         fitting.truncate(options.negatives);
         fitting.sort_by(|a, b| b.1.total_cmp(&a.1));
-        Ok(Some(Ok(Found {
+        Ok(Ok(Found {
             pair: number,
             positive: own,
             negatives: fitting,
-        })))
+        }))
     };
     let found: Vec<_> = pairs.par_iter().enumerate().map(one).collect::<Result<_>>()?;
     let mut mined = Mined::default();
-    for found in found.into_iter().flatten() {
+    for found in found {
         match found {
             Ok(found) => mined.rows.push(found),
             Err(Left::Inconsistent) => mined.inconsistent += 1,
