@@ -69,27 +69,14 @@ impl Bag {
         loss: impl FnOnce(&mut Tape, &[Var]) -> Var,
     ) -> f32 {
         let mut gradient = vec![0.0; self.table.len()];
-        let value = self.gradient(columns, loss, &mut gradient);
+        let alone = |tape: &mut Tape, columns: &[Var]| (loss(tape, columns), Vec::new());
+        let value = self.gradient_with(columns, &mut gradient, alone, &mut Vec::new());
         self.apply(&gradient, rate);
         value
     }
 
-    /// Adds the gradient by the table to `gradient`; returns the loss.
-    fn gradient(
-        &self,
-        columns: &[Vec<&[u32]>],
-        loss: impl FnOnce(&mut Tape, &[Var]) -> Var,
-        gradient: &mut [f32],
-    ) -> f32 {
-        self.gradient_with(
-            columns,
-            gradient,
-            |tape, columns| (loss(tape, columns), Vec::new()),
-            &mut Vec::new(),
-        )
-    }
-
-    /// The same for a loss with leaves of its own, which it returns beside itself; their gradients are put into `own`.
+    /// Adds the gradient by the table to `gradient`; returns the loss. Leaves of its own, which the loss returns beside itself, have their
+    /// gradients put into `own`.
     pub fn gradient_with(
         &self,
         columns: &[Vec<&[u32]>],
