@@ -78,6 +78,18 @@ impl Bitmap {
             .is_some_and(|word| word >> (id % 64) & 1 == 1)
     }
 
+    /// Appends those of `ids` that are in the set to `out`.
+    pub fn keep(&self, ids: &[u32], out: &mut Vec<u32>) {
+        let start = out.len();
+        out.resize(start + ids.len(), 0);
+        let mut end = start;
+        for &id in ids {
+            out[end] = id;
+            end += usize::from(self.contains(id));
+        }
+        out.truncate(end);
+    }
+
     /// Makes the universe at least `len` rows; the new ones are not in the set.
     pub fn grow(&mut self, len: usize) {
         if len > self.len {

@@ -233,6 +233,10 @@ pub fn check_query(query: &[f32], dims: usize) -> Result<()> {
             found: query.len(),
         });
     }
+    // All of them at once is quicker than one after the other.
+    if query.iter().fold(true, |all, value| all & value.is_finite()) {
+        return Ok(());
+    }
     match query.iter().position(|value| !value.is_finite()) {
         Some(column) => Err(Error::NotFinite {
             what: "a query".into(),

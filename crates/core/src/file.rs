@@ -227,6 +227,22 @@ impl Mapped {
         check(&map, magic, version).map_err(|problem| Error::file(path, problem))?;
         Ok(Self { map })
     }
+
+    /// The same in memory of the process's own, on large pages where the system has them: what is read here and there, a few bytes each
+    /// time, is then found a tenth faster or so.
+    ///
+    /// # Errors
+    /// As [`Mapped::open`], and [`Error::Io`] if there is too little memory.
+    pub fn load(path: &Path, magic: &[u8; 8], version: u32) -> Result<Self> {
+        let Self { map } = Self::open(path, magic, version)?;
+        let mut own = memmap2::MmapMut::map_anon(map.len()).map_err(Error::io(path))?;
+        // A wish: without large pages it is as good as mapped.
+        #[cfg(target_os = "linux")]
+        let _ = own.advise(memmap2::Advice::HugePage);
+        own.copy_from_slice(&map);
+        let map = own.make_read_only().map_err(Error::io(path))?;
+        Ok(Self { map })
+    }
 }
 
 fn check(bytes: &[u8], magic: &[u8; 8], version: u32) -> std::result::Result<(), String> {

@@ -189,13 +189,20 @@ fn open_vectors(path: &Path, expected: &DataFile, dims: usize, bytes: bool) -> R
     opened.map_err(|error| damaged(path, error))
 }
 
+/// Graphs up to so many bytes, of a million rows or so, are read into memory; larger ones are mapped, so that the system may take that memory back.
+const LOADED: u64 = 256 << 20;
+
 fn open_graph(path: &Path, expected: &DataFile) -> Result<Graph> {
     check_length(path, expected)?;
     let found = graph_checksum(path)?;
     if found != expected.checksum {
         return Err(Error::damaged(path, "it is not the graph that was committed"));
     }
-    Graph::open(path).map_err(|error| match error {
+    let open = match expected.bytes {
+        0..=LOADED => Graph::load,
+        _ => Graph::open,
+    };
+    open(path).map_err(|error| match error {
         kokeshi_index::Error::Core(error) => damaged(path, error),
         other => Error::damaged(path, other.to_string()),
     })

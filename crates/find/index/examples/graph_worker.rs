@@ -32,7 +32,7 @@ fn main() -> Result<(), Error> {
         seconds("self/stat", 11)? - started
     };
     let bytes = std::fs::metadata(file)?.len();
-    let index = GraphIndex::new(Graph::open(file)?, vectors)?;
+    let index = GraphIndex::new(Graph::load(file)?, vectors)?;
     rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .build()?

@@ -1,6 +1,8 @@
 //! What searches are likely to cost, in nanoseconds of one thread. Only their ratios matter: `examples/planner.rs` prints what each plan takes
 //! by selectivity, beside what was chosen.
 
+use crate::graph::WHOLE;
+
 /// What the parts of a search cost. Of a scan's rows and codes: while what it reads stays in a core's cache from one search with a filter to the
 /// next, and otherwise.
 #[derive(Debug, Clone, Copy)]
@@ -15,8 +17,10 @@ pub(crate) struct Costs {
     node: f64,
     /// A candidate that is kept in order and whose row is compared after its code.
     rescored: f64,
-    /// Making a query ready for codes.
+    /// Making a query ready for codes, and comparing it with the centres of all cells.
     prepared: f64,
+    /// Rows that cells hold.
+    nodes: f64,
 }
 
 /// New neighbours of a node of a walk.
@@ -24,12 +28,17 @@ const DISTANCES_PER_NODE: f64 = 15.0;
 /// A row that a walk jumps to takes as long as so many that lie one after the other.
 const JUMP: f64 = 2.5;
 
+/// Comparing a query with the centre of a cell, and finding the nearest.
+const CELL: f64 = 6.0;
+/// A row of a cell that is looked through: whether it is in the filter.
+const LOOKED_AT: f64 = 0.8;
+
 /// Bytes that stay in a core's cache, of two MiB and what else goes through it.
 const CACHE: usize = 3 << 19;
 
 impl Costs {
-    /// Of rows of so many dims, with codes of so many bytes (0 if there are none).
-    pub fn new(dims: usize, stride: usize) -> Self {
+    /// Of so many rows of so many dims, with codes of so many bytes (0 if there are none) in so many cells.
+    pub fn new(dims: usize, stride: usize, cells: usize, nodes: usize) -> Self {
         let row = [4.0 + 0.05 * dims as f64, 4.0 + 0.17 * dims as f64];
         let lines = stride as f64 / 64.0;
         let coded = stride > 0;
@@ -48,7 +57,12 @@ impl Costs {
                 DISTANCES_PER_NODE * row[1] * JUMP
             },
             rescored: if coded { row[1] * JUMP } else { 0.0 },
-            prepared: if coded { 1500.0 + 4.0 * dims as f64 } else { 0.0 },
+            prepared: if coded {
+                1500.0 + 4.0 * dims as f64 + CELL * cells as f64
+            } else {
+                0.0
+            },
+            nodes: nodes as f64,
         }
     }
 
@@ -57,10 +71,15 @@ impl Costs {
         rows as f64 * self.row[usize::from(rows * self.row_bytes > CACHE)]
     }
 
-    /// A scan of the codes of `rows` rows that finds `length`.
-    pub fn codes(&self, rows: usize, length: usize) -> f64 {
+    /// Comparing the codes of the matches among `rows` rows in a share of the cells, and finding `length`.
+    pub fn codes(&self, rows: usize, reach: f64, length: usize) -> f64 {
         let code = self.code[usize::from(rows * self.code_bytes > CACHE)];
-        self.prepared + rows as f64 * code + length as f64 * self.rescored
+        let (looked_at, compared) = if reach < WHOLE {
+            (self.nodes * reach, rows as f64 * reach)
+        } else {
+            (0.0, rows as f64)
+        };
+        self.prepared + looked_at * LOOKED_AT + compared * code + length as f64 * self.rescored
     }
 
     /// A walk that expands `nodes` nodes and finds `length`.

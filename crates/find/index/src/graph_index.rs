@@ -3,7 +3,7 @@
 use kokeshi_core::{Bitmap, Metric, TopK};
 
 use crate::flat::{count, scan};
-use crate::graph::{Gate, Graph, MEASURED_K, Steps};
+use crate::graph::{DEFAULT_RECALL, Gate, Graph, MEASURED_K, Steps, Wanted};
 use crate::query::Query;
 use crate::{Cost, Effort, Found, Index, Plan, Result, Vectors};
 
@@ -91,10 +91,19 @@ impl GraphIndex {
         let mut cost = Cost::default();
         if let Some(length) = length.filter(|_| k > 0) {
             let matches = filter.map_or(covered, |filter| count(filter, 0..covered));
+            let shortest = match effort {
+                Effort::List(_) => k,
+                _ => list_for(k),
+            };
             let wish = Wish {
                 query: &query,
                 k,
-                length: length.max(list_for(k)).min(covered),
+                length: length.max(shortest).min(covered),
+                recall: match effort {
+                    Effort::Recall(recall) => recall,
+                    Effort::List(list) => self.graph.recall_of(list),
+                    Effort::Default | Effort::Exact => DEFAULT_RECALL,
+                },
                 matches,
                 filter: filter.filter(|_| matches < covered),
                 plan,
@@ -123,7 +132,9 @@ impl GraphIndex {
         let share = wish.matches as f64 / self.graph.nodes().max(1) as f64;
         // A scan misses nothing on the way, so that half as many candidates find as much.
         let scanned = (wish.length / 2).max(list_for(wish.k));
-        let (by_rows, by_codes) = (costs.rows(wish.matches), costs.codes(wish.matches, scanned));
+        let reach = look.reach(wish.k, share, wish.recall);
+        let by_rows = costs.rows(wish.matches);
+        let by_codes = costs.codes(wish.matches, reach, scanned);
         let scan = by_rows.min(by_codes);
         let (wanted, nodes) = spread(wish.length, wish.k, share);
         let walk = match wish.filter {
@@ -158,7 +169,14 @@ impl GraphIndex {
             Some(plan) => plan == Plan::Codes,
         };
         if codes {
-            let (steps, ended) = look.scan(wish.query, scanned, wish.filter, best);
+            let wanted = Wanted {
+                k: wish.k,
+                length: scanned,
+                recall: wish.recall,
+                filter: wish.filter,
+                matches: wish.matches,
+            };
+            let (steps, ended) = look.by_codes(wish.query, wanted, best);
             add(cost, steps);
             if ended {
                 cost.plan = Plan::Codes;
@@ -173,6 +191,8 @@ struct Wish<'a> {
     k: usize,
     /// The length of the candidate list that would find enough without a filter.
     length: usize,
+    /// The share of the true best that should be found.
+    recall: f32,
     /// Rows in the filter.
     matches: usize,
     filter: Option<&'a Bitmap>,

@@ -6,6 +6,7 @@
 //! | [`flat`] | [`FlatIndex`]: compares everything, exact |
 //! | [`graph`] | [`Graph`]: a Vamana graph, built in parallel, extended, saved, mapped |
 //! | `graph::codes` | half a byte a direction, with which searches find candidates before they compare rows |
+//! | `graph::cells` | which rows lie together: where walks begin, and what searches with a filter look through |
 //! | [`graph_index`] | [`GraphIndex`]: graph and vectors together, with the planner for filters |
 //!
 //! ```
@@ -82,7 +83,8 @@ pub enum Plan {
     /// Every vector that passes the filter was compared.
     #[default]
     Scan,
-    /// The codes of all vectors that pass the filter were compared, and then the best of the vectors themselves.
+    /// The codes of the vectors that pass the filter were compared, of the cells near the query or of all, and then the best of the vectors
+    /// themselves.
     Codes,
     /// Graph traversal, no filter.
     Graph,

@@ -5,6 +5,7 @@ use kokeshi_core::{Metric, Result, distance};
 use crate::Vectors;
 
 /// A query that was checked against the index: right width, finite, and of unit length if the metric is cosine.
+#[derive(Clone)]
 pub(crate) struct Query {
     pub values: Vec<f32>,
     pub metric: Metric,

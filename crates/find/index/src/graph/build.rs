@@ -9,13 +9,14 @@ use std::collections::{HashMap, HashSet};
 use kokeshi_core::{Bitmap, Metric, Progress};
 use rayon::prelude::*;
 
-use super::adjacency::{NONE, used};
-use super::calibrate::{self, Measured};
+use super::calibrate::{self, LEAST_ROWS, Measured};
+use super::cells::Cells;
 use super::codes::Codes;
 use super::find::Look;
 use super::scratch::{Near, Scratch};
 use super::search::{ToRow, Walk, nearest};
 use super::space::Space;
+use super::words::{NONE, used};
 use super::{Graph, GraphConfig};
 use crate::{Error, Result, Vectors};
 
@@ -36,6 +37,7 @@ pub(crate) struct Builder<'a> {
     pub linked: usize,
     pub metric: Metric,
     pub codes: Option<Codes>,
+    pub cells: Option<Cells>,
     pub measured: Measured,
 }
 
@@ -80,12 +82,14 @@ impl Builder<'_> {
         let mut linked = Bitmap::from_sorted(rows, (0..rows as u32).filter(|&id| self.space.usable(id)));
         sample.iter().for_each(|&id| linked.remove(id));
         self.narrow();
+        let before = self.measured;
         let look = Look {
             walk: Some(self.walk()),
             codes: self.codes.as_ref(),
+            cells: self.cells.as_ref(),
             vectors: self.space.vectors,
             nodes: rows,
-            sure: self.measured.sure,
+            measured: &before,
         };
         self.measured = calibrate::measure(look, self.metric, &linked, sample);
         self.widen();
@@ -281,7 +285,7 @@ impl Builder<'_> {
         Walk {
             places: &self.places,
             degree: self.width,
-            entry: self.entry,
+            entries: std::slice::from_ref(&self.entry),
         }
     }
 
@@ -304,11 +308,25 @@ impl Graph {
             codes.extend(vectors);
             codes
         });
+        let cells = codes
+            .as_ref()
+            .filter(|_| vectors.rows() >= LEAST_ROWS)
+            .and_then(|codes| {
+                let known = self
+                    .cells
+                    .as_ref()
+                    .filter(|cells| !cells.outgrown(vectors.rows()));
+                known.map_or_else(
+                    || Cells::learn(&space, codes),
+                    |known| known.extended(&space, codes, self.nodes),
+                )
+            });
         let mut builder = Builder {
             space,
             codes,
+            cells,
             config: self.config,
-            places: self.adjacency.places().to_vec(),
+            places: self.adjacency.values().to_vec(),
             width: self.config.degree,
             entry: self.entry,
             linked: self.linked,
@@ -316,11 +334,12 @@ impl Graph {
             measured: self.measured,
         };
         builder.insert(self.nodes, progress)?;
-        self.adjacency = super::Adjacency::Owned(builder.places);
+        self.adjacency = super::Words::Owned(builder.places);
         self.entry = builder.entry;
         self.linked = builder.linked;
         self.measured = builder.measured;
         self.codes = builder.codes;
+        self.cells = builder.cells;
         self.nodes = vectors.rows();
         Ok(())
     }

@@ -4,11 +4,14 @@
 //! but a measurement tells them apart. Rows that the graph does not have yet are queries with the distribution of the rows; queries of
 //! another kind (titles for abstracts, say) may have a lower recall.
 
-use kokeshi_core::{Bitmap, Metric, Scored, TopK};
+use std::sync::LazyLock;
+
+use kokeshi_core::{Bitmap, Metric, Scored, Seed, TopK};
 use rayon::prelude::*;
 
+use super::cells::Cells;
 use super::find::Look;
-use super::scratch::Near;
+use super::scratch::{Entry, Near};
 use super::search::Target;
 use crate::Vectors;
 use crate::flat::scan_here;
@@ -22,18 +25,24 @@ pub(crate) const LISTS: [usize; 16] = [
 pub(crate) const LEAST_LIST: usize = 32;
 /// The share of the true `K` best that the sample must find by default: 0.95 is promised, the rest is for the sample's error (0.6 % or
 /// so) and for queries that are unlike the rows. Titles of abstracts found 0.946 where 0.98 was asked of the sample.
-const RECALL: f32 = 0.99;
+pub(crate) const RECALL: f32 = 0.99;
 /// The share of the `K` best that may be passed over because their estimates are too far off.
 const MISSED: f64 = 0.005;
 /// No fewer standard errors are taken: a sample could be kind.
 const LEAST_SURE: f32 = 1.0;
 /// Where the curve ends: longer lists are not tried.
 const ENOUGH: f32 = 0.998;
+/// From one of [`SHARES`] to the next.
+const STEP: f64 = 4.0;
+/// Shares of the rows among which the best are looked for, to see in which cells those are: the best of a quarter are as far as ranks up to 40.
+pub(crate) const SHARES: [f64; 5] = [1.0, 1.0 / 4.0, 1.0 / 16.0, 1.0 / 64.0, 1.0 / 256.0];
+/// Shares of the best that are in the cells counted.
+pub(crate) const SHARES_FOUND: [f32; 6] = [0.9, 0.95, 0.97, 0.98, 0.99, 0.995];
 pub(crate) const K: usize = 10;
 /// Rows asked for. Their exact search costs about 2 % of building the graph.
 const SAMPLE: usize = 256;
 /// Fewer rows are scanned as quickly.
-const LEAST_ROWS: usize = 1500;
+pub(crate) const LEAST_ROWS: usize = 1500;
 /// Fewer than these say too little.
 const LEAST_SAMPLE: usize = 32;
 /// Queries compared with a block of rows while that is in the processor's cache, and the rows of such a block.
@@ -50,6 +59,11 @@ pub(crate) struct Measured {
     pub rows: usize,
     /// How many standard errors farther than they are the estimates put all but a few of the `K` best.
     pub sure: f32,
+    /// The share of the cells, nearest first, that hold each of [`SHARES_FOUND`] of the `K` best of a share of the rows, for each of [`SHARES`]; 1
+    /// before a measurement, or where there are no cells.
+    pub reach: [[f32; SHARES_FOUND.len()]; SHARES.len()],
+    /// How much farther than the centre of its cell a row is on average, and the standard deviation of that, widened by [`TAIL`].
+    pub apart: [f32; 2],
 }
 
 impl Measured {
@@ -58,6 +72,8 @@ impl Measured {
         recalls: [0.0; LISTS.len()],
         rows: 0,
         sure: 3.0,
+        reach: [[1.0; SHARES_FOUND.len()]; SHARES.len()],
+        apart: [0.0; 2],
     };
 
     /// The list of a search that does not say what it wants; none if scanning is as good.
@@ -92,6 +108,57 @@ impl Measured {
         Some(LISTS[before] + between.ceil() as usize)
     }
 
+    /// The recall that a list of `length` gave, between two that were tried on the line from one to the other.
+    pub fn recall(&self, length: usize) -> f32 {
+        let at = LISTS.partition_point(|list| *list < length);
+        let (Some(&high), Some(&list)) = (self.recalls.get(at), LISTS.get(at)) else {
+            return 1.0;
+        };
+        if self.rows == 0 || high == 0.0 {
+            return 1.0;
+        }
+        let Some(before) = at.checked_sub(1) else {
+            return high;
+        };
+        let part = (length - LISTS[before]) as f32 / (list - LISTS[before]) as f32;
+        self.recalls[before] + (high - self.recalls[before]) * part
+    }
+
+    /// The share of the cells, nearest first, that hold a share of `recall` of the best of all rows up to about the `rank`th.
+    pub fn reach(&self, rank: f64, recall: f32) -> f64 {
+        let found = SHARES_FOUND.partition_point(|found| *found < recall);
+        let Some(&high) = SHARES_FOUND.get(found) else {
+            return 1.0;
+        };
+        let low = found.checked_sub(1).map_or(high, |before| SHARES_FOUND[before]);
+        let part = if high > low {
+            (recall - low) / (high - low)
+        } else {
+            0.0
+        };
+        let at = |share: usize| {
+            let line = &self.reach[share];
+            let before = line[found.saturating_sub(1)];
+            f64::from(before + (line[found] - before) * part)
+        };
+        // Between two that were measured, and past the last, as a power of the rank.
+        let place = (rank / K as f64).max(1.0).log(STEP);
+        let first = (place as usize).min(SHARES.len() - 2);
+        let (a, b) = (at(first).ln(), at(first + 1).ln());
+        (a + (b - a) * (place - first as f64)).exp().min(1.0)
+    }
+
+    /// About how many rows of `some` of the cells, which have their distances from a query, are no farther from it than `distance`.
+    pub fn nearer(&self, distance: f32, cells: &Cells, some: &mut dyn Iterator<Item = &Entry>) -> f64 {
+        let [mean, deviation] = self.apart;
+        let counts = some.map(|cell| {
+            let cell = cell.near();
+            let off = (distance - cell.distance - mean) / deviation.max(f32::MIN_POSITIVE);
+            cells.cell(cell.id as usize).len() as f64 * f64::from(below(off))
+        });
+        counts.sum()
+    }
+
     /// How many of `new` rows that bring the total to `rows` should be kept for a measurement: none unless a walk could be worth its
     /// while, and there are half as many rows again as the last time, so that measuring stays a small share of building.
     pub fn sample(self, new: usize, rows: usize) -> usize {
@@ -101,6 +168,31 @@ impl Measured {
         } else {
             0
         }
+    }
+}
+
+/// Steps of [`NORMAL`] from one standard deviation to the next, and the standard deviations to each side.
+const NORMAL_STEPS: usize = 16;
+const NORMAL_ENDS: usize = 6;
+/// The distribution function of the normal distribution.
+static NORMAL: LazyLock<[f32; 2 * NORMAL_ENDS * NORMAL_STEPS + 1]> = LazyLock::new(|| {
+    // The sum of the density's trapezoids.
+    let density = |x: f64| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
+    let step = 1.0 / NORMAL_STEPS as f64;
+    let mut sum = 0.0;
+    std::array::from_fn(|at| {
+        let x = at as f64 * step - NORMAL_ENDS as f64;
+        sum += 0.5 * step * (density(x - step) + density(x));
+        sum as f32
+    })
+});
+
+/// The share of a normal distribution that is below `x`, to a fortieth.
+fn below(x: f32) -> f32 {
+    let place = (x + NORMAL_ENDS as f32) * NORMAL_STEPS as f32;
+    match place {
+        place if place < 0.0 => 0.0,
+        place => NORMAL[(place as usize).min(NORMAL.len() - 1)],
     }
 }
 
@@ -147,13 +239,20 @@ pub(super) fn measure(look: Look<'_>, metric: Metric, linked: &Bitmap, sample: &
         .par_chunks(GROUP)
         .flat_map_iter(|ids| exact(vectors, metric, linked, ids))
         .collect();
-    let sure = sure(look, &cases);
-    let look = Look { sure, ..look };
+    let mut measured = Measured {
+        sure: sure(look, &cases),
+        rows: vectors.rows(),
+        reach: reach(look, linked, &cases),
+        apart: apart(look, linked, &cases),
+        ..Measured::NOT_YET
+    };
+    let look = Look {
+        measured: &measured.clone(),
+        ..look
+    };
     let all = cases.iter().map(|case| case.count).sum::<usize>().max(1);
-    let rows = vectors.rows();
-    let mut recalls = [0.0; LISTS.len()];
-    for (recall, list) in recalls.iter_mut().zip(LISTS) {
-        if look.costs().walk(list as f64, list) > look.costs().rows(rows) {
+    for (recall, list) in measured.recalls.iter_mut().zip(LISTS) {
+        if look.costs().walk(list as f64, list) > look.costs().rows(vectors.rows()) {
             break;
         }
         let found: usize = cases.par_iter().map(|case| found(look, case, list)).sum();
@@ -162,32 +261,112 @@ pub(super) fn measure(look: Look<'_>, metric: Metric, linked: &Bitmap, sample: &
             break;
         }
     }
-    Measured { recalls, rows, sure }
+    measured
+}
+
+/// How many standard deviations the normal distribution of [`Measured::nearer`] has for each that was measured: there are more rows nearer than it has,
+/// and with this ranks of MiniLM's vectors from 100 on are right to a tenth or so.
+const TAIL: f32 = 1.15;
+
+/// See [`Measured::apart`].
+fn apart(look: Look<'_>, linked: &Bitmap, cases: &[Case]) -> [f32; 2] {
+    let (Some(codes), Some(cells)) = (look.codes, look.cells) else {
+        return Measured::NOT_YET.apart;
+    };
+    let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+    let (mut distances, mut estimates) = (Vec::new(), Vec::new());
+    for (at, case) in cases.iter().enumerate() {
+        let target = codes.prepare(&case.query);
+        target.distances_to(&cells.codes, cells.len(), &mut distances);
+        // A few rows of a cell, another one each time.
+        let cell = at * cells.len() / cases.len();
+        let ids: Vec<u32> = cells
+            .cell(cell)
+            .iter()
+            .copied()
+            .filter(|&id| linked.contains(id))
+            .collect();
+        estimates.resize(ids.len(), 0.0);
+        target.distances(&ids, &mut estimates);
+        for estimate in &estimates {
+            let apart = f64::from(estimate - distances[cell]);
+            count += 1.0;
+            sum += apart;
+            squares += apart * apart;
+        }
+    }
+    let mean = sum / f64::max(count, 1.0);
+    let deviation = (squares / f64::max(count, 1.0) - mean * mean).max(0.0).sqrt();
+    [mean as f32, TAIL * deviation as f32]
+}
+
+/// In how many of the nearest cells the best of shares of the rows are.
+fn reach(look: Look<'_>, linked: &Bitmap, cases: &[Case]) -> [[f32; SHARES_FOUND.len()]; SHARES.len()] {
+    let mut reach = Measured::NOT_YET.reach;
+    let (Some(codes), Some(cells)) = (look.codes, look.cells) else {
+        return reach;
+    };
+    let mut cell_of = vec![0; look.vectors.rows()];
+    for at in 0..cells.len() {
+        cells.cell(at).iter().for_each(|&id| cell_of[id as usize] = at);
+    }
+    for (share, reach) in SHARES.iter().zip(&mut reach) {
+        // Rows drawn at random, the same ones each time.
+        let mut seed = Seed(0x6b6f_6b65_7368_6923);
+        let drawn = linked.iter().filter(|_| seed.uniform() < *share);
+        let some = Bitmap::from_sorted(look.vectors.rows(), drawn);
+        let ranks = cases.par_chunks(GROUP).flat_map_iter(|cases| {
+            let mut distances = Vec::new();
+            let queries = cases.iter().map(|case| case.query.clone()).collect();
+            let best = best_of(look.vectors, queries, &some);
+            let each = best.into_iter().flat_map(|(query, best)| {
+                codes
+                    .prepare(&query)
+                    .distances_to(&cells.codes, cells.len(), &mut distances);
+                let before = |cell: usize| distances.iter().filter(|other| **other < distances[cell]).count();
+                best.iter()
+                    .map(|hit| before(cell_of[hit.id as usize]))
+                    .collect::<Vec<_>>()
+            });
+            each.collect::<Vec<_>>()
+        });
+        let mut ranks: Vec<usize> = ranks.collect();
+        ranks.sort_unstable();
+        for (reach, found) in reach.iter_mut().zip(SHARES_FOUND) {
+            let at = (ranks.len() as f32 * found) as usize;
+            *reach = ranks
+                .get(at)
+                .map_or(1.0, |rank| (rank + 1) as f32 / cells.len() as f32);
+        }
+    }
+    reach
 }
 
 fn exact(vectors: &Vectors, metric: Metric, linked: &Bitmap, ids: &[u32]) -> Vec<Case> {
-    let mut open: Vec<(Query, TopK)> = ids
+    let queries = ids
         .iter()
-        .filter_map(|&id| Query::new(vectors.row(id), metric, vectors.dims()).ok())
-        .map(|query| (query, TopK::new(K)))
-        .collect();
+        .filter_map(|&id| Query::new(vectors.row(id), metric, vectors.dims()).ok());
+    let case = |(query, best): (Query, Vec<Scored>)| Case {
+        query,
+        worst: best.last().map_or(f32::INFINITY, |hit| hit.score),
+        count: best.len(),
+        best,
+    };
+    let best = best_of(vectors, queries.collect(), linked);
+    best.into_iter().map(case).collect()
+}
+
+/// The `K` best rows in `filter` for each query.
+fn best_of(vectors: &Vectors, queries: Vec<Query>, filter: &Bitmap) -> Vec<(Query, Vec<Scored>)> {
+    let mut open: Vec<(Query, TopK)> = queries.into_iter().map(|query| (query, TopK::new(K))).collect();
     for start in (0..vectors.rows()).step_by(BLOCK) {
         for (query, best) in &mut open {
             let block = start..(start + BLOCK).min(vectors.rows());
-            scan_here(vectors, query, block, Some(linked), best);
+            scan_here(vectors, query, block, Some(filter), best);
         }
     }
-    open.into_iter()
-        .map(|(query, best)| {
-            let best = best.into_sorted();
-            Case {
-                query,
-                best: best.clone(),
-                worst: best.last().map_or(f32::INFINITY, |hit| hit.score),
-                count: best.len(),
-            }
-        })
-        .collect()
+    let sorted = |(query, best): (Query, TopK)| (query, best.into_sorted());
+    open.into_iter().map(sorted).collect()
 }
 
 /// How many of the true best rows, or copies of them, a walk finds.

@@ -4,6 +4,7 @@
 //! with a rounded vector is made right on average). A row takes one or two cache lines, whatever its width. The query keeps eight
 //! bits a number; what is found is compared again as it is.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use kokeshi_core::file::Mapped;
@@ -23,6 +24,8 @@ const ROWS_PER_TASK: usize = 512;
 const LINE: usize = 64;
 /// Bytes at a record's end: [`Side`].
 const SIDE: usize = 12;
+/// Rows whose sums are taken together.
+const GROUP: usize = 64;
 /// The step, in root mean squares of a row's numbers, that loses least of a normal distribution with 16 steps (Max, "Quantizing for
 /// Minimum Distortion", 1960, table II).
 const STEP: f32 = 0.3352;
@@ -42,10 +45,10 @@ pub(crate) struct Codes {
 #[derive(Clone)]
 enum Records {
     Owned(Vec<Line>),
-    /// From byte `start` to the end.
+    /// These bytes of a file.
     Mapped {
         file: Arc<Mapped>,
-        start: usize,
+        bytes: Range<usize>,
     },
 }
 
@@ -57,7 +60,7 @@ impl Records {
             Self::Owned(lines) => unsafe {
                 std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LINE)
             },
-            Self::Mapped { file, start } => &file[*start..],
+            Self::Mapped { file, bytes } => &file[bytes.clone()],
         }
     }
 }
@@ -130,6 +133,17 @@ impl Codes {
         (self.records, self.rows) = (Records::Owned(lines), rows);
     }
 
+    /// The codes of other rows, as those of these.
+    pub fn of(&self, rows: &Vectors) -> Self {
+        let mut codes = Self {
+            rows: 0,
+            records: Records::Owned(Vec::new()),
+            ..self.clone()
+        };
+        codes.extend(rows);
+        codes
+    }
+
     /// The directions that are kept.
     pub fn projection(&self) -> &Projection {
         &self.projection
@@ -145,21 +159,36 @@ impl Codes {
         self.records.bytes()
     }
 
-    /// Codes of `rows` rows whose records are in `file` from byte `start` to the end; `None` if they are not as long as they should be.
+    /// Codes of `rows` rows whose records are in `bytes` of `file`; `None` if they are not as long as they should be.
     pub fn mapped(
         metric: Metric,
         projection: Projection,
         stride: usize,
         rows: usize,
         file: Arc<Mapped>,
-        start: usize,
+        bytes: Range<usize>,
     ) -> Option<Self> {
-        (file.get(start..)?.len() == rows.checked_mul(stride)?).then(|| Self {
+        (file.get(bytes.clone())?.len() == rows.checked_mul(stride)?).then(|| Self {
             metric,
             projection: Arc::new(projection),
             stride,
             rows,
-            records: Records::Mapped { file, start },
+            records: Records::Mapped { file, bytes },
+        })
+    }
+
+    /// Codes of the same kind whose records are elsewhere in the same file; `None` as above.
+    pub fn also_mapped(&self, rows: usize, bytes: Range<usize>) -> Option<Self> {
+        let Records::Mapped { file, .. } = &self.records else {
+            return None;
+        };
+        (file.get(bytes.clone())?.len() == rows.checked_mul(self.stride)?).then(|| Self {
+            rows,
+            records: Records::Mapped {
+                file: file.clone(),
+                bytes,
+            },
+            ..self.clone()
         })
     }
 
@@ -250,34 +279,53 @@ pub(crate) struct ToCodes<'a> {
 impl ToCodes<'_> {
     /// The distance that a row has that is estimated to be so near, and the standard error of that.
     pub fn estimate(&self, near: Near) -> (f32, f32) {
-        let error = self.length * self.side(near.id).error;
+        let error = self.length * side(self.records, self.stride, near.id).error;
         (self.shared + near.distance, error)
     }
 
-    #[inline]
-    fn side(&self, id: u32) -> Side {
-        let record = &self.records[id as usize * self.stride..][..self.stride];
-        let values = record[self.stride - SIDE..].as_chunks::<4>().0;
-        let value = |at: usize| f32::from_le_bytes(values[at]);
-        Side {
-            base: value(0),
-            slope: value(1),
-            error: value(2),
+    /// How far the first `rows` rows of other codes are, which must be of the same kind.
+    pub fn distances_to(&self, codes: &Codes, rows: usize, out: &mut Vec<f32>) {
+        out.resize(codes.rows.min(rows), 0.0);
+        let records = codes.records.bytes();
+        let mut ids = [0; GROUP];
+        for (start, out) in (0..out.len() as u32).step_by(GROUP).zip(out.chunks_mut(GROUP)) {
+            let ids = &mut ids[..out.len()];
+            ids.iter_mut().zip(start..).for_each(|(place, id)| *place = id);
+            self.estimates(records, ids, out);
         }
+    }
+
+    /// How far up to [`GROUP`] rows of these records are.
+    #[inline]
+    fn estimates(&self, records: &[u8], ids: &[u32], out: &mut [f32]) {
+        let mut sums = [0; GROUP];
+        let sums = &mut sums[..ids.len()];
+        distance::nibble_sums_gather(&self.values, records, self.stride, ids, sums);
+        for ((out, sum), id) in out.iter_mut().zip(sums).zip(ids) {
+            let side = side(records, self.stride, *id);
+            *out = side.base + side.slope * self.scale * (*sum as f32 - self.middle);
+        }
+    }
+}
+
+/// What belongs to row `id` besides its code.
+#[inline]
+fn side(records: &[u8], stride: usize, id: u32) -> Side {
+    let record = &records[id as usize * stride..][..stride];
+    let values = record[stride - SIDE..].as_chunks::<4>().0;
+    let value = |at: usize| f32::from_le_bytes(values[at]);
+    Side {
+        base: value(0),
+        slope: value(1),
+        error: value(2),
     }
 }
 
 impl Target for ToCodes<'_> {
     #[inline]
     fn distances(&self, ids: &[u32], out: &mut [f32]) {
-        let mut sums = [0; 64];
-        for (ids, out) in ids.chunks(64).zip(out.chunks_mut(64)) {
-            let sums = &mut sums[..ids.len()];
-            distance::nibble_sums_gather(&self.values, self.records, self.stride, ids, sums);
-            for ((out, sum), id) in out.iter_mut().zip(sums).zip(ids) {
-                let side = self.side(*id);
-                *out = side.base + side.slope * self.scale * (*sum as f32 - self.middle);
-            }
+        for (ids, out) in ids.chunks(GROUP).zip(out.chunks_mut(GROUP)) {
+            self.estimates(self.records, ids, out);
         }
     }
 }

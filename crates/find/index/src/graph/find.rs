@@ -1,14 +1,15 @@
-//! The ways to look for the rows nearest to a query, by what they compare: candidates by their codes, if there are any, and then the
-//! candidates themselves.
+//! Looking for the rows nearest to a query by walking the graph: candidates by their codes, if there are any, and then the candidates
+//! themselves. [`Look::by_codes`](super::by_codes) does without the graph.
 
-use kokeshi_core::{Bitmap, Scored, TopK};
+use kokeshi_core::{Bitmap, TopK};
 
+use super::calibrate::Measured;
+use super::cells::Cells;
 use super::codes::{Codes, ToCodes};
-use super::scratch::{Near, Scratch};
+use super::scratch::{Entry, Near, Scratch};
 use super::search::{Gate, Target, ToQuery, Walk, Walked};
 use crate::Vectors;
 use crate::cost::Costs;
-use crate::flat::{BLOCK, blocks, count};
 use crate::query::Query;
 
 /// Candidates that are compared again together once there are enough hits: their rows are called for ahead.
@@ -31,16 +32,22 @@ pub(crate) struct Look<'a> {
     /// None if nothing is linked.
     pub walk: Option<Walk<'a>>,
     pub codes: Option<&'a Codes>,
+    pub cells: Option<&'a Cells>,
     pub vectors: &'a Vectors,
     pub nodes: usize,
-    /// How many standard errors the estimate of a row that is near a query may be off before the row is passed over.
-    pub sure: f32,
+    pub measured: &'a Measured,
 }
 
 impl Look<'_> {
     /// What comparisons cost here.
     pub fn costs(&self) -> Costs {
-        Costs::new(self.vectors.dims(), self.codes.map_or(0, Codes::stride))
+        let stride = self.codes.map_or(0, Codes::stride);
+        Costs::new(
+            self.vectors.dims(),
+            stride,
+            self.cells.map_or(0, Cells::len),
+            self.nodes,
+        )
     }
 
     /// Walks the graph with a list of `length` and offers what it finds to `best`.
@@ -84,8 +91,20 @@ impl Look<'_> {
         Scratch::with(self.nodes, |scratch| match self.codes {
             Some(codes) => {
                 let target = codes.prepare(query);
+                let mut entries = [walk.entries[0]; 2];
+                let mut compared = 0;
+                if let Some(cells) = self.cells {
+                    compared = order(cells, ENTRY_CELLS, &target, scratch);
+                    let nearest = scratch.order.iter().min();
+                    entries[0] = nearest.map_or(entries[0], |cell| cells.cell(cell.near().id as usize)[0]);
+                }
+                let walk = Walk {
+                    entries: &entries,
+                    ..walk
+                };
                 let mut steps = find(walk, &target, scratch);
-                steps.rescored = rescore(scratch, &target, &rows, self.sure, best);
+                steps.distances += compared;
+                steps.rescored = rescore(scratch, &target, &rows, self.measured.sure, best);
                 steps
             }
             None => {
@@ -97,123 +116,23 @@ impl Look<'_> {
             }
         })
     }
-
-    /// Compares the codes of all rows in `filter` (all if `None`) and then the rows of the best `length`, and of all others that are likely to be
-    /// nearer than the last of the hits so far: where many rows are about equally near, those are many. The second value is false if there are
-    /// no codes, or if those rows are so many that comparing all is as good, which the first rows mostly tell.
-    pub fn scan(
-        &self,
-        query: &Query,
-        length: usize,
-        filter: Option<&Bitmap>,
-        best: &mut TopK,
-    ) -> (Steps, bool) {
-        let mut steps = Steps::default();
-        let Some(codes) = self.codes else {
-            return (steps, false);
-        };
-        let target = codes.prepare(query);
-        let rows = ToQuery {
-            query,
-            vectors: self.vectors,
-        };
-        let first = self.nodes / FIRST;
-        let share = filter.map_or(1.0, |filter| {
-            count(filter, 0..first) as f64 / count(filter, 0..self.nodes).max(1) as f64
-        });
-        Scratch::with(0, |scratch| {
-            let mut all = std::mem::take(&mut scratch.scanned);
-            all.clear();
-            let mut kept = TopK::new(length);
-            let mut distances = [0.0; BLOCK];
-            let mut ended = true;
-            for part in [0..first, first..self.nodes] {
-                steps.distances += blocks(filter, part.clone(), |ids| {
-                    let distances = &mut distances[..ids.len()];
-                    target.distances(ids, distances);
-                    all.extend_from_slice(distances);
-                    for (id, distance) in ids.iter().zip(distances.iter()) {
-                        if -distance >= kept.threshold() {
-                            kept.push(*id, -distance);
-                        }
-                    }
-                });
-                // Where the last of the hits is among the first rows, if those are like the others.
-                let rank = (best.k() as f64 * share).ceil() as usize;
-                if part.start == 0 && all.len() >= LEAST_FIRST {
-                    let last = kept.clone().into_sorted().get(rank.max(1) - 1).copied().map(near);
-                    ended = last.is_none_or(|last| {
-                        let limit = last.distance + self.sure * target.estimate(last).1;
-                        few(&all, limit, MOST_CLOSE_FIRST)
-                    });
-                }
-                if !ended {
-                    break;
-                }
-            }
-            if ended {
-                // The nearest estimate that was not kept is farther than this.
-                let next = -kept.threshold();
-                scratch
-                    .candidates
-                    .extend(kept.into_sorted().into_iter().map(near));
-                steps.rescored = rescore(scratch, &target, &rows, self.sure, best);
-                let errors = scratch.candidates.iter().map(|near| {
-                    let (estimate, error) = target.estimate(*near);
-                    (estimate - near.distance, error)
-                });
-                let (shared, error) = errors.fold((0.0, 0.0f32), |(_, most), (shared, error)| {
-                    (shared, most.max(error))
-                });
-                let limit = -best.threshold() - shared + self.sure * error;
-                if next < limit {
-                    ended = few(&all, limit, MOST_CLOSE);
-                }
-                if next < limit && ended {
-                    scratch.candidates.clear();
-                    let mut at = 0;
-                    blocks(filter, 0..self.nodes, |ids| {
-                        let block = ids.iter().zip(&all[at..]);
-                        let close = block.filter(|(_, distance)| **distance > next && **distance <= limit);
-                        let near = close.map(|(&id, &distance)| Near { distance, id });
-                        scratch.candidates.extend(near);
-                        at += ids.len();
-                    });
-                    steps.rescored += rescore(scratch, &target, &rows, self.sure, best);
-                }
-            }
-            scratch.scanned = all;
-            (steps, ended)
-        })
-    }
 }
 
-/// The share of rows compared by their codes that may be compared as they are: more cost as much as comparing all in their order.
-const MOST_CLOSE: f64 = 0.3;
-/// The same of the first rows, where the last of the hits is guessed and so is how far off estimates are: of MiniLM's vectors up to 0.15 where 0.3
-/// or less were close in the end, and from 0.25 on where it was more.
-const MOST_CLOSE_FIRST: f64 = 0.2;
-/// A scan of codes looks at the first of so many parts of the rows to see whether it is worth its while,
-const FIRST: usize = 8;
-/// if there are as many as this.
-const LEAST_FIRST: usize = 64;
-
-/// Whether no more than a share of the estimates is within `limit`.
-fn few(estimates: &[f32], limit: f32, most: f64) -> bool {
-    let close = estimates.iter().filter(|distance| **distance <= limit).count();
-    close <= (estimates.len() as f64 * most) as usize
+/// Leaves the distances of the first `most` cells in `scratch.order`, unordered; returns how many.
+pub(super) fn order(cells: &Cells, most: usize, target: &ToCodes<'_>, scratch: &mut Scratch) -> usize {
+    let Scratch { order, distances, .. } = scratch;
+    target.distances_to(&cells.codes, most, distances);
+    order.clear();
+    let cells = distances.iter().zip(0..);
+    order.extend(cells.map(|(&distance, id)| Entry::new(Near { distance, id })));
+    order.len()
 }
 
-fn near(hit: Scored) -> Near {
-    Near {
-        distance: -hit.score,
-        id: hit.id,
-    }
-}
-
+/// Cells that a walk chooses its entry from: more cost more than they save.
+const ENTRY_CELLS: usize = 128;
 /// Compares the rows of `scratch.candidates`, nearest code first, and offers them to `best`, except those whose code says that they are
 /// very likely too far. Returns how many were compared.
-fn rescore(
+pub(super) fn rescore(
     scratch: &mut Scratch,
     target: &ToCodes<'_>,
     rows: &ToQuery<'_>,

@@ -1,8 +1,9 @@
 //! The proximity graph: built in memory in parallel, extended with new rows, searched from memory or from a mapped file.
 
-mod adjacency;
 mod build;
+mod by_codes;
 mod calibrate;
+mod cells;
 mod codes;
 mod file;
 mod find;
@@ -10,16 +11,19 @@ mod projection;
 mod scratch;
 mod search;
 mod space;
+mod words;
 
 use kokeshi_core::{Error as CoreError, Metric, Progress, Seed};
 
-pub(crate) use adjacency::{Adjacency, NONE};
-pub(crate) use calibrate::K as MEASURED_K;
+pub(crate) use by_codes::{WHOLE, Wanted};
 use calibrate::Measured;
+pub(crate) use calibrate::{K as MEASURED_K, RECALL as DEFAULT_RECALL};
+use cells::Cells;
 use codes::Codes;
 pub(crate) use find::{Look, Steps};
 pub(crate) use search::Gate;
 use search::Walk;
+pub(crate) use words::{NONE, Words};
 
 use crate::{Result, Vectors};
 
@@ -41,7 +45,7 @@ impl Default for GraphConfig {
     fn default() -> Self {
         Self {
             degree: 32,
-            list: 100,
+            list: 200,
             alpha: 1.2,
             seed: Seed(0x6b6f_6b65_7368_6921),
         }
@@ -92,9 +96,11 @@ fn check_rows(vectors: &Vectors) -> Result<()> {
 /// Rows with NaN or infinite values are no part of it.
 #[derive(Clone)]
 pub struct Graph {
-    adjacency: Adjacency,
+    adjacency: Words,
     /// What walks compare; none if rows are so narrow that they compare the rows themselves.
     codes: Option<Codes>,
+    /// None if there are no codes, or few rows.
+    cells: Option<Cells>,
     /// Rows covered, usable or not.
     nodes: usize,
     /// Rows linked into the graph.
@@ -131,8 +137,9 @@ impl Graph {
         config.check()?;
         check_rows(vectors)?;
         let mut graph = Self {
-            adjacency: Adjacency::Owned(Vec::new()),
+            adjacency: Words::Owned(Vec::new()),
             codes: None,
+            cells: None,
             nodes: 0,
             linked: 0,
             dims: vectors.dims(),
@@ -193,9 +200,14 @@ impl Graph {
         self.measured.list(recall)
     }
 
+    /// The recall that was measured for a list of `length`.
+    pub(crate) fn recall_of(&self, length: usize) -> f32 {
+        self.measured.recall(length)
+    }
+
     /// The mean number of neighbours of a linked row.
     pub fn mean_degree(&self) -> f64 {
-        let edges = self.adjacency.places().iter().filter(|&&id| id != NONE).count();
+        let edges = self.adjacency.values().iter().filter(|&&id| id != NONE).count();
         edges as f64 / self.linked.max(1) as f64
     }
 
@@ -223,16 +235,17 @@ impl Graph {
     /// What searches look with.
     pub(crate) fn look<'a>(&'a self, vectors: &'a Vectors) -> Look<'a> {
         let walk = (self.entry != NONE).then_some(Walk {
-            places: self.adjacency.places(),
+            places: self.adjacency.values(),
             degree: self.config.degree,
-            entry: self.entry,
+            entries: std::slice::from_ref(&self.entry),
         });
         Look {
             walk,
             codes: self.codes.as_ref(),
+            cells: self.cells.as_ref(),
             vectors,
             nodes: self.nodes,
-            sure: self.measured.sure,
+            measured: &self.measured,
         }
     }
 }

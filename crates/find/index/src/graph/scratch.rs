@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::adjacency::NONE;
+use super::words::NONE;
 
 /// A row and its distance to what is searched for; orders by distance, then row.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -82,8 +82,11 @@ pub(crate) struct Scratch {
     /// New neighbours of the node being expanded, and their distances.
     pub fresh: Vec<u32>,
     pub distances: Vec<f32>,
-    /// The estimates of a scan, in the order of the rows.
-    pub scanned: Vec<f32>,
+    /// Cells by their distances.
+    pub order: Vec<Entry>,
+    /// Rows whose codes are compared, and their distances by those.
+    pub ids: Vec<u32>,
+    pub estimates: Vec<f32>,
     seen: Vec<u64>,
     /// The nodes whose bits in `seen` may be set.
     visited: Vec<u32>,
@@ -129,20 +132,8 @@ impl Scratch {
         self.list[old..].sort_unstable();
     }
 
-    /// Marks node `id`, which must be in the range given to [`Scratch::with`]; whether it was new.
-    #[inline]
-    pub fn first_visit(&mut self, id: u32) -> bool {
-        let (word, bit) = (id as usize / 64, 1u64 << (id % 64));
-        let seen = &mut self.seen[word];
-        if *seen & bit != 0 {
-            return false;
-        }
-        *seen |= bit;
-        self.visited.push(id);
-        true
-    }
-
-    /// Leaves in `fresh` those of `ids`, up to the first [`NONE`], that were not met before, and marks them.
+    /// Leaves in `fresh` those of `ids`, up to the first [`NONE`], that were not met before, and marks them; they must be in the range given to
+    /// [`Scratch::with`].
     #[inline]
     pub fn visit(&mut self, ids: &[u32]) {
         self.fresh.resize(ids.len(), 0);
@@ -170,8 +161,10 @@ mod tests {
     fn a_visit_counts_once_in_a_search_and_is_forgotten_after_it() {
         for _ in 0..2 {
             Scratch::with(100, |scratch| {
-                assert!(scratch.first_visit(99));
-                assert!(!scratch.first_visit(99));
+                scratch.visit(&[99, 3]);
+                assert_eq!(scratch.fresh, [99, 3]);
+                scratch.visit(&[3, 7]);
+                assert_eq!(scratch.fresh, [7]);
             });
         }
     }
@@ -179,9 +172,13 @@ mod tests {
     #[test]
     fn nested_searches_do_not_share_visits() {
         Scratch::with(10, |outer| {
-            assert!(outer.first_visit(1));
-            Scratch::with(10, |inner| assert!(inner.first_visit(1)));
-            assert!(!outer.first_visit(1));
+            outer.visit(&[1]);
+            Scratch::with(10, |inner| {
+                inner.visit(&[1]);
+                assert_eq!(inner.fresh, [1]);
+            });
+            outer.visit(&[1]);
+            assert!(outer.fresh.is_empty());
         });
     }
 }

@@ -70,7 +70,8 @@ impl Target for ToRow<'_> {
 pub(crate) struct Walk<'a> {
     pub places: &'a [u32],
     pub degree: usize,
-    pub entry: u32,
+    /// Where it begins: from the last of them every node can be reached.
+    pub entries: &'a [u32],
 }
 
 impl Walk<'_> {
@@ -91,12 +92,7 @@ pub(crate) fn nearest(
     length: usize,
     record: bool,
 ) -> Steps {
-    let mut steps = Steps {
-        distances: 1,
-        ..Steps::default()
-    };
-    let first = enter(scratch, graph, target);
-    scratch.list.push(Entry::new(first));
+    let mut steps = enter(scratch, graph, target);
     let mut at = 0;
     while let Some(entry) = scratch.list.get_mut(at) {
         if entry.expanded() {
@@ -190,13 +186,9 @@ pub(crate) fn matching(
     filter: &Bitmap,
     gate: Gate,
 ) -> (Steps, bool) {
-    let mut steps = Steps {
-        distances: 1,
-        ..Steps::default()
-    };
-    let first = enter(scratch, graph, target);
-    scratch.list.push(Entry::new(first));
-    let mut matches = usize::from(filter.contains(first.id));
+    let mut steps = enter(scratch, graph, target);
+    let first = scratch.list.iter();
+    let mut matches = first.filter(|entry| filter.contains(entry.near().id)).count();
     let mut room = gate.nodes().max(1);
     // Of the nodes that were expanded.
     let (mut at, mut passed) = (0, 0);
@@ -285,13 +277,22 @@ fn expand(scratch: &mut Scratch, graph: Walk, node: u32, target: &impl Target) -
     scratch.fresh.len()
 }
 
-/// The entry with its distance, marked as met.
-fn enter(scratch: &mut Scratch, graph: Walk, target: &impl Target) -> Near {
-    scratch.first_visit(graph.entry);
-    let mut distance = [0.0];
-    target.distances(&[graph.entry], &mut distance);
-    Near {
-        distance: distance[0],
-        id: graph.entry,
+/// Puts the entries into the list, marked as met.
+fn enter(scratch: &mut Scratch, graph: Walk, target: &impl Target) -> Steps {
+    scratch.visit(graph.entries);
+    scratch.distances.resize(scratch.fresh.len(), 0.0);
+    target.distances(&scratch.fresh, &mut scratch.distances);
+    let Scratch {
+        list,
+        fresh,
+        distances,
+        ..
+    } = scratch;
+    let near = fresh.iter().zip(distances.iter());
+    list.extend(near.map(|(&id, &distance)| Entry::new(Near { distance, id })));
+    list.sort_unstable();
+    Steps {
+        distances: list.len(),
+        ..Steps::default()
     }
 }

@@ -43,6 +43,24 @@ struct Side {
     usable: bool,
 }
 
+/// A row in a byte a value, without the mean of all rows.
+#[derive(Clone, Copy)]
+pub(super) struct Coded<'a> {
+    pub codes: &'a [i8],
+    /// The step of its codes.
+    pub scale: f32,
+    /// The squared length of what they stand for.
+    pub square: f32,
+}
+
+impl<'a> Coded<'a> {
+    /// What its codes stand for.
+    #[inline]
+    pub fn values(self) -> impl Iterator<Item = f32> + 'a {
+        self.codes.iter().map(move |code| f32::from(*code) * self.scale)
+    }
+}
+
 impl<'a> Space<'a> {
     pub fn new(vectors: &'a Vectors, metric: Metric) -> Self {
         let squares: Vec<f32> = (0..vectors.rows() as u32)
@@ -147,6 +165,32 @@ impl<'a> Space<'a> {
     fn codes(&self, id: u32) -> &[i8] {
         let dims = self.vectors.dims();
         &self.codes[id as usize * dims..][..dims]
+    }
+
+    /// Row `id`, which must be usable and of a width that is coded.
+    #[inline]
+    pub fn coded(&self, id: u32) -> Coded<'_> {
+        let Side { scale, square, .. } = self.sides[id as usize];
+        Coded {
+            codes: self.codes(id),
+            scale,
+            square,
+        }
+    }
+
+    /// The mean of the rows `ids`, which must be usable and coded, less that of all rows; empty if there are none.
+    pub fn middle(&self, ids: &[u32]) -> Vec<f32> {
+        let Some(first) = ids.first() else {
+            return Vec::new();
+        };
+        let mut sums = vec![0.0; self.codes(*first).len()];
+        for &id in ids {
+            for (sum, value) in sums.iter_mut().zip(self.coded(id).values()) {
+                *sum += value;
+            }
+        }
+        sums.iter_mut().for_each(|sum| *sum /= ids.len() as f32);
+        sums
     }
 
     #[inline]

@@ -83,11 +83,11 @@ fn a_hostile_file_with_a_right_checksum_is_refused() {
     // metric, dims, degree, list, alpha, nodes, entry, linked, seed (two words), rows that lists were measured on, bytes of a code, rows
     // that codes were learnt from; from word 16 on the recalls that were measured.
     let with_recall = |fields: [u32; 13], places: &[u32], recall: f32| {
-        let mut writer = Writer::create(&path, b"KKGRAPH\0", 3).unwrap();
+        let mut writer = Writer::create(&path, b"KKGRAPH\0", 4).unwrap();
         let mut bytes: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
         bytes.resize(64, 0);
         bytes.extend(recall.to_le_bytes());
-        bytes.resize(128, 0);
+        bytes.resize(256, 0);
         bytes.extend(places.iter().flat_map(|place| place.to_le_bytes()));
         bytes.resize(bytes.len().next_multiple_of(64), 0);
         writer.write_all(&bytes).unwrap();

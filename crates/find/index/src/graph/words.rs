@@ -1,4 +1,4 @@
-//! Who is whose neighbour: a fixed number of places a node, in memory or in a mapped file.
+//! Numbers of rows, in memory or in a mapped file: who is whose neighbour, which rows lie together.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use kokeshi_core::file::Mapped;
 /// Marks an unused place; the used ones come first.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// `[nodes, degree]` row numbers.
+/// Row numbers: of a graph, `[nodes, degree]`.
 #[derive(Clone)]
-pub(crate) enum Adjacency {
+pub(crate) enum Words {
     Owned(Vec<u32>),
-    /// The u32 values in `length` bytes from byte `start`, aligned to 4 by [`Adjacency::mapped`].
+    /// The u32 values in `length` bytes from byte `start`, aligned to 4 by [`Words::mapped`].
     Mapped {
         file: Arc<Mapped>,
         start: usize,
@@ -19,7 +19,7 @@ pub(crate) enum Adjacency {
     },
 }
 
-impl Adjacency {
+impl Words {
     /// A view of the values in `length` bytes from byte `start`; `None` if they can't be read in place.
     pub fn mapped(file: Arc<Mapped>, start: usize, length: usize) -> Option<Self> {
         let bytes = file.get(start..)?.get(..length)?;
@@ -27,10 +27,10 @@ impl Adjacency {
         (aligned && cfg!(target_endian = "little")).then_some(Self::Mapped { file, start, length })
     }
 
-    /// All places, node after node.
-    pub fn places(&self) -> &[u32] {
+    /// All of them.
+    pub fn values(&self) -> &[u32] {
         match self {
-            Self::Owned(places) => places,
+            Self::Owned(values) => values,
             Self::Mapped { file, start, length } => {
                 let bytes = &file[*start..][..*length];
                 // SAFETY: `mapped` checked alignment and length; every bit pattern is a u32; the map lives as long as self.

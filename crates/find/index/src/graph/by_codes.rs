@@ -1,0 +1,244 @@
+//! Looking for the rows in a filter that are nearest to a query by their codes, without the graph: those of the cells nearest to the query, or all.
+
+use kokeshi_core::{Bitmap, Scored, TopK};
+
+use super::cells::Cells;
+use super::codes::ToCodes;
+use super::find::{Look, Steps, order, rescore};
+use super::scratch::{Entry, Near, Scratch};
+use super::search::ToQuery;
+use crate::flat::blocks;
+use crate::query::Query;
+
+/// From this share of the cells on all rows are looked through, in their own order.
+pub(crate) const WHOLE: f64 = 0.6;
+/// So many times as many cells as were looked through may be wanted for want of matches before more of them follow.
+const SLACK: f64 = 1.3;
+/// The part of the cells to be looked through after which it is asked for the first time whether matches are where they were expected.
+const TRIAL: f64 = 0.25;
+/// Of the cells not looked through one in so many stands for all.
+const SOME: usize = 4;
+/// The share of the matches that may be compared as they are: more cost as much as comparing all in their order.
+const MOST_CLOSE: f64 = 0.3;
+/// The same of the first rows, where the last of the hits is guessed and so is how far off estimates are: of MiniLM's vectors up to 0.15 where 0.3
+/// or less were close in the end, and from 0.25 on where it was more.
+const MOST_CLOSE_FIRST: f64 = 0.2;
+/// Looking through all rows, the first of so many parts tell whether it is worth its while,
+const FIRST: usize = 8;
+/// if there are as many as this.
+const LEAST_FIRST: usize = 64;
+
+/// What a search through codes is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Hits.
+    pub k: usize,
+    /// Candidates, at least.
+    pub length: usize,
+    /// The share of the best rows that should be in the cells that are looked through.
+    pub recall: f32,
+    /// Rows that may be found; all if `None`.
+    pub filter: Option<&'a Bitmap>,
+    /// How many those are.
+    pub matches: usize,
+}
+
+impl Look<'_> {
+    /// The share of the cells that should be looked through for the best `k` of rows of which a share is in the filter.
+    pub fn reach(&self, k: usize, share: f64, recall: f32) -> f64 {
+        self.measured.reach(k as f64 / share.max(1e-9), recall)
+    }
+
+    /// Compares the codes of the rows in the filter, of the cells nearest to the query and no more than are likely to hold the best, and then the
+    /// rows of the best of them, and of all others that are likely to be nearer than the last of the hits so far: where many rows are about
+    /// equally near, those are many. Should what was found be farther than that many rows in the filter would be, more cells follow. The second
+    /// value is false if there are no codes, or if the rows to be compared are so many that comparing all is as good.
+    pub fn by_codes(&self, query: &Query, wanted: Wanted<'_>, best: &mut TopK) -> (Steps, bool) {
+        let (Some(codes), Some(cells)) = (self.codes, self.cells) else {
+            return (Steps::default(), false);
+        };
+        let target = codes.prepare(query);
+        let rows = ToQuery {
+            query,
+            vectors: self.vectors,
+        };
+        Scratch::with(0, |scratch| {
+            let share = wanted.matches as f64 / self.nodes.max(1) as f64;
+            let reach = self.reach(wanted.k, share, wanted.recall);
+            let mut steps = Steps::default();
+            let mut search = Search {
+                look: *self,
+                target: &target,
+                wanted,
+                ids: std::mem::take(&mut scratch.ids),
+                estimates: std::mem::take(&mut scratch.estimates),
+                kept: TopK::new(wanted.length),
+            };
+            search.ids.clear();
+            search.estimates.clear();
+            let ended = if reach < WHOLE {
+                steps.distances = order(cells, cells.len(), &target, scratch);
+                search.near(reach, cells, &mut scratch.order)
+            } else {
+                search.all()
+            };
+            steps.distances += search.ids.len();
+            let ended = ended && search.settle(&rows, scratch, &mut steps, best);
+            (scratch.ids, scratch.estimates) = (search.ids, search.estimates);
+            (steps, ended)
+        })
+    }
+}
+
+/// A search and the rows whose codes it compared.
+struct Search<'a> {
+    look: Look<'a>,
+    target: &'a ToCodes<'a>,
+    wanted: Wanted<'a>,
+    ids: Vec<u32>,
+    /// How far they are, in the same order; shorter if there are new ones.
+    estimates: Vec<f32>,
+    /// The nearest of them.
+    kept: TopK,
+}
+
+impl Search<'_> {
+    /// Compares the codes of all matches. False if too many are about equally near, which the first rows mostly tell.
+    fn all(&mut self) -> bool {
+        let first = self.look.nodes / FIRST;
+        let filter = self.wanted.filter;
+        blocks(filter, 0..first, |ids| self.ids.extend_from_slice(ids));
+        self.compare();
+        if self.ids.len() >= LEAST_FIRST {
+            // Where the last of the hits is among the first rows, if those are like the others.
+            let part = self.ids.len() as f64 / self.wanted.matches.max(1) as f64;
+            let rank = (self.wanted.k as f64 * part).ceil() as usize;
+            if self.close(rank) as f64 > self.ids.len() as f64 * MOST_CLOSE_FIRST {
+                return false;
+            }
+        }
+        blocks(filter, first..self.look.nodes, |ids| {
+            self.ids.extend_from_slice(ids);
+        });
+        self.compare();
+        true
+    }
+
+    /// Compares the codes of the matches in as many of the nearest cells as are likely to hold the best, a share of `reach` if matches are there as
+    /// common as elsewhere; in the end all, if they are not. `order` has the cells' distances. False as [`Search::all`].
+    fn near(&mut self, reach: f64, cells: &Cells, order: &mut [Entry]) -> bool {
+        let (mut done, mut until) = (0, reach * TRIAL);
+        loop {
+            let end = ((until * cells.len() as f64).ceil() as usize).clamp(done + 1, cells.len());
+            let rest = &mut order[done..];
+            if end < cells.len() {
+                rest.select_nth_unstable(end - done - 1);
+            }
+            for cell in &rest[..end - done] {
+                let ids = cells.cell(cell.near().id as usize);
+                match self.wanted.filter {
+                    None => self.ids.extend_from_slice(ids),
+                    Some(filter) => filter.keep(ids, &mut self.ids),
+                }
+            }
+            self.compare();
+            done = end;
+            let enough = self.enough(cells, &order[..done], &order[done..]);
+            if enough >= WHOLE {
+                self.ids.clear();
+                self.estimates.clear();
+                self.kept = TopK::new(self.wanted.length);
+                return self.all();
+            }
+            until = if until < reach {
+                reach
+            } else if done < cells.len() && enough > SLACK * until {
+                enough
+            } else {
+                return true;
+            };
+        }
+    }
+
+    /// The share of the cells that is likely to hold the best, if no nearer matches than those found so far are: about as many of all rows are as near
+    /// as the last that was kept as its distance says, and a part of those are matches. `near` are the cells looked through.
+    fn enough(&self, cells: &Cells, near: &[Entry], rest: &[Entry]) -> f64 {
+        let kept = self.kept.clone().into_sorted();
+        let Some(last) = kept.last() else {
+            return 1.0;
+        };
+        let count =
+            |some: &mut dyn Iterator<Item = &Entry>| self.look.measured.nearer(-last.score, cells, some);
+        let rank = count(&mut near.iter()) + SOME as f64 * count(&mut rest.iter().step_by(SOME));
+        let share = kept.len() as f64 / rank.max(1.0);
+        self.look.reach(self.wanted.k, share.min(1.0), self.wanted.recall)
+    }
+
+    /// Compares the codes of the new ones.
+    fn compare(&mut self) {
+        let from = self.estimates.len();
+        self.estimates.resize(self.ids.len(), 0.0);
+        let (ids, estimates) = (&self.ids[from..], &mut self.estimates[from..]);
+        super::search::Target::distances(self.target, ids, estimates);
+        for (id, distance) in ids.iter().zip(estimates) {
+            if -*distance >= self.kept.threshold() {
+                self.kept.push(*id, -*distance);
+            }
+        }
+    }
+
+    /// How many are estimated to be no farther than `limit`.
+    fn within(&self, limit: f32) -> usize {
+        self.estimates
+            .iter()
+            .filter(|distance| **distance <= limit)
+            .count()
+    }
+
+    /// How many may be among the best if the `rank`th of those kept is the last of the best.
+    fn close(&self, rank: usize) -> usize {
+        let kept = self.kept.clone().into_sorted();
+        kept.get(rank.max(1) - 1).copied().map(near).map_or(0, |last| {
+            self.within(last.distance + self.look.measured.sure * self.target.estimate(last).1)
+        })
+    }
+
+    /// Compares the rows of what was kept, and of all others whose codes leave it open whether they are among the best. False if those are so
+    /// many that comparing all is as good.
+    fn settle(&self, rows: &ToQuery<'_>, scratch: &mut Scratch, steps: &mut Steps, best: &mut TopK) -> bool {
+        let sure = self.look.measured.sure;
+        // The nearest estimate that was not kept is farther than this.
+        let next = -self.kept.threshold();
+        let kept = self.kept.clone().into_sorted();
+        scratch.candidates.extend(kept.into_iter().map(near));
+        steps.rescored = rescore(scratch, self.target, rows, sure, best);
+        let errors = scratch.candidates.iter().map(|near| {
+            let (estimate, error) = self.target.estimate(*near);
+            (estimate - near.distance, error)
+        });
+        let (shared, error) = errors.fold((0.0, 0.0f32), |(_, most), (shared, error)| {
+            (shared, most.max(error))
+        });
+        let limit = -best.threshold() - shared + sure * error;
+        if next >= limit {
+            return true;
+        }
+        if self.within(limit) as f64 > self.wanted.matches as f64 * MOST_CLOSE {
+            return false;
+        }
+        scratch.candidates.clear();
+        let all = self.ids.iter().zip(&self.estimates);
+        let close = all.filter(|(_, distance)| **distance > next && **distance <= limit);
+        let near = close.map(|(&id, &distance)| Near { distance, id });
+        scratch.candidates.extend(near);
+        steps.rescored += rescore(scratch, self.target, rows, sure, best);
+        true
+    }
+}
+
+fn near(hit: Scored) -> Near {
+    Near {
+        distance: -hit.score,
+        id: hit.id,
+    }
+}
