@@ -280,6 +280,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_of_some_rows_is_what_is_in_the_set() {
+        let set = Bitmap::from_sorted(100, [3, 64, 99]);
+        let mut kept = vec![7];
+        set.keep(&[99, 0, 3, 200, 64, 65], &mut kept);
+        assert_eq!(kept, [7, 99, 3, 64]);
+    }
+
+    #[test]
     fn behaves_like_a_tree_set_under_random_operations() {
         let mut seed = Seed(7);
         for round in 0..200 {

@@ -376,3 +376,44 @@ fn found(look: Look<'_>, case: &Case, length: usize) -> usize {
     let hits = best.into_sorted();
     hits.iter().filter(|hit| hit.score >= case.worst).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_normal_distribution_is_that_of_tables() {
+        for (x, share) in [
+            (0.0, 0.5),
+            (1.0, 0.841_345),
+            (-1.96, 0.025),
+            (-3.0, 0.001_35),
+            (2.5, 0.993_79),
+        ] {
+            // Between two steps the lower one is taken.
+            assert!((below(x + 1e-3) - share).abs() < 0.025, "{x}: {}", below(x));
+        }
+        assert_eq!((below(-9.0), below(f32::NEG_INFINITY)), (0.0, 0.0));
+        assert!(below(9.0) > 0.999_99 && below(f32::INFINITY) > 0.999_99);
+    }
+
+    #[test]
+    fn the_reach_grows_with_the_rank_and_with_what_is_asked() {
+        let mut measured = Measured::NOT_YET;
+        assert_eq!(measured.reach(10.0, 0.9), 1.0);
+        for (share, line) in measured.reach.iter_mut().enumerate() {
+            for (found, reach) in line.iter_mut().enumerate() {
+                *reach = 0.01 * 2.0f32.powi(share as i32) * (1.0 + found as f32);
+            }
+        }
+        let close =
+            |reach: f64, expected: f64| assert!((reach / expected - 1.0).abs() < 1e-3, "{reach}, {expected}");
+        close(measured.reach(10.0, 0.95), 0.02);
+        close(measured.reach(1.0, 0.5), 0.01);
+        close(measured.reach(20.0, 0.95), 0.02 * 2.0f64.sqrt());
+        close(measured.reach(10.0, 0.96), 0.025);
+        close(measured.reach(4.0 * 2560.0, 0.95), 0.64);
+        assert_eq!(measured.reach(1e9, 0.95), 1.0);
+        assert_eq!(measured.reach(10.0, 0.999), 1.0);
+    }
+}

@@ -216,3 +216,73 @@ impl Centres {
         row.square + self.squares[0] - 2.0 * row.scale * self.scales[0] * product
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kokeshi_core::Metric;
+
+    use super::*;
+
+    fn codes(space: &Space<'_>) -> Codes {
+        let mut codes = Codes::learn(Metric::Cosine, space.vectors, space.mean.clone(), |id| {
+            space.usable(id)
+        });
+        codes.extend(space.vectors);
+        codes
+    }
+
+    /// Rows around one of 20 middles; the last is not usable.
+    fn rows(count: usize) -> Vectors {
+        let mut seed = Seed(5);
+        let middles: Vec<f32> = (0..20 * 128).map(|_| seed.normal() as f32).collect();
+        let mut values: Vec<f32> = (0..count)
+            .flat_map(|row| middles[row % 20 * 128..][..128].to_vec())
+            .map(|value| value + 0.1 * seed.normal() as f32)
+            .collect();
+        values[count * 128 - 1] = f32::NAN;
+        Vectors::from(Embeddings::from_vec(values, 128).unwrap())
+    }
+
+    /// Every usable row once, the nearest to the mean of a cell's rows first.
+    fn check(cells: &Cells, vectors: &Vectors) {
+        let mut all: Vec<u32> = (0..cells.len()).flat_map(|at| cells.cell(at).to_vec()).collect();
+        all.sort_unstable();
+        let usable = |id: &u32| vectors.row(*id).iter().all(|value| value.is_finite());
+        let expected: Vec<u32> = (0..vectors.rows() as u32).filter(usable).collect();
+        assert_eq!(all, expected);
+        for at in 0..cells.len() {
+            let ids = cells.cell(at);
+            let mean: Vec<f32> = (0..128)
+                .map(|column| ids.iter().map(|&id| vectors.row(id)[column]).sum::<f32>() / ids.len() as f32)
+                .collect();
+            let apart = |id: u32| distance::l2_squared(vectors.row(id), &mean);
+            let least = ids.iter().map(|&id| apart(id)).fold(f32::INFINITY, f32::min);
+            // To a byte a value.
+            assert!(apart(ids[0]) <= 1.05 * least, "{} of {least}", apart(ids[0]));
+        }
+    }
+
+    #[test]
+    fn every_row_is_in_the_cell_it_is_nearest_to_and_new_ones_join() {
+        let all = rows(2000);
+        let mut some = Vectors::new(128);
+        let values = (0..1500).flat_map(|id| all.row(id).to_vec()).collect();
+        some.push_segment(Embeddings::from_vec(values, 128).unwrap())
+            .unwrap();
+        let space = Space::new(&some, Metric::Cosine);
+        let cells = Cells::learn(&space, &codes(&space)).unwrap();
+        check(&cells, &some);
+        // Rows of different middles are far apart: hardly any cell has both.
+        let pure = |at: &usize| {
+            let ids = cells.cell(*at);
+            ids.iter().all(|id| id % 20 == ids[0] % 20)
+        };
+        let mixed = cells.len() - (0..cells.len()).filter(pure).count();
+        assert!(mixed * 10 < cells.len(), "{mixed} of {}", cells.len());
+        let space = Space::new(&all, Metric::Cosine);
+        let grown = cells.extended(&space, &codes(&space), 1500).unwrap();
+        check(&grown, &all);
+        assert_eq!((grown.len(), grown.learnt), (cells.len(), 1500));
+        assert!(!grown.outgrown(2000) && grown.outgrown(6000));
+    }
+}

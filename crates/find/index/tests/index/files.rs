@@ -77,12 +77,61 @@ fn a_damaged_file_is_an_error_that_names_it() {
 }
 
 #[test]
+fn cells_that_are_hostile_are_refused_and_a_graph_in_memory_is_that_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cells.bin");
+    let data = Clustered::new(1600, 128, 10, 5, 4);
+    let index = build(&data.rows, Metric::Cosine);
+    index.graph().save(&path).unwrap();
+    let good = std::fs::read(&path).unwrap()[64..].to_vec();
+    let word = |at: usize| u32::from_le_bytes(good[at..at + 4].try_into().unwrap()) as usize;
+    let cells = word(56);
+    assert!(cells > 50, "{cells} cells");
+    // From the end: the rows, one for each node, before them where each cell begins, before them the centres.
+    let line = |bytes: usize| bytes.next_multiple_of(64);
+    let rows_at = good.len() - line(4 * 1600);
+    let starts_at = rows_at - line(4 * (cells + 1));
+    let write = |at: usize, value: [u8; 4]| {
+        let mut bytes = good.clone();
+        bytes[at..at + 4].copy_from_slice(&value);
+        let mut writer = Writer::create(&path, b"KKGRAPH\0", 4).unwrap();
+        writer.write_all(&bytes).unwrap();
+        writer.finish().unwrap();
+        Graph::open(&path)
+    };
+    for (at, value) in [
+        (rows_at, 1600),
+        (rows_at + 400, u32::MAX),
+        (starts_at, 1),
+        (starts_at + 4, 0),
+        (starts_at + 8, u32::MAX),
+        (starts_at + 4 * cells, 1601),
+        (56, cells as u32 + 1),
+        (56, u32::MAX),
+        (60, 1601),
+        (128, f32::NAN.to_bits()),
+        (128, 2.0f32.to_bits()),
+        (248, f32::INFINITY.to_bits()),
+        (252, (-1.0f32).to_bits()),
+    ] {
+        let error = write(at, value.to_le_bytes()).unwrap_err().to_string();
+        assert!(error.contains("cells.bin"), "byte {at}: {error}");
+    }
+    write(0, good[..4].try_into().unwrap()).unwrap();
+    let loaded = GraphIndex::new(Graph::load(&path).unwrap(), index.vectors().clone()).unwrap();
+    for query in data.queries.iter() {
+        let search = |index: &GraphIndex| index.search(query, 10, Effort::Default, None).unwrap().hits;
+        assert_eq!(search(&loaded), search(&index));
+    }
+}
+
+#[test]
 fn a_hostile_file_with_a_right_checksum_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hostile.bin");
     // metric, dims, degree, list, alpha, nodes, entry, linked, seed (two words), rows that lists were measured on, bytes of a code, rows
-    // that codes were learnt from; from word 16 on the recalls that were measured.
-    let with_recall = |fields: [u32; 13], places: &[u32], recall: f32| {
+    // that codes were learnt from, how far estimates are off, cells, rows that those were learnt from; from word 16 on the recalls that were measured.
+    let with_recall = |fields: [u32; 16], places: &[u32], recall: f32| {
         let mut writer = Writer::create(&path, b"KKGRAPH\0", 4).unwrap();
         let mut bytes: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
         bytes.resize(64, 0);
@@ -94,9 +143,9 @@ fn a_hostile_file_with_a_right_checksum_is_refused() {
         writer.finish().unwrap();
         Graph::open(&path)
     };
-    let write = |fields: [u32; 13], places: &[u32]| with_recall(fields, places, 0.9);
+    let write = |fields: [u32; 16], places: &[u32]| with_recall(fields, places, 0.9);
     let (none, alpha) = (u32::MAX, 1.2f32.to_bits());
-    let good = [0, 2, 4, 10, alpha, 2, 0, 2, 1, 0, 2, 0, 0];
+    let good = [0, 2, 4, 10, alpha, 2, 0, 2, 1, 0, 2, 0, 0, 0, 0, 0];
     let places = [1, none, none, none, 0, none, none, none];
     assert!(write(good, &places).is_ok());
     for (field, value) in [
@@ -117,6 +166,9 @@ fn a_hostile_file_with_a_right_checksum_is_refused() {
         (11, 64),
         (11, 63),
         (12, 1),
+        // Nor have they cells.
+        (14, 1),
+        (15, 3),
     ] {
         let mut fields = good;
         fields[field] = value;

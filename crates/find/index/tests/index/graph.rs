@@ -89,6 +89,44 @@ fn a_filter_far_from_the_query_is_answered_exactly() {
 }
 
 #[test]
+fn codes_of_the_nearest_cells_hold_what_passes_wherever_that_is() {
+    let data = Clustered::new(8000, 128, 40, 40, 8);
+    for metric in [Metric::Cosine, Metric::Dot, Metric::L2] {
+        let index = build(&data.rows, metric);
+        for (name, far) in [("anywhere", false), ("far from the query", true)] {
+            let (mut found, mut all, mut compared, mut matches) = (0, 0, 0, 0);
+            for (query, seed) in data.queries.iter().zip(0..) {
+                let mut filter = random_filter(8000, 0.2, seed);
+                if far {
+                    let near = index.search(query, 6000, Effort::Exact, None).unwrap();
+                    near.hits.iter().for_each(|hit| filter.remove(hit.id));
+                }
+                let search = |effort, plan| index.search_by(query, 10, effort, Some(&filter), plan).unwrap();
+                let exact = search(Effort::Exact, None).hits;
+                let codes = search(Effort::Default, Some(Plan::Codes));
+                assert!(codes.hits.iter().all(|hit| filter.contains(hit.id)));
+                found += codes
+                    .hits
+                    .iter()
+                    .filter(|hit| hit.score >= exact[9].score)
+                    .count();
+                all += 10;
+                compared += codes.cost.distances;
+                matches += filter.count();
+            }
+            assert!(
+                found as f64 >= 0.97 * all as f64,
+                "{metric:?}, {name}: {found} of {all}"
+            );
+            // Where matches are anywhere most of them need not be compared.
+            if !far {
+                assert!(compared < matches, "{metric:?}: {compared} of {matches}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_walk_goes_on_past_rows_that_do_not_pass() {
     // The 300 rows nearest to each query are not in its filter: ten times as many as a list holds.
     let data = Clustered::new(8000, 32, 10, 20, 6);
