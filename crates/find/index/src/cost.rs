@@ -31,7 +31,7 @@ const JUMP: f64 = 2.5;
 /// Comparing a query with the centre of a cell, and finding the nearest.
 const CELL: f64 = 6.0;
 /// A row of a cell that is looked through: whether it is in the filter.
-const LOOKED_AT: f64 = 0.8;
+const LOOKED_AT: f64 = 0.4;
 
 /// Bytes that stay in a core's cache, of two MiB and what else goes through it.
 const CACHE: usize = 3 << 19;

@@ -180,9 +180,11 @@ impl Search<'_> {
         self.estimates.resize(self.ids.len(), 0.0);
         let (ids, estimates) = (&self.ids[from..], &mut self.estimates[from..]);
         super::search::Target::distances(self.target, ids, estimates);
+        let mut worst = -self.kept.threshold();
         for (id, distance) in ids.iter().zip(estimates) {
-            if -*distance >= self.kept.threshold() {
+            if *distance <= worst {
                 self.kept.push(*id, -*distance);
+                worst = -self.kept.threshold();
             }
         }
     }

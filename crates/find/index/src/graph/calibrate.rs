@@ -151,12 +151,14 @@ impl Measured {
     /// About how many rows of `some` of the cells, which have their distances from a query, are no farther from it than `distance`.
     pub fn nearer(&self, distance: f32, cells: &Cells, some: &mut dyn Iterator<Item = &Entry>) -> f64 {
         let [mean, deviation] = self.apart;
+        let (starts, normal) = (cells.starts.values(), &*NORMAL);
+        let steps = NORMAL_STEPS as f32 / deviation.max(f32::MIN_POSITIVE);
         let counts = some.map(|cell| {
             let cell = cell.near();
-            let off = (distance - cell.distance - mean) / deviation.max(f32::MIN_POSITIVE);
-            cells.cell(cell.id as usize).len() as f64 * f64::from(below(off))
+            let rows = starts[cell.id as usize + 1] - starts[cell.id as usize];
+            rows as f32 * below(normal, (distance - cell.distance - mean) * steps)
         });
-        counts.sum()
+        f64::from(counts.sum::<f32>())
     }
 
     /// How many of `new` rows that bring the total to `rows` should be kept for a measurement: none unless a walk could be worth its
@@ -187,13 +189,12 @@ static NORMAL: LazyLock<[f32; 2 * NORMAL_ENDS * NORMAL_STEPS + 1]> = LazyLock::n
     })
 });
 
-/// The share of a normal distribution that is below `x`, to a fortieth.
-fn below(x: f32) -> f32 {
-    let place = (x + NORMAL_ENDS as f32) * NORMAL_STEPS as f32;
-    match place {
-        place if place < 0.0 => 0.0,
-        place => NORMAL[(place as usize).min(NORMAL.len() - 1)],
-    }
+/// The share of a normal distribution that is below so many steps from its middle; the lower one of two.
+#[inline]
+fn below(normal: &[f32], steps: f32) -> f32 {
+    let place = steps + (NORMAL_ENDS * NORMAL_STEPS) as f32;
+    // A negative place is the first one, whose share is next to nothing.
+    normal[(place as usize).min(normal.len() - 1)]
 }
 
 /// A query, its true best rows, the worst score of those, and how many they are.
@@ -391,10 +392,17 @@ mod tests {
             (2.5, 0.993_79),
         ] {
             // Between two steps the lower one is taken.
-            assert!((below(x + 1e-3) - share).abs() < 0.025, "{x}: {}", below(x));
+            let found = below(&*NORMAL, NORMAL_STEPS as f32 * (x + 1e-3));
+            assert!((found - share).abs() < 0.025, "{x}: {found}");
         }
-        assert_eq!((below(-9.0), below(f32::NEG_INFINITY)), (0.0, 0.0));
-        assert!(below(9.0) > 0.999_99 && below(f32::INFINITY) > 0.999_99);
+        for (steps, share) in [
+            (-9e9, 0.0),
+            (f32::NEG_INFINITY, 0.0),
+            (9e9, 1.0),
+            (f32::INFINITY, 1.0),
+        ] {
+            assert!((below(&*NORMAL, steps) - share).abs() < 1e-6, "{steps}");
+        }
     }
 
     #[test]
