@@ -1,7 +1,7 @@
 //! What searches are likely to cost, in nanoseconds of one thread. Only their ratios matter: `examples/planner.rs` prints what each plan takes
 //! by selectivity, beside what was chosen.
 
-use crate::graph::WHOLE;
+use crate::graph::{ENTRY_CELLS, WHOLE};
 
 /// What the parts of a search cost. Of a scan's rows and codes: while what it reads stays in a core's cache from one search with a filter to the
 /// next, and otherwise.
@@ -17,8 +17,9 @@ pub(crate) struct Costs {
     node: f64,
     /// A candidate that is kept in order and whose row is compared after its code.
     rescored: f64,
-    /// Making a query ready for codes, and comparing it with the centres of all cells.
+    /// Making a query ready for codes.
     prepared: f64,
+    cells: f64,
     /// Rows that cells hold.
     nodes: f64,
 }
@@ -28,8 +29,10 @@ const DISTANCES_PER_NODE: f64 = 15.0;
 /// A row that a walk jumps to takes as long as so many that lie one after the other.
 const JUMP: f64 = 2.5;
 
-/// Comparing a query with the centre of a cell, and finding the nearest.
-const CELL: f64 = 6.0;
+/// Comparing a query with the centre of a cell,
+const CELL: f64 = 5.0;
+/// and finding the nearest, and asking whether they were enough.
+const ORDERED: f64 = 7.0;
 /// A row of a cell that is looked through: whether it is in the filter.
 const LOOKED_AT: f64 = 0.4;
 
@@ -57,11 +60,8 @@ impl Costs {
                 DISTANCES_PER_NODE * row[1] * JUMP
             },
             rescored: if coded { row[1] * JUMP } else { 0.0 },
-            prepared: if coded {
-                1500.0 + 4.0 * dims as f64 + CELL * cells as f64
-            } else {
-                0.0
-            },
+            prepared: if coded { 1500.0 + 4.0 * dims as f64 } else { 0.0 },
+            cells: cells as f64,
             nodes: nodes as f64,
         }
     }
@@ -74,17 +74,19 @@ impl Costs {
     /// Comparing the codes of the matches among `rows` rows in a share of the cells, and finding `length`.
     pub fn codes(&self, rows: usize, reach: f64, length: usize) -> f64 {
         let code = self.code[usize::from(rows * self.code_bytes > CACHE)];
-        let (looked_at, compared) = if reach < WHOLE {
-            (self.nodes * reach, rows as f64 * reach)
+        let (order, compared) = if reach < WHOLE {
+            let order = self.cells * (CELL + ORDERED) + self.nodes * reach * LOOKED_AT;
+            (order, rows as f64 * reach)
         } else {
             (0.0, rows as f64)
         };
-        self.prepared + looked_at * LOOKED_AT + compared * code + length as f64 * self.rescored
+        self.prepared + order + compared * code + length as f64 * self.rescored
     }
 
     /// A walk that expands `nodes` nodes and finds `length`.
     pub fn walk(&self, nodes: f64, length: usize) -> f64 {
-        self.prepared + nodes * self.node + length as f64 * self.rescored
+        let entry = CELL * self.cells.min(ENTRY_CELLS as f64);
+        self.prepared + entry + nodes * self.node + length as f64 * self.rescored
     }
 
     /// How many nodes a walk can expand for the cost of a scan of `cost`.

@@ -20,7 +20,7 @@ use calibrate::Measured;
 pub(crate) use calibrate::{K as MEASURED_K, RECALL as DEFAULT_RECALL};
 use cells::Cells;
 use codes::Codes;
-pub(crate) use find::{Look, Steps};
+pub(crate) use find::{ENTRY_CELLS, Look, Steps};
 pub(crate) use search::Gate;
 use search::Walk;
 pub(crate) use words::{NONE, Words};
