@@ -79,20 +79,13 @@ impl CodedIndex {
         let codes = self.codes.bytes();
         let mut best = TopK::new(keep);
         let mut scores = [0.0; BLOCK];
-        let mut offer = |ids: &mut dyn Iterator<Item = u32>, scores: &[f32]| {
-            for (id, &score) in ids.zip(scores) {
-                if score >= best.threshold() && score.is_finite() {
-                    best.push(id, score);
-                }
-            }
-        };
         match filter {
             None => {
                 for from in range.clone().step_by(BLOCK) {
                     let until = range.end.min(from + BLOCK);
                     let scores = &mut scores[..until - from];
                     query.score_rows(&codes[from * stride..until * stride], scores);
-                    offer(&mut (from as u32..until as u32), scores);
+                    best.push_run(from as u32, scores);
                 }
             }
             Some(filter) => {
@@ -106,7 +99,11 @@ impl CodedIndex {
                     }
                     let scores = &mut scores[..ids.len()];
                     query.score_ids(codes, &ids, scores);
-                    offer(&mut ids.iter().copied(), scores);
+                    for (&id, &score) in ids.iter().zip(scores.iter()) {
+                        if score >= best.threshold() && score.is_finite() {
+                            best.push(id, score);
+                        }
+                    }
                 }
             }
         }

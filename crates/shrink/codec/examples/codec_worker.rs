@@ -48,11 +48,7 @@ fn main() -> Result<(), Problem> {
                         None => prepared.score_rows(codes, &mut scores),
                     }
                     let mut best = TopK::new(k);
-                    for (row, &score) in scores.iter().enumerate() {
-                        if score >= best.threshold() {
-                            best.push(row as u32, score);
-                        }
-                    }
+                    best.push_run(0, &scores);
                     found.extend(best.into_sorted().iter().map(|hit| hit.id));
                 }
                 let seconds = start.elapsed().as_secs_f64();

@@ -43,7 +43,7 @@ pub fn funnel(stages: &[Stage<'_>], query: &[f32], among: Option<&Bitmap>) -> Re
             for (block, codes) in first.codes.chunks(BLOCK * stride).enumerate() {
                 let scores = &mut scores[..codes.len() / stride];
                 prepared.score_rows(codes, scores);
-                push(&mut best, block * BLOCK, scores);
+                best.push_run((block * BLOCK) as u32, scores);
             }
         }
         Some(among) => {
@@ -108,16 +108,6 @@ pub fn two_tiers(
     Ok(best.into_sorted())
 }
 
-fn push(best: &mut TopK, first: usize, scores: &[f32]) {
-    let mut least = best.threshold();
-    for (at, &score) in scores.iter().enumerate() {
-        if score >= least {
-            best.push((first + at) as u32, score);
-            least = best.threshold();
-        }
-    }
-}
-
 /// The `k` best rows by `exact`, and how many rows were compared exactly. A row is left out when its estimate by `coarse` plus `errors`
 /// of its standard errors is below the k-th best exact score: were errors normal, 1.9 of them would miss one row in 35
 /// at most and 2.6 one in 200. Codes that don't know their error count as exact.
@@ -147,7 +137,7 @@ pub fn within_error(
     };
     // The best estimates first: they make the bar high.
     let mut first = TopK::new(exact.keep);
-    push(&mut first, 0, &scores);
+    first.push_run(0, &scores);
     let first: Vec<u32> = first.into_sorted().iter().map(|hit| hit.id).collect();
     compare(&first, &mut best);
     let bar = best.threshold();
