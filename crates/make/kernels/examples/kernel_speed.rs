@@ -30,6 +30,14 @@ fn main() {
         (384, 384, 1536, Epilogue::Activate(Activation::Gelu), "up"),
         (384, 1536, 384, Epilogue::Add, "down"),
         (12, 384, 1536, Epilogue::Activate(Activation::Gelu), "up, 12 rows"),
+        (
+            384,
+            768,
+            3072,
+            Epilogue::Activate(Activation::Gelu),
+            "up, 768 wide",
+        ),
+        (384, 3072, 768, Epilogue::Add, "down, 768 wide"),
     ] {
         let (weights, x) = (values(inputs * outputs, 7919), values(rows * inputs, 31));
         let mut out = vec![0.0; rows * outputs];

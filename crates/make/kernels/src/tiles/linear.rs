@@ -22,6 +22,9 @@ pub(crate) const INT8_STEP: usize = 64;
 /// cache.
 const DEEPEST: usize = 8;
 
+/// Bytes of rows that are multiplied with all panels before the next ones are: they stay in the second-level cache, beside a panel.
+const NEAR: usize = 1200 << 10;
+
 /// Sums of a block, f32 or i32: `[32][32]`.
 #[repr(C, align(64))]
 struct Sums([u32; BLOCK * BLOCK]);
@@ -152,7 +155,17 @@ pub(crate) unsafe fn whole(
         }
     };
     // SAFETY: the caller's promise is passed on.
-    unsafe { blocks(layer, x.rows(), out, make, Bytes { panels, x }, epilogue) }
+    unsafe {
+        blocks(
+            layer,
+            x.rows(),
+            out,
+            steps * INT8_STEP,
+            make,
+            Bytes { panels, x },
+            epilogue,
+        )
+    }
 }
 
 /// At f32 by sums of three bf16 values, or at bf16.
@@ -180,13 +193,14 @@ pub(crate) unsafe fn floats<const PARTS: usize>(
     };
     // What is added in parts reads only a part of the rows and weights over and over.
     let deepest = if epilogue == Epilogue::Add { DEEPEST } else { all };
+    let row_bytes = 2 * PARTS * BF16_STEP * deepest.min(all);
     for first in (0..all).step_by(deepest) {
         let part = make(first, deepest.min(all - first));
         // SAFETY: the caller's promise is passed on.
         unsafe {
             match first {
-                0 => blocks(layer, x.rows(), out, part, Floats::<true>, epilogue),
-                _ => blocks(layer, x.rows(), out, part, Floats::<false>, epilogue),
+                0 => blocks(layer, x.rows(), out, row_bytes, part, Floats::<true>, epilogue),
+                _ => blocks(layer, x.rows(), out, row_bytes, part, Floats::<false>, epilogue),
             }
         }
     }
@@ -199,6 +213,7 @@ unsafe fn blocks<K: Kind>(
     layer: &Linear,
     rows: usize,
     out: &mut [f32],
+    row_bytes: usize,
     make: impl Fn(usize, usize, usize, &mut Sums),
     kind: K,
     epilogue: Epilogue,
@@ -206,28 +221,29 @@ unsafe fn blocks<K: Kind>(
     // SAFETY: the caller's promise is passed on.
     unsafe {
         match epilogue {
-            Epilogue::Add => each_block(layer, rows, out, make, kind, Residual),
+            Epilogue::Add => each_block(layer, rows, out, row_bytes, make, kind, Residual),
             Epilogue::Activate(Activation::Identity) => {
-                each_block(layer, rows, out, make, kind, Activation::Identity);
+                each_block(layer, rows, out, row_bytes, make, kind, Activation::Identity);
             }
             Epilogue::Activate(Activation::Gelu) if K::ROUGH => {
-                each_block(layer, rows, out, make, kind, RoughGelu);
+                each_block(layer, rows, out, row_bytes, make, kind, RoughGelu);
             }
             Epilogue::Activate(Activation::Gelu) => {
-                each_block(layer, rows, out, make, kind, Activation::Gelu);
+                each_block(layer, rows, out, row_bytes, make, kind, Activation::Gelu);
             }
-            Epilogue::Activate(other) => each_block(layer, rows, out, make, kind, other),
+            Epilogue::Activate(other) => each_block(layer, rows, out, row_bytes, make, kind, other),
         }
     }
 }
 
-/// Panel after panel, so that a panel stays in the first-level cache while all rows pass by. `make` multiplies a block into sums.
+/// Panel after panel, so that a panel stays near while rows pass by, as many of `row_bytes` as stay near, too. `make` multiplies a block into sums.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
 unsafe fn each_block<K: Kind, L: Last<Avx512>>(
     layer: &Linear,
     rows: usize,
     out: &mut [f32],
+    row_bytes: usize,
     make: impl Fn(usize, usize, usize, &mut Sums),
     kind: K,
     last: L,
@@ -237,20 +253,25 @@ unsafe fn each_block<K: Kind, L: Last<Avx512>>(
     let (mut one, mut two) = (Sums([0; BLOCK * BLOCK]), Sums([0; BLOCK * BLOCK]));
     let (mut now, mut before) = (&mut one, &mut two);
     let mut waiting: Option<Block> = None;
-    for column in (0..layer.outputs).step_by(BLOCK) {
-        for row in (0..rows).step_by(BLOCK) {
-            let block = Block {
-                row,
-                rows: BLOCK.min(rows - row),
-                column,
-                columns: BLOCK.min(layer.outputs - column),
-            };
-            make(column / BLOCK, row, block.rows, now);
-            if let Some(waiting) = waiting.replace(block) {
-                // SAFETY: the block is inside the output.
-                unsafe { finish(layer, waiting, before, out, &kind, &last) };
+    // About equally many each time.
+    let parts = (rows * row_bytes).div_ceil(NEAR).max(1);
+    let near = rows.div_ceil(parts).next_multiple_of(BLOCK).max(BLOCK);
+    for from in (0..rows).step_by(near) {
+        for column in (0..layer.outputs).step_by(BLOCK) {
+            for row in (from..rows.min(from + near)).step_by(BLOCK) {
+                let block = Block {
+                    row,
+                    rows: BLOCK.min(rows - row),
+                    column,
+                    columns: BLOCK.min(layer.outputs - column),
+                };
+                make(column / BLOCK, row, block.rows, now);
+                if let Some(waiting) = waiting.replace(block) {
+                    // SAFETY: the block is inside the output.
+                    unsafe { finish(layer, waiting, before, out, &kind, &last) };
+                }
+                std::mem::swap(&mut now, &mut before);
             }
-            std::mem::swap(&mut now, &mut before);
         }
     }
     if let Some(waiting) = waiting {
