@@ -106,7 +106,7 @@ pub fn reindex(args: &Reindex, output: &Output) -> Result<()> {
 /// Chooses the attributes whose common filters have graphs; `none` for none.
 pub(super) fn set_parts(writer: &mut Writer, names: &[String]) -> Result<()> {
     let names = match names {
-        [only] if only == "none" => &[],
+        [only] if only == "none" => &[][..],
         names => names,
     };
     writer.set_parts(names).map(drop).map_err(request)
