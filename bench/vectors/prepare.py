@@ -1,7 +1,8 @@
 """Makes the vectors that bench/vectors/run.py and `kokeshi bench filtered` measure on: the arXiv abstracts through MiniLM.
 
 usage: prepare.py KOKESHI DATA/arxiv MINILM OUT [--precision int8] [--context 128] [--held-out 1000]
-KOKESHI is target/release/kokeshi, MINILM the directory that scripts/fetch-model.sh prints. Writes to OUT, rows in the order of the files:
+KOKESHI is target/release/kokeshi, MINILM the directory that scripts/fetch-model.sh prints, or kokeshi-static for the compiled-in model (then give another
+OUT; the rows are arxiv-static.npy). Writes to OUT, rows in the order of the files:
   arxiv-minilm.npy    [n, 384] unit vectors of the abstracts, as f32
   arxiv-attrs.jsonl   a line a row: id, primary, categories, authors, created, year
   arxiv-queries.npy   abstracts that were held out, never rows; arxiv-queries-attrs.jsonl beside it
@@ -18,6 +19,8 @@ import sys
 
 import numpy as np
 
+COMPILED_IN = "kokeshi-static"
+
 
 def embed(arguments, texts, to):
     if os.path.exists(to):
@@ -26,8 +29,9 @@ def embed(arguments, texts, to):
     with open(lines, "w", encoding="utf-8") as file:
         file.writelines(json.dumps({"text": text}) + "\n" for text in texts)
     part = to.removesuffix(".npy") + ".part.npy"
-    command = [arguments.kokeshi, "embed", lines, "--field", "text", "--to", part, "--model", arguments.model, "--precision", arguments.precision,
-               "--context", str(arguments.context)]
+    command = [arguments.kokeshi, "embed", lines, "--field", "text", "--to", part]
+    if arguments.model != COMPILED_IN:
+        command += ["--model", arguments.model, "--precision", arguments.precision, "--context", str(arguments.context)]
     subprocess.run(command, check=True)
     os.rename(part, to)
     os.remove(lines)
@@ -71,7 +75,8 @@ def main():
         embed(arguments, [record["abstract"] for record in shard], os.path.join(parts, name + ".npy"))
     rows = np.concatenate([np.load(os.path.join(parts, name + ".npy")) for name, _ in shards]).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    np.save(os.path.join(arguments.out, "arxiv-minilm.npy"), rows[~held_out])
+    name = "static" if arguments.model == COMPILED_IN else "minilm"
+    np.save(os.path.join(arguments.out, f"arxiv-{name}.npy"), rows[~held_out])
     np.save(os.path.join(arguments.out, "arxiv-queries.npy"), rows[held_out])
     print(f"{(~held_out).sum()} rows, {held_out.sum()} queries, {rows.shape[1]} dims")
 

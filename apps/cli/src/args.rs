@@ -14,7 +14,7 @@ use kokeshi_encode::{LoadOptions, Position};
 
 pub use bench::{Bench, Filtered};
 pub use bridge::{Bridge, BridgeApply, BridgeLearn, BridgeStep};
-pub use find::{CollectionOnly, Delete, Index, Info, Mode, Reindex, Search, Serve, Similar};
+pub use find::{CollectionOnly, Delete, Index, Info, Mode, Optimize, Reindex, Search, Serve, Similar};
 pub use make::{Mine, Sizes, Take};
 pub use shrink::{Apply, Choose, Inspect, MetricArgs, Shrink, ShrinkStep, Train};
 
@@ -76,8 +76,10 @@ pub enum Command {
     #[command(after_help = "Example:\n  kokeshi check my.kokeshi")]
     Check(CollectionOnly),
     /// Extend the graph over all vectors and merge small files.
-    #[command(after_help = "Example:\n  kokeshi optimize my.kokeshi")]
-    Optimize(CollectionOnly),
+    #[command(
+        after_help = "Examples:\n  kokeshi optimize my.kokeshi\n  kokeshi optimize my.kokeshi --index-attr category,year    # graphs for common filters on these"
+    )]
+    Optimize(Optimize),
     /// Embed all documents again with another model or size, in place.
     #[command(after_help = "Examples:\n  \
         kokeshi reindex my.kokeshi --model ./all-MiniLM-L6-v2\n  \

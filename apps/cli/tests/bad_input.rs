@@ -331,6 +331,15 @@ fn searching() -> Vec<Case> {
                 p.kokeshi(&["search", "x", "--in", "c", "--filter", "colour:red"])
             },
         ),
+        case(
+            "a graph for filters on an attribute that is not there",
+            2,
+            &["colour", "year"],
+            |p| {
+                p.collection();
+                p.kokeshi(&["optimize", "c", "--index-attr", "year,colour"])
+            },
+        ),
         case("a filter value of the wrong type", 2, &["year", "soon"], |p| {
             p.collection();
             p.kokeshi(&["search", "x", "--in", "c", "--filter", "year:soon"])

@@ -364,7 +364,15 @@ function stored({ codec, dims }) {
 function explained(explain) {
   const total = Math.max(0.001, ...explain.stages.map(([, ms]) => ms));
   const facts = [`${number(explain.candidates[0])} candidates by words, ${number(explain.candidates[1])} by meaning`];
-  if (explain.dense) facts.push(`meaning by ${explain.dense.plan}, ${number(explain.dense.distances)} comparisons`);
+  if (explain.dense) {
+    const { plan, distances, vectors, expected } = explain.dense;
+    const inside = explain.part ? ` in the graph of ${explain.part}` : "";
+    facts.push(`meaning by ${plan}${inside}: ${number(distances)} comparisons, ${number(vectors)} of them with vectors, ${number(Math.round(explain.dense_us))} µs`);
+    if (expected) {
+      const ways = [["walk", expected.walk], ["codes", expected.codes], ["vectors", expected.scan]].filter(([, micros]) => micros !== undefined && micros !== null);
+      facts.push(`expected: ${ways.map(([way, micros]) => `${way} ${number(Math.round(micros))} µs`).join(", ")}`);
+    }
+  }
   if (explain.filter_matches !== undefined && explain.filter_matches !== null) facts.push(`${number(explain.filter_matches)} passages pass the filter`);
   if (explain.bar !== undefined && explain.bar !== null) facts.push(`hits below a relevance of ${fixed(explain.bar)} are cut`);
   return h("details", {}, h("summary", {}, "How this answer was made"), h("p", {}, `${facts.join("; ")}.`),

@@ -204,6 +204,9 @@ fn fill(
     writer
         .extend_schema(&source.detected().schema)
         .map_err(Stop::usage)?;
+    if let Some(names) = &args.index_attr {
+        super::maintain::set_parts(&mut writer, names)?;
+    }
     let bar = Bar::new(output.quiet || output.json);
     let (_, total) = source.progress();
     bar.start("indexing", (total > 0).then_some(total), "bytes");

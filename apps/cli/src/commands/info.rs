@@ -58,6 +58,19 @@ pub fn run(args: &Info, output: &Output) -> Result<()> {
             },
         ));
     }
+    if !info.indexed.is_empty() {
+        let each = info.indexed.iter().map(|one| match one.rows {
+            0 => format!("{} (not yet)", one.attribute),
+            _ => format!(
+                "{} ({} filters, {} rows in all, {})",
+                one.attribute,
+                one.parts,
+                one.part_rows,
+                bytes(one.bytes)
+            ),
+        });
+        rows.push(("own graphs", each.collect::<Vec<_>>().join(", ")));
+    }
     if let Some(moving) = &info.migration {
         rows.push((
             "moving to",
@@ -83,6 +96,7 @@ pub fn run(args: &Info, output: &Output) -> Result<()> {
             "text" => "words asked for, hits shown",
             "new vectors" => "not yet",
             "bridge" => "when opened",
+            "parts" => "by searches with their filters",
             _ => "",
         };
         vec![

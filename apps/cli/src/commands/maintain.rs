@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use kokeshi_codec::Bridge;
-use kokeshi_collection::{Embedder, ModelEmbedder};
+use kokeshi_collection::{Embedder, ModelEmbedder, Writer};
 use kokeshi_core::{Progress, Size};
 
-use crate::args::{CollectionOnly, Reindex};
+use crate::args::{CollectionOnly, Optimize, Reindex};
 use crate::output::Output;
 use crate::progress::{Bar, catch_interrupts};
 use crate::stop::{Result, Stop};
@@ -33,18 +33,20 @@ pub fn check(args: &CollectionOnly, output: &Output) -> Result<()> {
     ))
 }
 
-/// Extends the graph, merges files, drops dead rows.
+/// Extends the graph, merges files, drops dead rows, makes the graphs of common filters.
 ///
 /// # Errors
-/// A failure if the collection is being written or the disk refuses.
-pub fn optimize(args: &CollectionOnly, output: &Output) -> Result<()> {
+/// Bad usage for an attribute that is not there; a failure if the collection is being written or the disk refuses.
+pub fn optimize(args: &Optimize, output: &Output) -> Result<()> {
     catch_interrupts();
     let collection = open(&args.collection)?;
     let bar = Bar::new(output.quiet || output.json);
-    collection
-        .writer()
-        .and_then(|mut writer| writer.optimize(&bar))
-        .map_err(Stop::failed)?;
+    let mut writer = collection.writer().map_err(Stop::failed)?;
+    if let Some(names) = &args.index_attr {
+        set_parts(&mut writer, names)?;
+    }
+    writer.optimize(&bar).map_err(Stop::failed)?;
+    drop(writer);
     done(&collection, output)
 }
 
@@ -99,6 +101,15 @@ pub fn reindex(args: &Reindex, output: &Output) -> Result<()> {
     writer.optimize(&bar).map_err(Stop::failed)?;
     drop(writer);
     done(&collection, output)
+}
+
+/// Chooses the attributes whose common filters have graphs; `none` for none.
+pub(super) fn set_parts(writer: &mut Writer, names: &[String]) -> Result<()> {
+    let names = match names {
+        [only] if only == "none" => &[][..],
+        names => names,
+    };
+    writer.set_parts(names).map(drop).map_err(request)
 }
 
 /// What is asked wrongly is bad usage; the rest are failures.

@@ -2,9 +2,9 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
-use kokeshi_collection::{Collection, Fusion, Hit, Part, SearchRequest, SearchResponse};
+use kokeshi_collection::{Collection, Explain, Fusion, Hit, Part, SearchRequest, SearchResponse};
 use kokeshi_encode::Reranker;
-use kokeshi_index::Effort;
+use kokeshi_index::{Cost, Effort, Plan};
 use kokeshi_sources::Attribute;
 
 use super::info::open;
@@ -142,10 +142,7 @@ pub fn show(answer: &SearchResponse, output: &Output) -> Result<()> {
         let [lexical, dense] = explain.candidates;
         let mut facts = vec![format!("{lexical} candidates by words, {dense} by meaning")];
         if let Some(cost) = &explain.dense {
-            facts.push(format!(
-                "{} distances, {} nodes visited, plan {:?}",
-                cost.distances, cost.visited, cost.plan
-            ));
+            output.line(table(&["meaning", "value"], meaning(cost, explain), 2))?;
         }
         if let Some(matches) = explain.filter_matches {
             facts.push(format!("filter lets {matches} passages through"));
@@ -166,6 +163,38 @@ pub fn show(answer: &SearchResponse, output: &Output) -> Result<()> {
         if hits == 1 { "" } else { "s" },
         answer.took_ms
     )))
+}
+
+/// How nearest vectors were looked for, and what it cost.
+fn meaning(cost: &Cost, explain: &Explain) -> Vec<Vec<String>> {
+    let micros = |micros: f32| format!("{micros:.0} us");
+    let plan = match cost.plan {
+        Plan::Scan => "comparing the vectors of all that pass",
+        Plan::Codes => "comparing the codes of all that pass, then the best of the vectors",
+        Plan::Graph => "a walk through the graph",
+        Plan::GraphFiltered => "a walk through the graph that keeps what passes",
+    };
+    let mut rows = vec![("plan", plan.to_string())];
+    if let Some(part) = &explain.part {
+        rows.push(("in the graph of", part.clone()));
+    }
+    rows.push((
+        "distances",
+        format!(
+            "{}, {} of them of vectors; {} nodes visited",
+            cost.distances, cost.vectors, cost.visited
+        ),
+    ));
+    rows.push(("took", micros(explain.dense_us as f32)));
+    if let Some(expected) = &cost.expected {
+        let mut ways = vec![format!("walk {}", micros(expected.walk))];
+        ways.extend(expected.codes.map(|codes| format!("codes {}", micros(codes))));
+        ways.push(format!("vectors {}", micros(expected.scan)));
+        rows.push(("expected", ways.join(", ")));
+    }
+    rows.into_iter()
+        .map(|(what, value)| vec![what.into(), value])
+        .collect()
 }
 
 fn show_hit(place: usize, hit: &Hit, output: &Output) -> Result<()> {

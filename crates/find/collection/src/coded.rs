@@ -208,7 +208,8 @@ impl Index for CodedIndex {
             cost: Cost {
                 plan: Plan::Codes,
                 distances: matches + ids.len(),
-                visited: 0,
+                vectors: ids.len(),
+                ..Cost::default()
             },
         })
     }

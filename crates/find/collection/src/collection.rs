@@ -19,10 +19,11 @@ use crate::folder::Folder;
 use crate::lock::Lock;
 use crate::manifest::{FORMAT, MANIFEST, Manifest};
 use crate::measured::Measured;
+use crate::parts::Inside;
 use crate::snapshot::{Check, Snapshot, TEXT};
-use crate::state::{DataFile, PassageOptions, State};
+use crate::state::{DataFile, Parted, PassageOptions, State};
 use crate::writer::{Writer, WriterOptions};
-use crate::{CodecInfo, Error, Fusion, Info, MigrationInfo, Result, filter, words};
+use crate::{CodecInfo, Error, Fusion, IndexedInfo, Info, MigrationInfo, Result, filter, words};
 
 /// How a collection is made.
 pub struct CreateOptions {
@@ -94,7 +95,25 @@ pub struct Current {
     pub snapshot: Snapshot,
     pub embedder: Arc<dyn Embedder>,
     /// The filters that were asked for last, newest at the end.
-    filters: Mutex<Vec<(String, Arc<Bitmap>)>>,
+    filters: Mutex<Vec<(String, Arc<Passing>)>>,
+}
+
+/// What a filter lets through.
+pub struct Passing {
+    /// The living rows.
+    pub rows: Arc<Bitmap>,
+    /// The part that holds them all, if there is one.
+    pub inside: Option<Inside>,
+}
+
+fn indexed(parted: &Parted) -> IndexedInfo {
+    IndexedInfo {
+        attribute: parted.attribute.clone(),
+        parts: parted.parts.len(),
+        part_rows: parted.ids.as_ref().map_or(0, |ids| ids.rows),
+        rows: parted.rows,
+        bytes: size_of_files(parted.files()),
+    }
 }
 
 /// How many filters a generation remembers.
@@ -113,24 +132,26 @@ impl Current {
     ///
     /// # Errors
     /// [`Error::Filter`].
-    pub fn passing(&self, text: &str) -> Result<Arc<Bitmap>> {
+    pub fn passing(&self, text: &str) -> Result<Arc<Passing>> {
         if let Ok(mut filters) = self.filters.lock()
             && let Some(at) = filters.iter().position(|(known, _)| known == text)
         {
             let entry = filters.remove(at);
-            let rows = entry.1.clone();
+            let passing = entry.1.clone();
             filters.push(entry);
-            return Ok(rows);
+            return Ok(passing);
         }
         let query = filter::compile(text, &self.snapshot.fields)?;
         let rows = Arc::new(filter::rows(&*query, &self.snapshot)?);
+        let inside = self.snapshot.data.parts.inside(&rows);
+        let passing = Arc::new(Passing { rows, inside });
         if let Ok(mut filters) = self.filters.lock() {
             if filters.len() >= REMEMBERED_FILTERS {
                 filters.remove(0);
             }
-            filters.push((text.to_string(), rows.clone()));
+            filters.push((text.to_string(), passing.clone()));
         }
-        Ok(rows)
+        Ok(passing)
     }
 }
 
@@ -166,6 +187,7 @@ impl Collection {
             vectors: Vec::new(),
             graph: None,
             codec: options.codec.as_ref().map(crate::codes::asked),
+            parted: Vec::new(),
             migration: None,
             documents: 0,
             live: 0,
@@ -347,6 +369,10 @@ impl Collection {
                 size_of_files(moving.into_iter().flat_map(|moving| &moving.vectors)),
             ),
             ("bridge", size_of_files(moving.map(|moving| &moving.bridge))),
+            (
+                "parts",
+                size_of_files(state.parted.iter().flat_map(Parted::files)),
+            ),
         ];
         let total = parts.iter().map(|(_, bytes)| bytes).sum::<u64>() + starting(MANIFEST);
         // What every collection has, and what this one has besides.
@@ -383,6 +409,7 @@ impl Collection {
                     .as_ref()
                     .map(|measured| measured.recall(ordered(measured))),
             }),
+            indexed: state.parted.iter().map(indexed).collect(),
             migration: moving.map(|moving| MigrationInfo {
                 model: moving.model.clone(),
                 dims: moving.dims,

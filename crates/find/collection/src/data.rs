@@ -8,14 +8,21 @@ use std::sync::Arc;
 use kokeshi_codec::file::Codes;
 use kokeshi_codec::{Bridge, Chain};
 use kokeshi_core::{Embeddings, Metric, npy};
-use kokeshi_index::{FlatIndex, Graph, GraphIndex, Index, Vectors};
+use kokeshi_index::{FlatIndex, Graph, GraphIndex, Index, Part, Vectors};
 
 use crate::coded::CodedIndex;
-use crate::state::{DataFile, State};
+use crate::parts::Parts;
+use crate::state::{DataFile, Parted, State};
 use crate::{Error, Result};
 
 /// The head of a container (graph, codec, codes, bridge), which holds the checksum of the rest.
 const GRAPH_HEAD: u64 = 64;
+
+/// An attribute's parts as they are open: the file of their rows with these, and their graphs.
+struct OpenParted {
+    ids: (DataFile, Vec<Arc<[u32]>>),
+    graphs: Vec<(DataFile, Graph)>,
+}
 
 /// The files of a generation.
 pub struct Data {
@@ -23,6 +30,9 @@ pub struct Data {
     pub vectors: Vectors,
     /// What searches them.
     pub index: Box<dyn Index>,
+    /// Graphs for common filters.
+    pub parts: Parts,
+    parted: Vec<OpenParted>,
     segments: Vec<(DataFile, Embeddings)>,
     graph: Option<(DataFile, Graph)>,
     chain: Option<(DataFile, Arc<Chain>)>,
@@ -109,9 +119,18 @@ impl Data {
                 codes = Some(opened);
             }
         }
+        let before = previous.map_or(&[][..], |data| &data.parted);
+        let (mut parts, mut parted) = (Vec::new(), Vec::new());
+        for wanted in &state.parted {
+            parted.extend(open_parted(
+                directory, state, wanted, before, &vectors, &mut parts,
+            )?);
+        }
         Ok(Self {
             vectors,
             index,
+            parts: Parts::new(parts),
+            parted,
             segments,
             graph,
             chain,
@@ -206,6 +225,57 @@ fn open_graph(path: &Path, expected: &DataFile) -> Result<Graph> {
         kokeshi_index::Error::Core(error) => damaged(path, error),
         other => Error::damaged(path, other.to_string()),
     })
+}
+
+/// Opens the parts of an attribute, if they are made, and puts them into `parts`.
+fn open_parted(
+    directory: &Path,
+    state: &State,
+    wanted: &Parted,
+    before: &[OpenParted],
+    vectors: &Vectors,
+    parts: &mut Vec<(String, Part)>,
+) -> Result<Option<OpenParted>> {
+    let Some(file) = &wanted.ids else {
+        return Ok(None);
+    };
+    let lists = match before.iter().find(|open| open.ids.0 == *file) {
+        Some(open) => open.ids.1.clone(),
+        None => {
+            let path = container(directory, file, "file of rows")?;
+            crate::parts::read(&path, wanted).map_err(|error| damaged(&path, error))?
+        }
+    };
+    let mut graphs = Vec::with_capacity(wanted.parts.len());
+    for (part, ids) in wanted.parts.iter().zip(&lists) {
+        let path = directory.join(&part.graph.name);
+        let known = before.iter().flat_map(|open| &open.graphs);
+        let graph = match known.into_iter().find(|(known, _)| *known == part.graph) {
+            Some((_, graph)) => graph.clone(),
+            None => open_graph(&path, &part.graph)?,
+        };
+        if graph.nodes() as u64 != part.graph.rows
+            || graph.metric() != state.metric
+            || graph.dims() != state.dims
+        {
+            let problem = format!(
+                "expected a graph of {} rows of {} dims by {:?}, found {} of {} by {:?}",
+                part.graph.rows,
+                state.dims,
+                state.metric,
+                graph.nodes(),
+                graph.dims(),
+                graph.metric()
+            );
+            return Err(Error::damaged(path, problem));
+        }
+        let opened = Part::new(graph.clone(), ids.clone(), vectors, wanted.rows as usize);
+        let opened = opened.map_err(|error| Error::damaged(directory.join(&file.name), error.to_string()))?;
+        parts.push((part.name.clone(), opened));
+        graphs.push((part.graph.clone(), graph));
+    }
+    let ids = (file.clone(), lists);
+    Ok(Some(OpenParted { ids, graphs }))
 }
 
 /// What is open already if it is `file`, or what `open` makes of it.
@@ -342,7 +412,7 @@ pub fn remove_strangers(directory: &Path, state: &State) -> Result<()> {
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let ours = (name.starts_with("vectors-") && name.ends_with(".npy"))
-            || ["graph-", "codec-", "codes-", "bridge-"]
+            || ["graph-", "codec-", "codes-", "bridge-", "part-", "rows-"]
                 .iter()
                 .any(|kind| name.starts_with(kind))
             || name.contains(".tmp-");

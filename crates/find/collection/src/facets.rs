@@ -190,11 +190,12 @@ impl Counter {
 }
 
 /// The bits of a float as an integer that orders like it (for finite numbers).
-fn ordered(value: f64) -> i64 {
+pub fn ordered(value: f64) -> i64 {
     let bits = value.to_bits() as i64;
     bits ^ (((bits >> 63) as u64) >> 1) as i64
 }
 
-fn unordered(value: i64) -> f64 {
+/// The float that [`ordered`] made this of.
+pub fn unordered(value: i64) -> f64 {
     f64::from_bits((value ^ (((value >> 63) as u64) >> 1) as i64) as u64)
 }

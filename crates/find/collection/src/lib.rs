@@ -8,6 +8,7 @@
 //!   graph-<gen>.bin           a graph over the first rows                                  (optimize.rs)
 //!   codec-<gen>.bin           what a codec learnt, and codes-<gen>.bin of the first rows   (codes.rs)
 //!   bridge-<gen>.bin          while another model takes over                               (migrate.rs)
+//!   part-<gen>-<a>-<n>.bin    a graph for a common filter, and rows-<gen>-<a>.bin of all   (parts.rs)
 //!   writer.lock               held by the one writer                                       (lock.rs)
 //! ```
 
@@ -33,6 +34,7 @@ mod manifest;
 mod measured;
 mod migrate;
 mod optimize;
+mod parts;
 mod passages;
 mod query;
 mod rerank;

@@ -148,6 +148,7 @@ impl Writer {
         if let Some(coded) = &mut state.codec {
             (coded.chain, coded.codes) = (None, None);
         }
+        state.forget_parts();
         if state.vectors.len() > 1 {
             let part = State {
                 codec: None,

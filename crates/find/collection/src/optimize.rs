@@ -6,6 +6,7 @@ use kokeshi_index::{Graph, GraphConfig};
 
 use crate::codes::needs_codes;
 use crate::data::{Data, graph_file, vector_file};
+use crate::parts::needs_parts;
 use crate::rewrite::Rewrite;
 use crate::state::{DataFile, State};
 use crate::writer::Writer;
@@ -24,11 +25,14 @@ impl Writer {
     /// Whether [`Writer::optimize`] has something to do that is worth the time.
     pub fn needs_optimizing(&self) -> bool {
         let state = self.state();
-        needs_compacting(state) || needs_codes(state) || needs_graph(state, self.code_bytes())
+        needs_compacting(state)
+            || needs_codes(state)
+            || needs_graph(state, self.code_bytes())
+            || needs_parts(state)
     }
 
     /// Commits, drops dead rows when there are many, gives rows their codes if the collection has a codec, and builds or extends the graph
-    /// when so many rows are without that searches feel it, and measures where the relevance cut belongs. Every step is a commit of its own: what is interrupted can be repeated.
+    /// when so many rows are without that searches feel it, those of common filters too, and measures where the relevance cut belongs. Every step is a commit of its own: what is interrupted can be repeated.
     ///
     /// # Errors
     /// If the system refuses; the collection is then as before the step.
@@ -42,6 +46,9 @@ impl Writer {
         }
         if needs_graph(self.state(), self.code_bytes()) && !progress.interrupted() {
             self.build_graph(progress)?;
+        }
+        if needs_parts(self.state()) && !progress.interrupted() {
+            self.build_parts(progress)?;
         }
         if !progress.interrupted() {
             self.measure_chance()?;
@@ -151,6 +158,7 @@ pub fn join_files(directory: &std::path::Path, state: &mut State) -> Result<()> 
         vectors: tail,
         graph: None,
         codec: None,
+        parted: Vec::new(),
         migration: None,
         ..state.clone()
     };

@@ -10,9 +10,10 @@ use tantivy::DocAddress;
 use tantivy::collector::{FilterCollector, TopDocs};
 use tantivy::query::AllQuery;
 
-use crate::collection::{Collection, Current, attributes};
+use crate::collection::{Collection, Current, Passing, attributes};
 use crate::fuse::{Candidate, Scored, fuse};
 use crate::lexical::Words;
+use crate::parts::Inside;
 use crate::snapshot::Snapshot;
 use crate::{
     Error, Explain, Fusion, Hit, Mode, Part, Passage, Result, SearchRequest, SearchResponse, Why, facets,
@@ -64,7 +65,7 @@ struct Query<'a> {
     effort: Effort,
     vector: Option<Vec<f32>>,
     words: Words,
-    filter: Option<Arc<Bitmap>>,
+    filter: Option<Arc<Passing>>,
     snapshot: &'a Snapshot,
 }
 
@@ -73,6 +74,7 @@ struct Ranked {
     candidates: Vec<Candidate>,
     lists: [usize; 2],
     cost: Option<Cost>,
+    micros: f64,
     /// Whether each list may go on.
     more: bool,
 }
@@ -96,7 +98,8 @@ impl Collection {
         clock.stage("filter");
         let query = request.query.trim();
         if query.is_empty() {
-            return list(&current, request, filter, clock);
+            let rows = filter.as_ref().map(|passing| passing.rows.clone());
+            return list(&current, request, rows, clock);
         }
         let query = shorten(query);
         let vector = match request.mode {
@@ -208,15 +211,24 @@ impl Query<'_> {
     fn rank(&self, depth: usize) -> Result<Ranked> {
         let snapshot = self.snapshot;
         let mut by_row: HashMap<u32, Candidate> = HashMap::with_capacity(depth * 2);
-        let (mut lists, mut cost) = ([0, 0], None);
+        let (mut lists, mut cost, mut micros) = ([0, 0], None, 0.0);
         if let (Some(vector), Mode::Hybrid | Mode::Dense) = (&self.vector, self.mode) {
             let all_live = snapshot.live.count() == snapshot.rows();
             let rows = match &self.filter {
-                Some(rows) => Some(&**rows),
+                Some(passing) => Some(&*passing.rows),
                 None if all_live => None,
                 None => Some(&snapshot.live),
             };
-            let found = snapshot.data.index.search(vector, depth, self.effort, rows)?;
+            let started = Instant::now();
+            let data = &snapshot.data;
+            let found = match (rows, self.inside()) {
+                (Some(rows), Some(inside)) => {
+                    data.parts
+                        .search(inside, &data.vectors, vector, depth, self.effort, rows)?
+                }
+                _ => data.index.search(vector, depth, self.effort, rows)?,
+            };
+            micros = started.elapsed().as_secs_f64() * 1e6;
             lists[0] = found.hits.len();
             cost = Some(found.cost);
             for (at, hit) in found.hits.iter().enumerate() {
@@ -229,7 +241,7 @@ impl Query<'_> {
             }
         }
         if self.mode != Mode::Dense {
-            let found = self.words.search(snapshot, depth, self.filter.as_ref())?;
+            let found = self.words.search(snapshot, depth, self.rows())?;
             lists[1] = found.len();
             for (at, hit) in found.iter().enumerate() {
                 let candidate = by_row.entry(hit.id).or_default();
@@ -251,8 +263,19 @@ impl Query<'_> {
             candidates,
             lists,
             cost,
+            micros,
             more: lists.contains(&depth),
         })
+    }
+
+    /// The rows that pass the filter.
+    fn rows(&self) -> Option<&Arc<Bitmap>> {
+        self.filter.as_ref().map(|passing| &passing.rows)
+    }
+
+    /// The part that holds them all.
+    fn inside(&self) -> Option<&Inside> {
+        self.filter.as_ref()?.inside.as_ref()
     }
 
     /// Gives candidates of one list their score in the other: both are cheap for a few passages.
@@ -312,10 +335,7 @@ fn answer(
         depth = (depth * 4).min(snapshot.rows());
     };
     clock.stage("candidates");
-    let searched = query
-        .filter
-        .as_ref()
-        .map_or(snapshot.live.count(), |rows| rows.count());
+    let searched = query.rows().map_or(snapshot.live.count(), |rows| rows.count());
     let calibration = snapshot.state.calibration;
     let bar = calibration.map(|calibration| calibration.bar(searched));
     let wanted_words: BTreeSet<String> = query.words.terms.iter().map(|(word, _)| word.clone()).collect();
@@ -386,7 +406,12 @@ fn answer(
     if request.explain {
         response.explain = Some(Explain {
             dense: ranked.cost,
-            filter_matches: query.filter.as_ref().map(|rows| rows.count()),
+            dense_us: ranked.micros,
+            part: query
+                .inside()
+                .filter(|_| ranked.cost.is_some())
+                .map(|inside| snapshot.data.parts.name(inside).to_string()),
+            filter_matches: query.rows().map(|rows| rows.count()),
             candidates: [ranked.lists[1], ranked.lists[0]],
             known_words: query.words.known,
             bar,

@@ -78,6 +78,7 @@ impl Writer {
         let mut state = self.state().clone();
         state.generation += 1;
         state.graph = None;
+        state.forget_parts();
         // Rows get other numbers.
         if let Some(coded) = &mut state.codec {
             coded.codes = None;

@@ -43,6 +43,45 @@ pub struct Coded {
     pub measured: Option<Measured>,
 }
 
+/// An attribute whose common filters have graphs of their own.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Parted {
+    /// Its name.
+    pub attribute: String,
+    /// The rows there were when the parts were made; 0 if they were not.
+    pub rows: u64,
+    /// The rows of all parts, one part after the other.
+    pub ids: Option<DataFile>,
+    /// One for each common filter.
+    pub parts: Vec<PartFile>,
+}
+
+/// A graph for a common filter.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct PartFile {
+    /// The filter, such as `category:"cs.CL"`.
+    pub name: String,
+    /// The graph.
+    pub graph: DataFile,
+}
+
+impl Parted {
+    /// Its files.
+    pub fn files(&self) -> impl Iterator<Item = &DataFile> {
+        self.ids.iter().chain(self.parts.iter().map(|part| &part.graph))
+    }
+
+    /// Without its parts yet.
+    pub fn wanted(attribute: &str) -> Self {
+        Self {
+            attribute: attribute.into(),
+            rows: 0,
+            ids: None,
+            parts: Vec::new(),
+        }
+    }
+}
+
 /// A model that takes over: its queries search the old vectors over a bridge while its own vectors fill in.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Migration {
@@ -99,6 +138,9 @@ pub struct State {
     /// Codes of the vectors, if it has a codec.
     #[serde(default)]
     pub codec: Option<Coded>,
+    /// Attributes whose common filters have graphs of their own.
+    #[serde(default)]
+    pub parted: Vec<Parted>,
     /// The model that is taking over, if one is.
     #[serde(default)]
     pub migration: Option<Migration>,
@@ -125,7 +167,16 @@ impl State {
             .flat_map(|coded| coded.chain.iter().chain(&coded.codes));
         let moving = self.migration.iter();
         let moving = moving.flat_map(|moving| moving.vectors.iter().chain([&moving.bridge]));
-        self.vectors.iter().chain(&self.graph).chain(coded).chain(moving)
+        let parted = self.parted.iter().flat_map(Parted::files);
+        let own = self.vectors.iter().chain(&self.graph);
+        own.chain(coded).chain(parted).chain(moving)
+    }
+
+    /// Forgets graphs of common filters: rows get other numbers or vectors. Which attributes are wanted stays.
+    pub fn forget_parts(&mut self) {
+        for parted in &mut self.parted {
+            *parted = Parted::wanted(&parted.attribute);
+        }
     }
 
     /// Rows that have codes.

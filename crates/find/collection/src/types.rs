@@ -182,6 +182,12 @@ pub struct Part {
 pub struct Explain {
     /// What the vector index did.
     pub dense: Option<Cost>,
+    /// Microseconds that it took.
+    #[serde(default)]
+    pub dense_us: f64,
+    /// The filter whose own graph answered, if one did (`--index-attr`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// How many passages the filter lets through; `None` without a filter.
     pub filter_matches: Option<usize>,
     /// Candidates from words and from meaning.
@@ -241,9 +247,28 @@ pub struct Info {
     /// The codec whose codes searches scan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<CodecInfo>,
+    /// Attributes whose common filters have graphs of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexed: Vec<IndexedInfo>,
     /// The model that is taking over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migration: Option<MigrationInfo>,
+}
+
+/// An attribute whose common filters have graphs of their own.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IndexedInfo {
+    /// Its name.
+    pub attribute: String,
+    /// How many graphs there are: one for each common filter.
+    pub parts: usize,
+    /// The rows of all graphs together; a row is in as many as it passes filters.
+    pub part_rows: u64,
+    /// Rows of the collection when they were made; later ones are compared one by one until they are made anew.
+    pub rows: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
 }
 
 /// The codec of a collection.

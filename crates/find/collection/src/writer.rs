@@ -197,7 +197,7 @@ impl Writer {
         let current = self.collection.current();
         let snapshot = &current.snapshot;
         let mut ids = Vec::new();
-        for row in current.passing(filter)?.iter() {
+        for row in current.passing(filter)?.rows.iter() {
             if let Some(address) = snapshot.address(row) {
                 let stored = snapshot.stored(address)?;
                 let id = snapshot.fields.stored_text(&stored, snapshot.fields.id);

@@ -62,7 +62,8 @@ impl Index for FlatIndex {
             cost: Cost {
                 plan: Plan::Scan,
                 distances,
-                visited: 0,
+                vectors: distances,
+                ..Cost::default()
             },
         })
     }

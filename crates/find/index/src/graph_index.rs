@@ -5,7 +5,7 @@ use kokeshi_core::{Bitmap, Metric, TopK};
 use crate::flat::{count, scan};
 use crate::graph::{DEFAULT_RECALL, Gate, Graph, MEASURED_K, Steps, Wanted};
 use crate::query::Query;
-use crate::{Cost, Effort, Found, Index, Plan, Result, Vectors};
+use crate::{Cost, Effort, Expected, Found, Index, Plan, Result, Vectors};
 
 /// A [`Graph`] with the [`Vectors`] it was built over, and any rows that were appended since.
 ///
@@ -117,7 +117,9 @@ impl GraphIndex {
         } else {
             covered
         };
-        cost.distances += scan(&self.vectors, &query, from..rows, filter, &mut best);
+        let scanned = scan(&self.vectors, &query, from..rows, filter, &mut best);
+        cost.distances += scanned;
+        cost.vectors += scanned;
         Ok(Found {
             hits: best.into_sorted(),
             cost,
@@ -137,12 +139,19 @@ impl GraphIndex {
         let by_codes = costs.codes(wish.matches, reach, scanned);
         let scan = by_rows.min(by_codes);
         let (wanted, nodes) = spread(wish.length, wish.k, share);
+        let by_walk = costs.walk(nodes, wanted);
+        let micros = |nanos: f64| (nanos / 1e3) as f32;
+        cost.expected = Some(Expected {
+            scan: micros(by_rows),
+            codes: by_codes.is_finite().then(|| micros(by_codes)),
+            walk: micros(by_walk),
+        });
         let walk = match wish.filter {
             None => Plan::Graph,
             Some(_) => Plan::GraphFiltered,
         };
         let walks = match wish.plan {
-            None => costs.walk(nodes, wanted) < scan,
+            None => by_walk < scan,
             Some(plan) => !matches!(plan, Plan::Scan | Plan::Codes),
         };
         if walks {
@@ -157,7 +166,7 @@ impl GraphIndex {
                     look.gated(wish.query, filter, gate, best)
                 }
             };
-            add(cost, steps);
+            add(cost, steps, look.codes.is_some());
             if ended && best.len() >= wish.k.min(wish.matches) {
                 cost.plan = walk;
                 return;
@@ -177,7 +186,7 @@ impl GraphIndex {
                 matches: wish.matches,
             };
             let (steps, ended) = look.by_codes(wish.query, wanted, best);
-            add(cost, steps);
+            add(cost, steps, true);
             if ended {
                 cost.plan = Plan::Codes;
             }
@@ -200,9 +209,11 @@ struct Wish<'a> {
     plan: Option<Plan>,
 }
 
-fn add(cost: &mut Cost, steps: Steps) {
+/// Adds what a walk or a scan cost, by codes or by the vectors themselves.
+fn add(cost: &mut Cost, steps: Steps, coded: bool) {
     cost.distances += steps.distances + steps.rescored;
     cost.visited += steps.expanded;
+    cost.vectors += if coded { steps.rescored } else { steps.distances };
 }
 
 /// The shortest list for `k` hits: one not much longer than k loses the last of them.

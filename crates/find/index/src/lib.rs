@@ -8,6 +8,7 @@
 //! | `graph::codes` | half a byte a direction, with which searches find candidates before they compare rows |
 //! | `graph::cells` | which rows lie together: where walks begin, and what searches with a filter look through |
 //! | [`graph_index`] | [`GraphIndex`]: graph and vectors together, with the planner for filters |
+//! | [`part`] | [`Part`]: a graph of their own for rows that many filters ask for |
 //!
 //! ```
 //! use kokeshi_core::{Bitmap, Embeddings, Metric, Seed, Silent};
@@ -33,12 +34,14 @@ mod cost;
 pub mod flat;
 pub mod graph;
 pub mod graph_index;
+pub mod part;
 mod query;
 pub mod vectors;
 
 pub use flat::FlatIndex;
 pub use graph::{Graph, GraphConfig};
 pub use graph_index::GraphIndex;
+pub use part::Part;
 pub use vectors::Vectors;
 
 use kokeshi_core::{Bitmap, Scored};
@@ -102,6 +105,25 @@ pub struct Cost {
     pub distances: usize,
     /// Graph nodes expanded.
     pub visited: usize,
+    /// Vectors that were compared: those of candidates found by codes, or of all rows where there are no codes. They are among the distances.
+    #[serde(default)]
+    pub vectors: usize,
+    /// What each way was expected to take, if one was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
+}
+
+/// What the planner expected of the ways that it chose from, in microseconds of one thread of the machine that its constants were measured on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Expected {
+    /// Comparing every vector that passes.
+    pub scan: f32,
+    /// Comparing the codes of all that pass, and then the best of the vectors; `None` without codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes: Option<f32>,
+    /// A walk through the graph; of a filter that goes against the query it can take much longer, and is given up then.
+    pub walk: f32,
 }
 
 /// Hits, best first, and what they cost.

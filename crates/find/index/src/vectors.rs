@@ -25,6 +25,8 @@ pub struct Vectors {
     /// The segment of row 0, [`PAGE`], 2 [`PAGE`], ...: where to begin to look for the segment of a row.
     pages: Vec<u32>,
     rows: usize,
+    /// The rows of the segments that are seen, if not all.
+    picked: Option<Arc<[u32]>>,
 }
 
 /// See [`Vectors::pages`]: a step more for each segment that ends within so many rows, a word of memory for all of them.
@@ -39,14 +41,48 @@ impl Vectors {
             starts: Vec::new(),
             pages: Vec::new(),
             rows: 0,
+            picked: None,
+        }
+    }
+
+    /// The rows `ids` of these, numbered anew in their order; nothing is copied.
+    ///
+    /// # Errors
+    /// [`Error::Parse`] if one of them is not there, or these are such a choice already.
+    pub fn pick(&self, ids: Arc<[u32]>) -> Result<Self> {
+        if let Some(&id) = ids.iter().find(|&&id| id as usize >= self.rows) {
+            return Err(Error::Parse {
+                what: "rows to pick".into(),
+                expected: format!("numbers below {}", self.rows),
+                found: id.to_string(),
+            });
+        }
+        self.check_whole()?;
+        Ok(Self {
+            rows: ids.len(),
+            picked: Some(ids),
+            ..self.clone()
+        })
+    }
+
+    fn check_whole(&self) -> Result<()> {
+        match &self.picked {
+            None => Ok(()),
+            Some(picked) => Err(Error::Parse {
+                what: "a set of vectors".into(),
+                expected: "a whole one".into(),
+                found: format!("{} rows of another one", picked.len()),
+            }),
         }
     }
 
     /// Appends the rows of `segment`.
     ///
     /// # Errors
-    /// [`Error::Dims`] if it has another width; [`Error::Parse`] if there would be more rows than a u32 can number.
+    /// [`Error::Dims`] if it has another width; [`Error::Parse`] if there would be more rows than a u32 can number, or these are a choice of
+    /// others' rows.
     pub fn push_segment(&mut self, segment: Embeddings) -> Result<()> {
+        self.check_whole()?;
         if segment.dims() != self.dims {
             return Err(Error::Dims {
                 what: "a segment of vectors".into(),
@@ -93,7 +129,10 @@ impl Vectors {
     /// If `id >= rows()`.
     #[inline]
     pub fn row(&self, id: u32) -> &[f32] {
-        let id = id as usize;
+        let id = match &self.picked {
+            None => id as usize,
+            Some(picked) => picked[id as usize] as usize,
+        };
         if let [only] = &self.segments[..] {
             return only.row(id);
         }
@@ -119,6 +158,9 @@ impl Vectors {
         if from >= until {
             return &[];
         }
+        if self.picked.is_some() {
+            return self.row(from as u32);
+        }
         let at = self.segment(from);
         let (segment, start) = (&self.segments[at], self.starts[at]);
         let end = (until - start).min(segment.rows());
@@ -134,7 +176,7 @@ impl Vectors {
     #[inline]
     pub(crate) fn dots(&self, query: &[f32], ids: &[u32], out: &mut [f32]) {
         match &self.segments[..] {
-            [only] => distance::dot_gather(query, only.as_slice(), ids, out),
+            [only] if self.picked.is_none() => distance::dot_gather(query, only.as_slice(), ids, out),
             _ => self.each(ids, out, |row| distance::dot(query, row)),
         }
     }
@@ -143,7 +185,7 @@ impl Vectors {
     #[inline]
     pub(crate) fn l2_squares(&self, query: &[f32], ids: &[u32], out: &mut [f32]) {
         match &self.segments[..] {
-            [only] => distance::l2_squared_gather(query, only.as_slice(), ids, out),
+            [only] if self.picked.is_none() => distance::l2_squared_gather(query, only.as_slice(), ids, out),
             _ => self.each(ids, out, |row| distance::l2_squared(query, row)),
         }
     }
@@ -224,6 +266,30 @@ mod tests {
         assert_eq!(vectors.run(3, 9), [3.0, 4.0]);
         assert_eq!(vectors.run(0, 2), [0.0, 1.0]);
         assert!(vectors.run(5, 9).is_empty());
+    }
+
+    #[test]
+    fn picked_rows_are_numbered_anew_in_their_order() {
+        let mut vectors = Vectors::new(1);
+        for values in [vec![0.0, 1.0, 2.0], vec![3.0, 4.0]] {
+            vectors
+                .push_segment(Embeddings::from_vec(values, 1).unwrap())
+                .unwrap();
+        }
+        let mut picked = vectors.pick([4, 0, 3].into()).unwrap();
+        assert_eq!(picked.rows(), 3);
+        assert_eq!([0, 1, 2].map(|id| picked.row(id)[0]), [4.0, 0.0, 3.0]);
+        assert_eq!((picked.run(1, 3), picked.run(3, 9)), (&[0.0][..], &[][..]));
+        let mut out = [0.0; 2];
+        picked.dots(&[2.0], &[2, 0], &mut out);
+        assert_eq!(out, [6.0, 8.0]);
+        let error = vectors.pick([1, 5].into()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "rows to pick: expected numbers below 5, found \"5\""
+        );
+        assert!(picked.pick([0].into()).is_err());
+        assert!(picked.push_segment(Embeddings::new(1)).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! All methods, built over the same rows, and the planner of collections beside them.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cpu_time::ThreadTime;
 use kokeshi_core::{Embeddings, Metric, Progress, Result, Silent};
@@ -9,7 +10,8 @@ use kokeshi_filtered::{
     PostFilter, PreFilter, PrefixGraph, RangeGraph, Scratch, SerfConfig, Ung, UngConfig, VamanaConfig,
     Wanted,
 };
-use kokeshi_index::{Effort, Graph, GraphConfig, GraphIndex, Index, Vectors};
+use kokeshi_index::part::{self, Kind, Narrowed};
+use kokeshi_index::{Effort, Found, Graph, GraphConfig, GraphIndex, Index, Part, Vectors};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -63,7 +65,7 @@ pub fn build(
     columns: &[(String, Column)],
     progress: &dyn Progress,
 ) -> Result<Vec<Ready>> {
-    let mut jobs = general(points);
+    let mut jobs = general(points, columns);
     for (name, column) in columns {
         jobs.extend(special(points, name, column));
     }
@@ -119,14 +121,18 @@ fn job<'a>(
     }
 }
 
-fn general(points: &Arc<Embeddings>) -> Vec<Job<'_>> {
+fn general<'a>(points: &'a Arc<Embeddings>, columns: &'a [(String, Column)]) -> Vec<Job<'a>> {
     let scan = Job {
         fixed: true,
         ..job(None, || Ok(vec![Box::new(PreFilter(points.clone()))]))
     };
     let planner = Job {
         fixed: true,
-        ..job(None, || Ok(vec![Box::new(Planner::build(points)?)]))
+        ..job(None, || {
+            let planner = Planner::build(points)?;
+            let parts = Parts::build(points, columns, planner.clone())?;
+            Ok(vec![Box::new(planner), Box::new(parts)])
+        })
     };
     vec![
         job(None, || {
@@ -185,26 +191,45 @@ fn special<'a>(points: &'a Arc<Embeddings>, name: &'a str, column: &'a Column) -
     }
 }
 
-/// What collections search with: a graph on one-bit codes, which scans instead where that is cheaper. It looks at rows that pass, not
-/// at why, and is asked at its default effort.
+/// What collections search with: a graph on codes of half a byte a direction, which scans instead where that is cheaper. It looks at rows that
+/// pass, not at why, and is asked at its default effort.
+#[derive(Clone)]
 struct Planner {
     index: GraphIndex,
     bytes: usize,
 }
 
+fn failed(error: kokeshi_index::Error) -> kokeshi_core::Error {
+    kokeshi_core::Error::Parse {
+        what: "building the graph of collections".into(),
+        expected: "to finish".into(),
+        found: error.to_string(),
+    }
+}
+
+/// Of a graph of so many rows: adjacency, and two cache lines of code where rows are wide enough for one.
+fn graph_bytes(rows: usize, dims: usize) -> usize {
+    let code = if dims >= 128 { 128 } else { 0 };
+    rows * (4 * GraphConfig::default().degree + code)
+}
+
+fn graph(vectors: &Vectors) -> Result<Graph> {
+    Graph::build(vectors, Metric::Cosine, GraphConfig::default(), &Silent).map_err(failed)
+}
+
+fn put(found: Found, scratch: &mut Scratch, hits: &mut Vec<Near>) {
+    scratch.counts.distances += found.cost.distances as u64;
+    scratch.counts.visited += found.cost.visited as u64;
+    // Of unit vectors: |a - b|^2 = 2 - 2 cos.
+    let near = |hit: &kokeshi_core::Scored| Near::new((2.0 - 2.0 * hit.score).max(0.0), hit.id);
+    hits.extend(found.hits.iter().map(near));
+}
+
 impl Planner {
     fn build(points: &Arc<Embeddings>) -> Result<Self> {
-        let failed = |error: kokeshi_index::Error| kokeshi_core::Error::Parse {
-            what: "building the graph of collections".into(),
-            expected: "to finish".into(),
-            found: error.to_string(),
-        };
         let vectors = Vectors::from((**points).clone());
-        let config = GraphConfig::default();
-        let graph = Graph::build(&vectors, Metric::Cosine, config, &Silent).map_err(failed)?;
-        // Adjacency, and a code of one bit a value with its numbers, rounded up to whole cache lines.
-        let code = (points.dims().div_ceil(8) + 12).next_multiple_of(64);
-        let bytes = points.rows() * (4 * config.degree + code);
+        let graph = graph(&vectors)?;
+        let bytes = graph_bytes(points.rows(), points.dims());
         let index = GraphIndex::new(graph, vectors).map_err(failed)?;
         Ok(Self { index, bytes })
     }
@@ -228,22 +253,119 @@ impl Method for Planner {
     }
 
     fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>) {
-        let filter: &Filter = wanted.filter;
-        // The query was checked; nothing else can fail.
-        let Ok(found) = self
+        let rows = &wanted.filter.rows;
+        let found = self
             .index
-            .search(wanted.query, wanted.k, Effort::Default, Some(&filter.rows))
-        else {
-            return;
+            .search(wanted.query, wanted.k, Effort::Default, Some(rows));
+        // The query was checked; nothing else can fail.
+        if let Ok(found) = found {
+            put(found, scratch, hits);
+        }
+    }
+}
+
+/// The parts of all attributes, as collections have them with `--index-attr`, and the planner over all rows for filters that no part holds.
+struct Parts {
+    planner: Planner,
+    vectors: Vectors,
+    /// The smallest first.
+    parts: Vec<Part>,
+    /// By the address of a filter's words: collections look for a filter's part once, too.
+    known: Mutex<HashMap<usize, Option<Inside>>>,
+}
+
+/// The number of a part, and what a filter is there.
+type Inside = Arc<(usize, Narrowed)>;
+
+impl Parts {
+    fn build(points: &Arc<Embeddings>, columns: &[(String, Column)], planner: Planner) -> Result<Self> {
+        let rows = points.rows();
+        let vectors = Vectors::from((**points).clone());
+        let mut parts = Vec::new();
+        for ids in columns.iter().flat_map(|(_, column)| chosen(column, rows)) {
+            let ids: Arc<[u32]> = ids.into();
+            let graph = graph(&vectors.pick(ids.clone())?)?;
+            parts.push(Part::new(graph, ids, &vectors, rows).map_err(failed)?);
+        }
+        parts.sort_by_key(Part::len);
+        Ok(Self {
+            planner,
+            vectors,
+            parts,
+            known: Mutex::default(),
+        })
+    }
+
+    fn inside(&self, filter: &Filter) -> Option<Inside> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let look = || {
+            let mut parts = self.parts.iter().enumerate();
+            parts.find_map(|(at, part)| Some(Arc::new((at, part.narrow(&filter.rows)?))))
         };
-        scratch.counts.distances += found.cost.distances as u64;
-        scratch.counts.visited += found.cost.visited as u64;
-        // Of unit vectors: |a - b|^2 = 2 - 2 cos.
-        hits.extend(
-            found
-                .hits
-                .iter()
-                .map(|hit| Near::new((2.0 - 2.0 * hit.score).max(0.0), hit.id)),
+        let address = filter.rows.words().as_ptr() as usize;
+        known.entry(address).or_insert_with(look).clone()
+    }
+}
+
+/// The rows of each part of a column.
+fn chosen(column: &Column, rows: usize) -> Vec<Vec<u32>> {
+    fn only<T>(parts: Vec<(part::Common<T>, Vec<u32>)>) -> Vec<Vec<u32>> {
+        parts.into_iter().map(|(_, rows)| rows).collect()
+    }
+    match column {
+        Column::Category(labels) | Column::Set(labels) => {
+            let all = (0..rows as u32).flat_map(|row| labels.of(row).iter().map(move |&label| (label, row)));
+            only(part::common(&all.collect::<Vec<_>>(), rows, Kind::Names))
+        }
+        Column::Number(numbers) => {
+            let known = (0u32..).zip(numbers).filter(|(_, number)| !number.is_nan());
+            let all: Vec<(i64, u32)> = known.map(|(row, &number)| (ordered(number), row)).collect();
+            only(part::common(&all, rows, Kind::Amounts))
+        }
+    }
+}
+
+/// An integer that orders like a number.
+fn ordered(number: f64) -> i64 {
+    let bits = number.to_bits() as i64;
+    bits ^ (((bits >> 63) as u64) >> 1) as i64
+}
+
+impl Method for Parts {
+    fn name(&self) -> &'static str {
+        "Kokeshi's parts"
+    }
+
+    fn dims(&self) -> usize {
+        self.vectors.dims()
+    }
+
+    /// Beside the planner.
+    fn built(&self) -> Built {
+        let rows: usize = self.parts.iter().map(Part::len).sum();
+        Built {
+            distances: 0,
+            edges: rows * GraphConfig::default().degree,
+            bytes: graph_bytes(rows, self.vectors.dims()) + 4 * rows,
+        }
+    }
+
+    fn find(&self, wanted: &Wanted<'_>, scratch: &mut Scratch, hits: &mut Vec<Near>) {
+        let rows = &wanted.filter.rows;
+        let Some(inside) = self.inside(wanted.filter) else {
+            return self.planner.find(wanted, scratch, hits);
+        };
+        let part = &self.parts[inside.0];
+        let found = part.search(
+            &self.vectors,
+            wanted.query,
+            wanted.k,
+            Effort::Default,
+            rows,
+            &inside.1,
         );
+        if let Ok(found) = found {
+            put(found, scratch, hits);
+        }
     }
 }

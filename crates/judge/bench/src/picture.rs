@@ -7,7 +7,7 @@ use crate::measure::Point;
 use crate::workload::Kind;
 
 /// Methods in the order of the legend, each with its colour everywhere.
-const COLOURS: [(&str, usize); 11] = [
+const COLOURS: [(&str, usize); 12] = [
     ("pre-filter scan", 6),
     ("HNSW, post-filter", 5),
     ("HNSW, gate", 0),
@@ -19,6 +19,7 @@ const COLOURS: [(&str, usize); 11] = [
     ("SeRF", 9),
     ("SeRF, half-bounded", 10),
     ("Kokeshi's planner", 7),
+    ("Kokeshi's parts", 11),
 ];
 
 /// A picture for each kind of filter and its columns: a name for the file, and SVG.

@@ -12,8 +12,8 @@ use crate::{Axis, Mark, Panel, Series};
 const WIDTH: u32 = 760;
 const HEIGHT: u32 = 520;
 
-/// Okabe and Ito's colours (Color Universal Design, 2008), and three for pictures with more.
-const COLOURS: [RGBColor; 11] = [
+/// Okabe and Ito's colours (Color Universal Design, 2008), and four for pictures with more.
+const COLOURS: [RGBColor; 12] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -25,6 +25,7 @@ const COLOURS: [RGBColor; 11] = [
     RGBColor(140, 86, 75),
     RGBColor(127, 60, 190),
     RGBColor(150, 150, 0),
+    RGBColor(200, 0, 0),
 ];
 
 /// The panels side by side. A panel without a mark that can be drawn has axes and no marks.
