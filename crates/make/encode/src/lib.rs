@@ -27,6 +27,7 @@ pub use compact::write_compact;
 pub use error::{Error, Result};
 pub use model::Model;
 pub use options::{LoadOptions, Options, Position, Precision, Task};
+pub use pooling::train::{Cross, CrossKind, TrainPooling};
 pub use rerank::Reranker;
 pub use sparse::SparseModel;
-pub use trainable::{Buckets, EncoderShape, TensorPlace, TrainPooling, Trainable};
+pub use trainable::{Buckets, EncoderShape, TensorPlace, Trainable};

@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use crate::error::{Error, Result};
 use crate::loss::LossName;
+use crate::pooling::PoolingName;
 
 /// What is trained, from what, and how.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Recipe {
     pub text: String,
     /// The model to begin with: a directory or hub id.
     pub base: String,
+    /// How it pools; `None`: as the base does.
+    pub pooling: Option<PoolingName>,
     /// The directory that is written.
     pub out: PathBuf,
     /// Where all random choices come from.
@@ -163,6 +166,7 @@ pub struct Evaluation {
 #[serde(deny_unknown_fields)]
 struct File {
     base: Spanned<String>,
+    pooling: Option<Spanned<String>>,
     out: PathBuf,
     #[serde(default = "forty_two")]
     seed: u64,
@@ -266,6 +270,11 @@ impl Recipe {
                 })
                 .transpose()
         };
+        let pooling = file.pooling.as_ref().map(|given| {
+            let parsed: Result<PoolingName, String> = given.as_ref().parse();
+            parsed.map_err(|problem| wrong("pooling", given.span().start, problem))
+        });
+        let pooling = pooling.transpose()?;
         let usual = loss(file.loss.as_ref())?;
         let data_at = file.data.span().start;
         let mut data = Vec::new();
@@ -378,6 +387,7 @@ impl Recipe {
             path: path.into(),
             text,
             base,
+            pooling,
             out,
             seed: file.seed,
             sizes,
@@ -585,7 +595,12 @@ mod tests {
 
     #[test]
     fn what_can_not_be_is_named_with_its_key_and_line() {
-        let cases: [(&str, &str, &[&str]); 9] = [
+        let cases: [(&str, &str, &[&str]); 10] = [
+            (
+                "out =",
+                "pooling = \"max\"\nout =",
+                &["line 2", "pooling", "latent_attention"],
+            ),
             (
                 "batch = 8",
                 "batch = 1",

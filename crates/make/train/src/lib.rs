@@ -17,7 +17,9 @@ pub mod losses;
 mod optimizer;
 mod output;
 mod pca;
+mod pooling;
 mod sample;
+mod slerp;
 mod table;
 pub mod tape;
 
@@ -27,3 +29,5 @@ pub use error::{Error, Result};
 pub use learner::{Batch, Found, Learner, StepConfig};
 pub use optimizer::{AdamWConfig, Optimizer};
 pub use output::Distilled;
+pub use pooling::{CrossPooling, Leaves};
+pub use slerp::slerp;

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use kokeshi_encode::EncoderShape;
 
+use crate::pooling::CrossPooling;
+
 /// Ranges of values.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -13,6 +15,10 @@ pub(crate) struct Layout {
     pub first_norm: [Range<usize>; 2],
     pub blocks: Vec<BlockLayout>,
     pub buckets: Range<usize>,
+    /// The pooling's own.
+    pub pooling: Range<usize>,
+    /// Where each tensor of it is, and whether weight decay leaves it alone.
+    pub pooling_parts: Vec<(Range<usize>, bool)>,
     pub total: usize,
 }
 
@@ -40,14 +46,14 @@ impl BlockLayout {
 }
 
 impl Layout {
-    pub fn new(shape: &EncoderShape) -> Self {
+    pub fn new(shape: &EncoderShape, pooling: Option<&CrossPooling>) -> Self {
         let mut total = 0;
         let mut take = |len: usize| {
             total += len;
             total - len..total
         };
         let (hidden, inner) = (shape.hidden, shape.inner);
-        Self {
+        let mut layout = Self {
             words: take(shape.vocabulary * hidden),
             positions: take(shape.positions * hidden),
             types: take(shape.types * hidden),
@@ -67,8 +73,15 @@ impl Layout {
                 })
                 .collect(),
             buckets: take(shape.buckets.map_or(0, |buckets| buckets.rows * shape.heads)),
+            pooling: take(pooling.map_or(0, CrossPooling::len)),
+            pooling_parts: Vec::new(),
             total,
-        }
+        };
+        let start = layout.pooling.start;
+        let parts = pooling.into_iter().flat_map(CrossPooling::ranges);
+        let moved = parts.map(|(range, free)| (start + range.start..start + range.end, free));
+        layout.pooling_parts = moved.collect();
+        layout
     }
 
     /// Where each tensor but the token table starts, queries, keys and values counting as one.
@@ -85,6 +98,7 @@ impl Layout {
             starts.extend(block.norm.iter().map(|range| range.start));
         }
         starts.push(self.buckets.start);
+        starts.extend(self.pooling_parts.iter().map(|(range, _)| range.start));
         starts
     }
 
@@ -93,8 +107,12 @@ impl Layout {
         range.start - self.words.end..range.end - self.words.end
     }
 
-    /// The layer of a value: 0 for the embeddings, then the block's number from 1; biases by distance count as embeddings.
+    /// The layer of a value: 0 for the embeddings, then the block's number from 1; biases by distance count as embeddings, a pooling as the
+    /// last block.
     pub fn layer(&self, at: usize) -> usize {
+        if self.pooling.contains(&at) {
+            return self.blocks.len();
+        }
         let block = self.blocks.iter().position(|block| block.all().contains(&at));
         block.map_or(0, |block| block + 1)
     }
@@ -111,6 +129,9 @@ impl Layout {
             ];
             biases.iter().any(|range| range.contains(&at)) || norm(&block.attention_norm) || norm(&block.norm)
         };
-        norm(&self.first_norm) || self.blocks.iter().any(block)
+        let mut pooling = self.pooling_parts.iter();
+        norm(&self.first_norm)
+            || self.blocks.iter().any(block)
+            || pooling.any(|(range, free)| *free && range.contains(&at))
     }
 }
