@@ -7,7 +7,7 @@ use crate::{
     paper::paper,
     papers::{
         a2ats, aspects, basic, bebr, bidr, clex, fanns, gistembed, kalm, lm_infinite, loki, longembed, mrl,
-        mse_2d, nope, pca_rag, scissorhands, sesa, starbucks, tempscale,
+        mse_2d, nope, nv_embed, pca_rag, pooling_attention, qwen3, scissorhands, sesa, starbucks, tempscale,
     },
     record::Record,
 };
@@ -95,7 +95,10 @@ pub fn reproductions() -> &'static [&'static dyn Reproduction] {
         &mrl::Mrl,
         &mse_2d::Mse2d,
         &nope::Nope,
+        &nv_embed::NvEmbed,
         &pca_rag::PcaRag,
+        &pooling_attention::PoolingAttention,
+        &qwen3::Qwen3Paper,
         &scissorhands::Scissorhands,
         &sesa::Sesa,
         &starbucks::StarbucksPaper,
