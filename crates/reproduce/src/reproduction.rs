@@ -6,8 +6,9 @@ use crate::{
     check::{Check, Claim},
     paper::paper,
     papers::{
-        a2ats, aspects, basic, bebr, bidr, clex, fanns, gistembed, kalm, lm_infinite, loki, longembed, mrl,
-        mse_2d, nope, nv_embed, pca_rag, pooling_attention, qwen3, scissorhands, sesa, starbucks, tempscale,
+        a2ats, aspects, basic, bebr, bidr, byte2word, clex, fanns, gistembed, kalm, lm_infinite, loki,
+        longembed, mrl, mse_2d, nope, nv_embed, pca_rag, pooling_attention, qwen3, scissorhands, sesa,
+        starbucks, tempscale,
     },
     record::Record,
 };
@@ -85,6 +86,7 @@ pub fn reproductions() -> &'static [&'static dyn Reproduction] {
         &basic::Basic,
         &bebr::Bebr,
         &bidr::Bidr,
+        &byte2word::Byte2Word,
         &clex::ClexPaper,
         &fanns::Fanns,
         &gistembed::GistEmbed,

@@ -17,7 +17,7 @@ use crate::pooling::cross::LATENT;
 use crate::pooling::train::{Cross, TrainPooling};
 use crate::pooling::{Mode, Pooling};
 use crate::position::buckets::{BucketPlan, bucket};
-use crate::safetensors::{Dtype, Weights};
+use crate::safetensors::{Dtype, Weights, safetensors_bytes};
 
 /// The sizes of an encoder of BERT's kind: learned positions, norms after the sums, biases everywhere, one activation in between.
 #[derive(Debug, Clone, PartialEq)]
@@ -196,11 +196,8 @@ impl Trainable {
 
     /// `model.safetensors` of the pooling module with `values` as in [`Trainable::safetensors`]; `None` if it has no weights.
     pub fn pooling_safetensors(&self, values: &[f32]) -> Option<Vec<u8>> {
-        let mut file = SafeTensors::default();
-        for place in &self.head {
-            file.add(&place.name, &place.shape, &values[place.start..][..place.len()]);
-        }
-        (!self.head.is_empty()).then(|| file.finish())
+        let parts = self.head.iter().map(|place| part(place, values));
+        (!self.head.is_empty()).then(|| safetensors_bytes(&parts.collect::<Vec<_>>()))
     }
 
     /// `model.safetensors` with `values` for the encoder's tensors, f32, and the other weights of the directory as they were there.
@@ -214,52 +211,28 @@ impl Trainable {
         assert_eq!(values.len(), self.values.len(), "as many values as were read");
         let weights = Weights::open_folder(&self.root)?;
         let known: BTreeSet<&str> = self.tensors.iter().map(|place| place.name.as_str()).collect();
-        let mut file = SafeTensors::default();
-        for place in &self.tensors {
-            file.add(&place.name, &place.shape, &values[place.start..][..place.len()]);
-        }
         // A pooler or a head that came along. Whole numbers are no weights: libraries make those lists of positions themselves.
+        let mut others = Vec::new();
         for tensor in weights
             .names()
             .filter(|name| !known.contains(name))
             .filter_map(|name| weights.tensor(name))
         {
             if !matches!(tensor.dtype, Dtype::I64 | Dtype::I32 | Dtype::I8 | Dtype::U8) {
-                file.add(tensor.name, tensor.shape, &tensor.to_f32()?);
+                others.push((tensor.name, tensor.shape, tensor.to_f32()?));
             }
         }
-        Ok(file.finish())
+        let mine = self.tensors.iter().map(|place| part(place, values));
+        let others = others
+            .iter()
+            .map(|(name, shape, values)| (*name, *shape, values.as_slice()));
+        Ok(safetensors_bytes(&mine.chain(others).collect::<Vec<_>>()))
     }
 }
 
-/// A safetensors file of f32 values in the making.
-#[derive(Default)]
-struct SafeTensors {
-    header: serde_json::Map<String, serde_json::Value>,
-    data: Vec<u8>,
-}
-
-impl SafeTensors {
-    fn add(&mut self, name: &str, shape: &[usize], values: &[f32]) {
-        let start = self.data.len();
-        self.data
-            .extend(values.iter().flat_map(|value| value.to_le_bytes()));
-        let place =
-            serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, self.data.len()]});
-        self.header.insert(name.into(), place);
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.header
-            .insert("__metadata__".into(), serde_json::json!({"format": "pt"}));
-        let mut header = serde_json::Value::Object(self.header).to_string().into_bytes();
-        header.resize(header.len().next_multiple_of(8), b' ');
-        let mut file = Vec::with_capacity(8 + header.len() + self.data.len());
-        file.extend_from_slice(&(header.len() as u64).to_le_bytes());
-        file.extend_from_slice(&header);
-        file.extend_from_slice(&self.data);
-        file
-    }
+/// Name, shape and values of a tensor.
+fn part<'a>(place: &'a TensorPlace, values: &'a [f32]) -> (&'a str, &'a [usize], &'a [f32]) {
+    (&place.name, &place.shape, &values[place.start..][..place.len()])
 }
 
 /// The pooling module's folder, if there is one, and whether a Normalize module follows.

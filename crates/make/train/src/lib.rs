@@ -22,6 +22,7 @@ mod sample;
 mod slerp;
 mod table;
 pub mod tape;
+mod words;
 
 pub use config::DistillConfig;
 pub use distill::{Text, distill};
@@ -31,3 +32,4 @@ pub use optimizer::{AdamWConfig, Optimizer};
 pub use output::Distilled;
 pub use pooling::{CrossPooling, Leaves};
 pub use slerp::slerp;
+pub use words::ByteWords;

@@ -5,6 +5,7 @@ pub(crate) mod aspects;
 pub(crate) mod basic;
 pub(crate) mod bebr;
 pub(crate) mod bidr;
+pub(crate) mod byte2word;
 pub(crate) mod clex;
 pub(crate) mod fanns;
 pub(crate) mod gistembed;

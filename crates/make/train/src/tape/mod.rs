@@ -9,6 +9,7 @@ mod divergence;
 mod elementwise;
 mod entropy;
 mod gated;
+mod gather;
 mod linear;
 mod matrix;
 mod means;
