@@ -7,7 +7,7 @@ use crate::{
     paper::paper,
     papers::{
         a2ats, aspects, basic, bebr, bidr, byte2word, clex, fanns, gistembed, kalm, lm_infinite, loki,
-        longembed, mrl, mse_2d, nope, nv_embed, pca_rag, pooling_attention, qwen3, scissorhands, sesa,
+        longembed, mrl, mse_2d, mup, nope, nv_embed, pca_rag, pooling_attention, qwen3, scissorhands, sesa,
         starbucks, tempscale,
     },
     record::Record,
@@ -96,6 +96,7 @@ pub fn reproductions() -> &'static [&'static dyn Reproduction] {
         &longembed::LongEmbed,
         &mrl::Mrl,
         &mse_2d::Mse2d,
+        &mup::Mup,
         &nope::Nope,
         &nv_embed::NvEmbed,
         &pca_rag::PcaRag,

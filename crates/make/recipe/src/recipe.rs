@@ -100,6 +100,8 @@ pub struct Train {
     pub decay: f32,
     /// What the rate is multiplied by from a layer to the one below.
     pub layer_rate: f32,
+    /// The width that the rate was found at (muP); 0: the base's own.
+    pub base_width: usize,
     /// The share that dropout leaves out.
     pub dropout: f32,
     /// How much of the running mean of the weights stays each step; 0: the weights themselves are written.
@@ -123,6 +125,7 @@ impl Default for Train {
             clip: 1.0,
             decay: 0.0,
             layer_rate: 1.0,
+            base_width: 0,
             dropout: 0.1,
             ema: 0.0,
             checkpoint: 100,
@@ -494,7 +497,7 @@ impl Train {
     /// A key whose value can't be, and why.
     fn problem(&self) -> Option<(&'static str, String)> {
         let share = |value: f64| (0.0..1.0).contains(&value);
-        let checks: [(&str, bool, &str, f64); 13] = [
+        let checks: [(&str, bool, &str, f64); 14] = [
             (
                 "epochs",
                 self.epochs > 0.0 && self.epochs <= 1e6,
@@ -533,6 +536,12 @@ impl Train {
                 self.layer_rate > 0.0 && self.layer_rate <= 1.0,
                 "above 0, at most 1",
                 f64::from(self.layer_rate),
+            ),
+            (
+                "base_width",
+                self.base_width <= 1 << 16,
+                "at most 65536",
+                self.base_width as f64,
             ),
             (
                 "clip",

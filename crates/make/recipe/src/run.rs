@@ -148,6 +148,7 @@ pub(crate) fn prepare(recipe: &Recipe) -> Result<Prepared> {
             clip: train.clip,
             decay: train.decay,
             layer_rate: train.layer_rate,
+            base_width: train.base_width,
             ..AdamWConfig::default()
         },
     );

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use kokeshi_encode::{Cross, CrossKind};
 
+use crate::encoder::ParamRole;
 use crate::tape::{Gradients, Matrix, Tape, Var};
 
 /// PyTorch's epsilon of a LayerNorm.
@@ -31,8 +32,7 @@ struct Part {
     rows: usize,
     cols: usize,
     range: Range<usize>,
-    /// Whether weight decay leaves it alone: norms, biases and what is added to layers.
-    free: bool,
+    role: ParamRole,
 }
 
 /// The tensors on a tape, in the order of [`Cross::tensors`].
@@ -53,7 +53,12 @@ impl CrossPooling {
                 rows,
                 cols,
                 range: start - rows * cols..start,
-                free: shape.len() == 1 || name == "layer_weights",
+                role: match name {
+                    "latents" => ParamRole::Input,
+                    "layer_weights" => ParamRole::Bias,
+                    _ if shape.len() == 1 => ParamRole::Bias,
+                    _ => ParamRole::Hidden,
+                },
             }
         });
         Self {
@@ -73,9 +78,9 @@ impl CrossPooling {
         self.len() == 0
     }
 
-    /// Where each tensor's values are, and whether weight decay leaves it alone.
-    pub(crate) fn ranges(&self) -> impl Iterator<Item = (Range<usize>, bool)> {
-        self.parts.iter().map(|part| (part.range.clone(), part.free))
+    /// Where each tensor's values are, and its role.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (Range<usize>, ParamRole)> {
+        self.parts.iter().map(|part| (part.range.clone(), part.role))
     }
 
     /// Its tensors as matrices, in the order of [`Cross::tensors`]; a vector is one row.

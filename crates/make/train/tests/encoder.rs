@@ -341,3 +341,34 @@ fn rows_of_the_token_table_move_as_under_a_dense_optimizer() {
             .collect();
     }
 }
+
+#[test]
+fn with_a_base_width_weights_between_widths_learn_slower_and_nothing_else_does() {
+    let after = |base_width: usize| {
+        let config = AdamWConfig {
+            base_width,
+            ..AdamWConfig::default()
+        };
+        let (mut learner, ids) = learner("small/bases/bert", config, StepConfig::default());
+        learner.step(&batch(&ids), &loss(), &[2], 1, 1e-3).unwrap();
+        learner.encoder.values().to_vec()
+    };
+    let model = Trainable::load(fixture("small/bases/bert").to_str().unwrap()).unwrap();
+    let (plain, same, half) = (after(0), after(model.shape.hidden), after(model.shape.hidden / 2));
+    assert!(
+        plain == same,
+        "at the base width it is the plain optimizer, to the bit"
+    );
+    for place in &model.tensors {
+        let wide = place.shape.len() == 2 && place.name.contains("encoder.layer");
+        for at in place.start..place.start + place.len() {
+            let (moved, slower) = (plain[at] - model.values[at], half[at] - model.values[at]);
+            let expected = if wide { moved / 2.0 } else { moved };
+            assert!(
+                (slower - expected).abs() <= 2e-7,
+                "{}: {slower} and {expected}",
+                place.name
+            );
+        }
+    }
+}

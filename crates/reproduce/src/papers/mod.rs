@@ -15,6 +15,7 @@ pub(crate) mod loki;
 pub(crate) mod longembed;
 pub(crate) mod mrl;
 pub(crate) mod mse_2d;
+pub(crate) mod mup;
 pub(crate) mod nope;
 pub(crate) mod nv_embed;
 pub(crate) mod pca_rag;

@@ -6,6 +6,17 @@ use kokeshi_encode::EncoderShape;
 
 use crate::pooling::CrossPooling;
 
+/// What a parameter is to the width of an encoder: it decides weight decay, and with muP the rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ParamRole {
+    /// A table: one of its axes is the width.
+    Input,
+    /// Weights from a width to a width.
+    Hidden,
+    /// Biases and norms, which weight decay leaves alone, as is usual.
+    Bias,
+}
+
 /// Ranges of values.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -17,8 +28,8 @@ pub(crate) struct Layout {
     pub buckets: Range<usize>,
     /// The pooling's own.
     pub pooling: Range<usize>,
-    /// Where each tensor of it is, and whether weight decay leaves it alone.
-    pub pooling_parts: Vec<(Range<usize>, bool)>,
+    /// Where each tensor of it is, and its role.
+    pub pooling_parts: Vec<(Range<usize>, ParamRole)>,
     pub total: usize,
 }
 
@@ -79,7 +90,7 @@ impl Layout {
         };
         let start = layout.pooling.start;
         let parts = pooling.into_iter().flat_map(CrossPooling::ranges);
-        let moved = parts.map(|(range, free)| (start + range.start..start + range.end, free));
+        let moved = parts.map(|(range, role)| (start + range.start..start + range.end, role));
         layout.pooling_parts = moved.collect();
         layout
     }
@@ -117,8 +128,24 @@ impl Layout {
         block.map_or(0, |block| block + 1)
     }
 
-    /// Whether weight decay leaves a value alone: biases and norms, as is usual.
-    pub fn is_free(&self, at: usize) -> bool {
+    /// The role of a value.
+    pub fn role(&self, at: usize) -> ParamRole {
+        let pooling = self.pooling_parts.iter().find(|(range, _)| range.contains(&at));
+        let wide = |block: &BlockLayout| {
+            [&block.joint, &block.output, &block.up, &block.down]
+                .iter()
+                .any(|range| range.contains(&at))
+        };
+        match pooling {
+            Some((_, role)) => *role,
+            None if self.is_free(at) => ParamRole::Bias,
+            None if self.blocks.iter().any(wide) => ParamRole::Hidden,
+            None => ParamRole::Input,
+        }
+    }
+
+    /// Whether a value of the encoder is a bias or a norm's.
+    fn is_free(&self, at: usize) -> bool {
         let norm = |norm: &[Range<usize>; 2]| norm.iter().any(|range| range.contains(&at));
         let block = |block: &BlockLayout| {
             let biases = [
@@ -129,9 +156,6 @@ impl Layout {
             ];
             biases.iter().any(|range| range.contains(&at)) || norm(&block.attention_norm) || norm(&block.norm)
         };
-        let mut pooling = self.pooling_parts.iter();
-        norm(&self.first_norm)
-            || self.blocks.iter().any(block)
-            || pooling.any(|(range, free)| *free && range.contains(&at))
+        norm(&self.first_norm) || self.blocks.iter().any(block)
     }
 }

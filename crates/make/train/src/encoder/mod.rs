@@ -22,7 +22,7 @@ mod pool;
 mod workspace;
 
 pub use dropout::Dropout;
-pub(crate) use layout::Layout;
+pub(crate) use layout::{Layout, ParamRole};
 pub use workspace::Workspace;
 
 use kokeshi_encode::{EncoderShape, TrainPooling, Trainable};
