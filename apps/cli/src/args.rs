@@ -381,6 +381,15 @@ pub struct Eval {
     /// Compare with this run by a paired test.
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
+    /// The paired test: random swaps of the two runs' values, or Wilcoxon's signed ranks, exact up to 50 queries that differ.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "TEST",
+        default_value = "randomisation",
+        requires = "baseline"
+    )]
+    pub test: PairedTest,
     /// Write the run that was judged.
     #[arg(long, value_name = "FILE")]
     pub run_to: Option<PathBuf>,
@@ -401,6 +410,15 @@ pub struct Eval {
     /// Cut documents into passages of this many tokens; 0: one vector a document.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub passage_tokens: usize,
+}
+
+/// Tests of paired values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PairedTest {
+    /// Paired randomisation.
+    Randomisation,
+    /// Signed ranks.
+    Wilcoxon,
 }
 
 /// Tasks whose texts are generated.

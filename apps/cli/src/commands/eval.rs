@@ -7,12 +7,12 @@ use kokeshi_core::{Progress, Size};
 use kokeshi_encode::Options;
 use kokeshi_eval::{
     Beir, Evaluation, Measure, Missing, Qrels, Report, Row, Run, bootstrap_mean_difference, evaluate,
-    paired_randomisation, pearson, read_run, read_sts, spearman, write_run,
+    paired_randomisation, pearson, read_run, read_sts, spearman, wilcoxon, write_run,
 };
 use kokeshi_index::Effort;
 use kokeshi_sources::Document;
 
-use crate::args::{Eval, EvalTask};
+use crate::args::{Eval, EvalTask, PairedTest};
 use crate::output::{Output, table};
 use crate::progress::{Bar, catch_interrupts};
 use crate::stop::{Result, Stop};
@@ -176,7 +176,7 @@ fn retrieval(args: &Eval, data: &Path, output: &Output) -> Result<()> {
             .collect();
         let compared = baseline
             .as_ref()
-            .map(|(file, base)| comparison(&judged, base, &measures, &file.display().to_string()));
+            .map(|(file, base)| comparison(args.test, &judged, base, &measures, &file.display().to_string()));
         return output.value(&serde_json::json!({
             "data": data, "split": args.split, "queries": qrels.len(), "results": reports, "comparison": compared,
         }));
@@ -201,18 +201,19 @@ fn retrieval(args: &Eval, data: &Path, output: &Output) -> Result<()> {
         }
     }
     if let Some((file, base)) = &baseline {
-        let compared = comparison(&judged, base, &measures, &file.display().to_string());
+        let compared = comparison(args.test, &judged, base, &measures, &file.display().to_string());
         let rows = compared.iter().map(|row| {
             vec![
                 row.run.clone(),
                 row.measure.clone(),
                 format!("{:+.4}", row.difference),
                 format!("[{:+.4}, {:+.4}]", row.interval[0], row.interval[1]),
+                row.differing.to_string(),
                 format!("{:.4}", row.p),
             ]
         });
         output.line(table(
-            &["search", "measure", "difference", "95 % interval", "p"],
+            &["search", "measure", "difference", "95 % interval", "differ", "p"],
             rows,
             2,
         ))?;
@@ -228,10 +229,13 @@ struct Compared {
     measure: String,
     difference: f64,
     interval: [f64; 2],
+    /// Queries whose values differ.
+    differing: usize,
     p: f64,
 }
 
 fn comparison(
+    test: PairedTest,
     judged: &[(String, Evaluation)],
     base: &Evaluation,
     measures: &[Measure],
@@ -246,7 +250,11 @@ fn comparison(
             measure: measure.to_string(),
             difference: found.mean(at) - base.mean(at),
             interval: [interval.low, interval.high],
-            p: paired_randomisation(&ours, &theirs, ROUNDS, SEED)?,
+            differing: ours.iter().zip(&theirs).filter(|(a, b)| a != b).count(),
+            p: match test {
+                PairedTest::Randomisation => paired_randomisation(&ours, &theirs, ROUNDS, SEED)?,
+                PairedTest::Wilcoxon => wilcoxon(&ours, &theirs)?.p,
+            },
         })
     };
     judged

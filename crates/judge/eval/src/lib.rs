@@ -28,6 +28,7 @@ mod report;
 mod significance;
 mod sts;
 mod trec;
+mod wilcoxon;
 
 pub use beir::{Beir, Document};
 pub use correlation::{pearson, spearman};
@@ -41,3 +42,4 @@ pub use report::{Report, Row};
 pub use significance::{Interval, bootstrap_mean, bootstrap_mean_difference, paired_randomisation};
 pub use sts::{StsPair, read_sts};
 pub use trec::{read_qrels, read_run, write_run};
+pub use wilcoxon::{Wilcoxon, wilcoxon};

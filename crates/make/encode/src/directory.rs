@@ -18,6 +18,8 @@ const PIECE: u64 = 512 << 10;
 pub(crate) enum Kind {
     Transformer,
     StaticEmbedding,
+    /// Kokeshi's own; see `bytes_to_words.rs`.
+    BytesToWords,
     Pooling,
     Dense,
     LayerNorm,
@@ -29,11 +31,14 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// What an error lists.
-    pub(crate) const KNOWN: &str = "Transformer, StaticEmbedding, Pooling, Dense, LayerNorm, Normalize, Dropout and Router of sentence_transformers";
+    pub(crate) const KNOWN: &str = "Transformer, StaticEmbedding, Pooling, Dense, LayerNorm, Normalize, Dropout and Router of sentence_transformers, and kokeshi.BytesToWords";
 
     /// The kind of a `type` string: `sentence_transformers.models.Pooling` as every release up to 5 writes it, or release 6's
     /// `sentence_transformers.sentence_transformer.modules.pooling.Pooling`.
     pub(crate) fn parse(name: &str) -> Option<Self> {
+        if name == "kokeshi.BytesToWords" {
+            return Some(Self::BytesToWords);
+        }
         let class = name.strip_prefix("sentence_transformers.")?.rsplit('.').next()?;
         Some(match class {
             "Transformer" => Self::Transformer,

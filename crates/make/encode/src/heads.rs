@@ -47,13 +47,15 @@ impl Head {
                     bias: weights.values("norm.bias", &[width])?,
                 }))
             }
-            Kind::Transformer | Kind::StaticEmbedding | Kind::Pooling | Kind::Router => Err(Error::model(
-                &module.folder,
-                format!(
-                    "module {:?} can't stand after the vectors of the texts were made",
-                    module.kind
-                ),
-            )),
+            Kind::Transformer | Kind::StaticEmbedding | Kind::BytesToWords | Kind::Pooling | Kind::Router => {
+                Err(Error::model(
+                    &module.folder,
+                    format!(
+                        "module {:?} can't stand after the vectors of the texts were made",
+                        module.kind
+                    ),
+                ))
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Text to vectors: sentence-transformers directories and static models.
 
+mod bytes_to_words;
 mod compact;
 mod directory;
 mod download;
@@ -23,10 +24,13 @@ mod trainable;
 mod trained;
 mod transformer;
 
+pub use bytes_to_words::{ByteWordsShape, WORD_BYTES, word_bytes, words};
 pub use compact::write_compact;
 pub use error::{Error, Result};
 pub use model::Model;
 pub use options::{LoadOptions, Options, Position, Precision, Task};
+pub use pooling::train::{Cross, CrossKind, TrainPooling};
 pub use rerank::Reranker;
+pub use safetensors::safetensors_bytes;
 pub use sparse::SparseModel;
-pub use trainable::{Buckets, EncoderShape, TensorPlace, TrainPooling, Trainable};
+pub use trainable::{Buckets, EncoderShape, TensorPlace, Trainable};

@@ -9,6 +9,7 @@ use kokeshi_kernels::{Buffer, Level};
 use kokeshi_tokens::Encoding;
 use rayon::prelude::*;
 
+use crate::bytes_to_words::{self, BytesToWords};
 use crate::directory::{self, Kind, Listed};
 use crate::encoder::Scratch;
 use crate::error::{Error, Result};
@@ -59,6 +60,7 @@ struct Inner {
 enum Input {
     Transformer(Box<Transformer>),
     Static(Box<StaticModel>),
+    Bytes(Box<BytesToWords>),
 }
 
 impl Input {
@@ -66,6 +68,7 @@ impl Input {
         match self {
             Self::Transformer(transformer) => transformer.dims(),
             Self::Static(model) => model.dims(),
+            Self::Bytes(model) => model.dims(),
         }
     }
 }
@@ -106,11 +109,11 @@ impl Loader<'_> {
             Some(first) if first.kind == Kind::Transformer => {
                 (first, rest.next_if(|next| next.kind == Kind::Pooling))
             }
-            Some(first) if first.kind == Kind::StaticEmbedding => (first, None),
+            Some(first) if matches!(first.kind, Kind::StaticEmbedding | Kind::BytesToWords) => (first, None),
             _ => {
                 return Err(Error::model(
                     &self.root.join("modules.json"),
-                    "expected a Transformer or StaticEmbedding module first",
+                    "expected a Transformer, StaticEmbedding or BytesToWords module first",
                 ));
             }
         };
@@ -146,7 +149,10 @@ impl Loader<'_> {
                 if !self.routed {
                     self.options.for_static(&first.folder)?;
                 }
-                Input::Static(Box::new(StaticModel::load(&first.folder)?))
+                match first.kind {
+                    Kind::BytesToWords => Input::Bytes(Box::new(BytesToWords::load(&first.folder)?)),
+                    _ => Input::Static(Box::new(StaticModel::load(&first.folder)?)),
+                }
             }
         };
         self.inputs.push((key, Arc::new(input)));
@@ -327,7 +333,7 @@ impl Model {
     pub fn layers(&self) -> usize {
         match &*self.inner.input {
             Input::Transformer(transformer) => transformer.layers(),
-            Input::Static(_) => 0,
+            Input::Static(_) | Input::Bytes(_) => 0,
         }
     }
 
@@ -335,7 +341,7 @@ impl Model {
     pub fn max_tokens(&self) -> Option<usize> {
         match &*self.inner.input {
             Input::Transformer(transformer) => Some(transformer.max_tokens()),
-            Input::Static(_) => None,
+            Input::Static(_) | Input::Bytes(_) => None,
         }
     }
 
@@ -343,7 +349,7 @@ impl Model {
     pub fn positions(&self) -> Option<usize> {
         match &*self.inner.input {
             Input::Transformer(transformer) => Some(transformer.positions()),
-            Input::Static(_) => None,
+            Input::Static(_) | Input::Bytes(_) => None,
         }
     }
 
@@ -397,7 +403,12 @@ impl Model {
                     .collect::<Result<_>>()?;
                 self.encode_rows(transformer, &tokens, requests)
             }
-            Input::Static(model) => self.encode_static(model, texts, requests),
+            Input::Static(model) => self.encode_static(texts, requests, |text, encoding, out| {
+                model.encode(text, encoding, out);
+            }),
+            Input::Bytes(model) => {
+                self.encode_static(texts, requests, |text, _, out| model.encode(text, out))
+            }
         }
     }
 
@@ -452,6 +463,7 @@ impl Model {
         match &*self.inner.input {
             Input::Transformer(transformer) => transformer.token_ranges(text),
             Input::Static(model) => model.token_ranges(text),
+            Input::Bytes(_) => bytes_to_words::words(text),
         }
     }
 
@@ -469,7 +481,7 @@ impl Model {
             prompt,
             skip: match &*self.inner.input {
                 Input::Transformer(transformer) => transformer.skipped(prompt),
-                Input::Static(_) => 0,
+                Input::Static(_) | Input::Bytes(_) => 0,
             },
             layers: within(size.layers, self.layers(), "layers")?,
             dims: within(size.dims, self.inner.dims, "dims")?,
@@ -532,11 +544,11 @@ impl Model {
 
     fn encode_static<T: AsRef<str> + Sync>(
         &self,
-        model: &StaticModel,
         texts: &[T],
         requests: &[Request<'_>],
+        encode: impl Fn(&str, &mut Encoding, &mut [f32]) + Sync,
     ) -> Result<Vec<Embeddings>> {
-        let width = model.dims();
+        let width = self.inner.input.dims();
         let prompt = requests.first().map_or("", |request| request.prompt);
         let row: usize = requests.iter().map(|request| request.dims).sum();
         let mut values = vec![0.0; texts.len() * row];
@@ -547,9 +559,9 @@ impl Model {
                 for (text, out) in texts.iter().zip(space.pooled.chunks_exact_mut(width)) {
                     let text = text.as_ref();
                     if prompt.is_empty() {
-                        model.encode(text, &mut space.encoding, out);
+                        encode(text, &mut space.encoding, out);
                     } else {
-                        model.encode(&format!("{prompt}{text}"), &mut space.encoding, out);
+                        encode(&format!("{prompt}{text}"), &mut space.encoding, out);
                     }
                 }
                 self.finish(texts.len(), 0, requests, &mut space.pooled, &mut space.spare, out);

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use kokeshi_core::Seed;
 use kokeshi_kernels::Activation;
 
 use crate::directory::{self, Fields, Kind};
@@ -12,9 +13,11 @@ use crate::encoder::plan::{BlockPlan, Joint, LinearPlan, NormKind, NormPlan, Pla
 use crate::error::{Error, Result};
 use crate::family;
 use crate::hub;
+use crate::pooling::cross::LATENT;
+use crate::pooling::train::{Cross, TrainPooling};
 use crate::pooling::{Mode, Pooling};
 use crate::position::buckets::{BucketPlan, bucket};
-use crate::safetensors::{Dtype, Weights};
+use crate::safetensors::{Dtype, Weights, safetensors_bytes};
 
 /// The sizes of an encoder of BERT's kind: learned positions, norms after the sums, biases everywhere, one activation in between.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,15 +64,6 @@ impl Buckets {
     }
 }
 
-/// How a text's tokens become one vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TrainPooling {
-    /// Their mean.
-    Mean,
-    /// The first one.
-    First,
-}
-
 /// A tensor's name in the file, its shape, and where its values start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorPlace {
@@ -100,15 +94,21 @@ pub struct Trainable {
     pub root: PathBuf,
     /// The encoder's sizes.
     pub shape: EncoderShape,
-    /// How it pools.
+    /// How it pools; with a block of cross-attention how each layer is pooled before it.
     pub pooling: TrainPooling,
+    /// The block of cross-attention that pools.
+    pub cross: Option<Cross>,
+    /// Whether it pools otherwise than the directory says.
+    pub repooled: bool,
     /// Whether vectors are made unit length at the end.
     pub normalize: bool,
     /// The encoder's tensors in this order: token table, position table, type table, first norm (weight, bias); for each block weights of
     /// query, key, value, their biases, weight and bias of attention's output, its norm, weight and bias of the first and the second part
     /// of the feed-forward network, its norm; at the end the biases by distance.
     pub tensors: Vec<TensorPlace>,
-    /// Their values, end to end.
+    /// The pooling's tensors, in the order of [`Cross::tensors`].
+    pub head: Vec<TensorPlace>,
+    /// Values of the encoder's tensors, then of the pooling's, end to end.
     pub values: Vec<f32>,
 }
 
@@ -147,18 +147,57 @@ impl Trainable {
             Problem::Error(error) => error,
         })?;
         let Reader { tensors, values, .. } = reader;
-        let pooling = match pooling {
-            Some(folder) => pooling_kind(&folder, &shape)?,
-            None => TrainPooling::Mean,
-        };
-        Ok(Self {
+        let mut found = Self {
             shape,
-            pooling,
+            pooling: TrainPooling::Mean,
+            cross: None,
+            repooled: false,
             normalize,
             tensors,
+            head: Vec::new(),
             values,
             root,
-        })
+        };
+        if let Some(folder) = pooling {
+            let (pooling, cross) = pooling_kind(&folder, &found.shape)?;
+            found.set_pooling(pooling, cross, pooling_values(&folder, cross, &found.shape)?);
+        }
+        Ok(found)
+    }
+
+    /// Pools otherwise from now on; a block of cross-attention begins with random values.
+    pub fn repool(&mut self, pooling: TrainPooling, cross: Option<Cross>, seed: Seed) {
+        let fresh = cross.map(|cross| cross.fresh(self.shape.hidden, self.shape.layers, seed));
+        self.set_pooling(pooling, cross, fresh.unwrap_or_default());
+        self.repooled = true;
+    }
+
+    fn set_pooling(&mut self, pooling: TrainPooling, cross: Option<Cross>, values: Vec<f32>) {
+        let end = self.head.first().map_or(self.values.len(), |place| place.start);
+        self.values.truncate(end);
+        self.values.extend(values);
+        (self.pooling, self.cross) = (pooling, cross);
+        let parts = cross.map(|cross| cross.tensors(self.shape.hidden, self.shape.layers));
+        let mut start = end;
+        self.head = parts
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(name, shape)| {
+                let place = TensorPlace {
+                    name: name.into(),
+                    shape,
+                    start,
+                };
+                start += place.len();
+                place
+            })
+            .collect();
+    }
+
+    /// `model.safetensors` of the pooling module with `values` as in [`Trainable::safetensors`]; `None` if it has no weights.
+    pub fn pooling_safetensors(&self, values: &[f32]) -> Option<Vec<u8>> {
+        let parts = self.head.iter().map(|place| part(place, values));
+        (!self.head.is_empty()).then(|| safetensors_bytes(&parts.collect::<Vec<_>>()))
     }
 
     /// `model.safetensors` with `values` for the encoder's tensors, f32, and the other weights of the directory as they were there.
@@ -172,37 +211,28 @@ impl Trainable {
         assert_eq!(values.len(), self.values.len(), "as many values as were read");
         let weights = Weights::open_folder(&self.root)?;
         let known: BTreeSet<&str> = self.tensors.iter().map(|place| place.name.as_str()).collect();
-        let mut header = serde_json::Map::new();
-        header.insert("__metadata__".into(), serde_json::json!({"format": "pt"}));
-        let mut data = Vec::with_capacity(values.len() * 4);
-        let mut add = |name: &str, shape: &[usize], values: &[f32]| {
-            let start = data.len();
-            data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-            let place =
-                serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]});
-            header.insert(name.into(), place);
-        };
-        for place in &self.tensors {
-            add(&place.name, &place.shape, &values[place.start..][..place.len()]);
-        }
         // A pooler or a head that came along. Whole numbers are no weights: libraries make those lists of positions themselves.
+        let mut others = Vec::new();
         for tensor in weights
             .names()
             .filter(|name| !known.contains(name))
             .filter_map(|name| weights.tensor(name))
         {
             if !matches!(tensor.dtype, Dtype::I64 | Dtype::I32 | Dtype::I8 | Dtype::U8) {
-                add(tensor.name, tensor.shape, &tensor.to_f32()?);
+                others.push((tensor.name, tensor.shape, tensor.to_f32()?));
             }
         }
-        let mut header = serde_json::Value::Object(header).to_string().into_bytes();
-        header.resize(header.len().next_multiple_of(8), b' ');
-        let mut file = Vec::with_capacity(8 + header.len() + data.len());
-        file.extend_from_slice(&(header.len() as u64).to_le_bytes());
-        file.extend_from_slice(&header);
-        file.extend_from_slice(&data);
-        Ok(file)
+        let mine = self.tensors.iter().map(|place| part(place, values));
+        let others = others
+            .iter()
+            .map(|(name, shape, values)| (*name, *shape, values.as_slice()));
+        Ok(safetensors_bytes(&mine.chain(others).collect::<Vec<_>>()))
     }
+}
+
+/// Name, shape and values of a tensor.
+fn part<'a>(place: &'a TensorPlace, values: &'a [f32]) -> (&'a str, &'a [usize], &'a [f32]) {
+    (&place.name, &place.shape, &values[place.start..][..place.len()])
 }
 
 /// The pooling module's folder, if there is one, and whether a Normalize module follows.
@@ -230,16 +260,37 @@ fn modules(root: &Path) -> Result<(Option<PathBuf>, bool)> {
     Ok((pooling, normalize))
 }
 
-fn pooling_kind(folder: &Path, shape: &EncoderShape) -> Result<TrainPooling> {
+fn pooling_kind(folder: &Path, shape: &EncoderShape) -> Result<(TrainPooling, Option<Cross>)> {
     let pooling = Pooling::load(folder, shape.hidden, shape.layers)?;
-    match pooling.single() {
-        Some(Mode::Mean) => Ok(TrainPooling::Mean),
-        Some(Mode::Cls) => Ok(TrainPooling::First),
-        _ => Err(Error::model(
-            &folder.join("config.json"),
-            "training pools by the mean or the first token, found another pooling",
-        )),
+    let kind = match pooling.single() {
+        Some(Mode::Mean) => TrainPooling::Mean,
+        Some(Mode::Cls) => TrainPooling::First,
+        Some(Mode::LastToken) => TrainPooling::Last,
+        _ => {
+            return Err(Error::model(
+                &folder.join("config.json"),
+                "training pools by the mean, the first or the last token, latent attention or all layers, found another pooling",
+            ));
+        }
+    };
+    Ok((kind, pooling.cross))
+}
+
+/// The values of a pooling module's tensors, end to end.
+fn pooling_values(folder: &Path, cross: Option<Cross>, shape: &EncoderShape) -> Result<Vec<f32>> {
+    let mut values = Vec::new();
+    if let Some(cross) = cross {
+        let weights = Weights::open_folder(folder)?;
+        let prefix = if weights.names().any(|name| name.starts_with(LATENT)) {
+            LATENT
+        } else {
+            ""
+        };
+        for (name, shape) in cross.tensors(shape.hidden, shape.layers) {
+            values.extend(weights.values(&format!("{prefix}{name}"), &shape)?);
+        }
     }
+    Ok(values)
 }
 
 /// The sizes of a plan, or what about it is not of BERT's kind.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `recipe` | the file, checked |
 //! | `loss` | losses by their names, `starbucks(ranking)` |
+//! | `pooling` | poolings by their names |
 //! | `data` | pairs, triplets, scored pairs, NLI as token ids |
 //! | `guide` | vectors of a guide or teacher |
 //! | `pool` | texts by number, each once |
@@ -30,6 +31,7 @@ mod mine;
 mod order;
 mod output;
 mod pool;
+mod pooling;
 mod recipe;
 mod run;
 mod schedule;
@@ -40,5 +42,6 @@ pub use judge::Scores;
 pub use merge::{Merge, merge};
 pub use mine::{Found, Mined, Mining, mine};
 pub use pool::Pool;
+pub use pooling::PoolingName;
 pub use recipe::{Data, DataKind, Evaluation, Recipe, Schedule, Train};
 pub use run::{Event, Outcome, run};

@@ -11,7 +11,7 @@ use kokeshi_train::losses::{
     Matryoshka, Qwen3, Ranking, Starbucks, matryoshka_2d,
 };
 
-use options::Options;
+pub(crate) use options::Options;
 
 /// What compares texts.
 #[derive(Debug, Clone, PartialEq)]
@@ -143,7 +143,7 @@ impl FromStr for LossName {
 }
 
 /// `name(inner)` or `name`.
-fn open(text: &str) -> Result<(&str, &str), String> {
+pub(crate) fn open(text: &str) -> Result<(&str, &str), String> {
     match text.split_once('(') {
         None => Ok((text, "")),
         Some((name, rest)) => match rest.strip_suffix(')') {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use kokeshi_encode::Trainable;
+use kokeshi_train::slerp;
 use serde_json::json;
 
 use crate::error::{Error, Result};
@@ -33,7 +34,7 @@ pub fn merge(models: &[String], method: &Merge, out: &Path) -> Result<()> {
         )));
     };
     for (name, other) in models.iter().zip(&loaded) {
-        if other.shape != first.shape {
+        if other.shape != first.shape || (other.pooling, other.cross) != (first.pooling, first.cross) {
             return Err(Error::Settings(format!(
                 "{name}: expected the architecture of {} ({}x{}), found {}x{} or other parts",
                 models[0], first.shape.layers, first.shape.hidden, other.shape.layers, other.shape.hidden
@@ -68,7 +69,7 @@ pub fn merge(models: &[String], method: &Merge, out: &Path) -> Result<()> {
                 )));
             };
             let mut values = Vec::with_capacity(one.values.len());
-            for place in &one.tensors {
+            for place in one.tensors.iter().chain(&one.head) {
                 let range = place.start..place.start + place.len();
                 values.extend(slerp(&one.values[range.clone()], &two.values[range], *at));
             }
@@ -77,43 +78,4 @@ pub fn merge(models: &[String], method: &Merge, out: &Path) -> Result<()> {
     };
     let about = json!({"format": 1, "kind": "encoder", "merged": models, "method": format!("{method:?}")});
     write_model(out, first, &values, &about)
-}
-
-/// Along the arc between two vectors; along the line if they point the same way.
-fn slerp<'a>(one: &'a [f32], two: &'a [f32], at: f64) -> impl Iterator<Item = f32> + 'a {
-    let dot =
-        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
-    let length = (dot(one, one) * dot(two, two)).sqrt();
-    let cosine = if length > 0.0 {
-        (dot(one, two) / length).clamp(-1.0, 1.0)
-    } else {
-        1.0
-    };
-    let angle = cosine.acos();
-    let [left, right] = match angle.sin().abs() < 1e-6 {
-        true => [1.0 - at, at],
-        false => [
-            ((1.0 - at) * angle).sin() / angle.sin(),
-            (at * angle).sin() / angle.sin(),
-        ],
-    };
-    one.iter()
-        .zip(two)
-        .map(move |(a, b)| (left * f64::from(*a) + right * f64::from(*b)) as f32)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slerp_keeps_the_length_and_ends_where_it_should() {
-        let (one, two) = ([1.0, 0.0], [0.0, 1.0]);
-        let at = |at| slerp(&one, &two, at).collect::<Vec<f32>>();
-        assert_eq!(at(0.0), one);
-        assert!((at(1.0)[1] - 1.0).abs() < 1e-6);
-        let half = at(0.5);
-        assert!((half[0] - 0.5_f32.sqrt()).abs() < 1e-6 && (half[0] - half[1]).abs() < 1e-6);
-        assert_eq!(slerp(&one, &one, 0.3).collect::<Vec<f32>>(), one);
-    }
 }

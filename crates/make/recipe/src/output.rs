@@ -83,25 +83,37 @@ pub(crate) fn write_model(
     copy_settings(&base.root, out, true)?;
     write_atomic(&out.join("model.safetensors"), &base.safetensors(values)?)?;
     write_json(&out.join("kokeshi.json"), about)?;
-    if !base.root.join("modules.json").is_file() {
-        let pooling = out.join("1_Pooling");
-        std::fs::create_dir_all(&pooling).map_err(CoreError::io(&pooling))?;
-        let config = json!({
+    let path = base.root.join("modules.json");
+    let modules = match std::fs::read(&path) {
+        Ok(bytes) if !base.repooled && base.cross.is_none() => bytes,
+        _ => write_pooling(out, base, values)?,
+    };
+    Ok(write_atomic(&out.join("modules.json"), &modules)?)
+}
+
+/// Writes the pooling module; returns the `modules.json` that goes with it.
+fn write_pooling(out: &Path, base: &Trainable, values: &[f32]) -> Result<Vec<u8>> {
+    let pooling = out.join("1_Pooling");
+    std::fs::create_dir_all(&pooling).map_err(CoreError::io(&pooling))?;
+    let config = match base.cross {
+        Some(cross) => cross.config(base.pooling, base.shape.hidden),
+        None => json!({
             "word_embedding_dimension": base.shape.hidden,
             "pooling_mode_cls_token": base.pooling == TrainPooling::First,
             "pooling_mode_mean_tokens": base.pooling == TrainPooling::Mean,
-        });
-        write_json(&pooling.join("config.json"), &config)?;
-    }
-    let modules = match std::fs::read(base.root.join("modules.json")) {
-        Ok(bytes) => bytes,
-        Err(_) => {
-            let module = |at: usize, path: &str, kind: &str| json!({"idx": at, "name": at.to_string(), "path": path, "type": format!("sentence_transformers.models.{kind}")});
-            let list = json!([module(0, "", "Transformer"), module(1, "1_Pooling", "Pooling")]);
-            list.to_string().into_bytes()
-        }
+            "pooling_mode_lasttoken": base.pooling == TrainPooling::Last,
+        }),
     };
-    Ok(write_atomic(&out.join("modules.json"), &modules)?)
+    write_json(&pooling.join("config.json"), &config)?;
+    if let Some(weights) = base.pooling_safetensors(values) {
+        write_atomic(&pooling.join("model.safetensors"), &weights)?;
+    }
+    let module = |at: usize, path: &str, kind: &str| json!({"idx": at, "name": at.to_string(), "path": path, "type": format!("sentence_transformers.models.{kind}")});
+    let mut list = vec![module(0, "", "Transformer"), module(1, "1_Pooling", "Pooling")];
+    if base.normalize {
+        list.push(module(2, "2_Normalize", "Normalize"));
+    }
+    Ok(serde_json::Value::from(list).to_string().into_bytes())
 }
 
 /// Copies configuration and vocabulary files, of the folder and of the modules' folders in it.

@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use crate::error::{Error, Result};
 use crate::loss::LossName;
+use crate::pooling::PoolingName;
 
 /// What is trained, from what, and how.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Recipe {
     pub text: String,
     /// The model to begin with: a directory or hub id.
     pub base: String,
+    /// How it pools; `None`: as the base does.
+    pub pooling: Option<PoolingName>,
     /// The directory that is written.
     pub out: PathBuf,
     /// Where all random choices come from.
@@ -97,6 +100,8 @@ pub struct Train {
     pub decay: f32,
     /// What the rate is multiplied by from a layer to the one below.
     pub layer_rate: f32,
+    /// The width that the rate was found at (muP); 0: the base's own.
+    pub base_width: usize,
     /// The share that dropout leaves out.
     pub dropout: f32,
     /// How much of the running mean of the weights stays each step; 0: the weights themselves are written.
@@ -120,6 +125,7 @@ impl Default for Train {
             clip: 1.0,
             decay: 0.0,
             layer_rate: 1.0,
+            base_width: 0,
             dropout: 0.1,
             ema: 0.0,
             checkpoint: 100,
@@ -163,6 +169,7 @@ pub struct Evaluation {
 #[serde(deny_unknown_fields)]
 struct File {
     base: Spanned<String>,
+    pooling: Option<Spanned<String>>,
     out: PathBuf,
     #[serde(default = "forty_two")]
     seed: u64,
@@ -266,6 +273,11 @@ impl Recipe {
                 })
                 .transpose()
         };
+        let pooling = file.pooling.as_ref().map(|given| {
+            let parsed: Result<PoolingName, String> = given.as_ref().parse();
+            parsed.map_err(|problem| wrong("pooling", given.span().start, problem))
+        });
+        let pooling = pooling.transpose()?;
         let usual = loss(file.loss.as_ref())?;
         let data_at = file.data.span().start;
         let mut data = Vec::new();
@@ -378,6 +390,7 @@ impl Recipe {
             path: path.into(),
             text,
             base,
+            pooling,
             out,
             seed: file.seed,
             sizes,
@@ -484,7 +497,7 @@ impl Train {
     /// A key whose value can't be, and why.
     fn problem(&self) -> Option<(&'static str, String)> {
         let share = |value: f64| (0.0..1.0).contains(&value);
-        let checks: [(&str, bool, &str, f64); 13] = [
+        let checks: [(&str, bool, &str, f64); 14] = [
             (
                 "epochs",
                 self.epochs > 0.0 && self.epochs <= 1e6,
@@ -523,6 +536,12 @@ impl Train {
                 self.layer_rate > 0.0 && self.layer_rate <= 1.0,
                 "above 0, at most 1",
                 f64::from(self.layer_rate),
+            ),
+            (
+                "base_width",
+                self.base_width <= 1 << 16,
+                "at most 65536",
+                self.base_width as f64,
             ),
             (
                 "clip",
@@ -585,7 +604,12 @@ mod tests {
 
     #[test]
     fn what_can_not_be_is_named_with_its_key_and_line() {
-        let cases: [(&str, &str, &[&str]); 9] = [
+        let cases: [(&str, &str, &[&str]); 10] = [
+            (
+                "out =",
+                "pooling = \"max\"\nout =",
+                &["line 2", "pooling", "latent_attention"],
+            ),
             (
                 "batch = 8",
                 "batch = 1",

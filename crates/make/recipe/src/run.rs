@@ -92,7 +92,12 @@ pub(crate) struct Prepared {
 }
 
 pub(crate) fn prepare(recipe: &Recipe) -> Result<Prepared> {
-    let base = Trainable::load(&recipe.base)?;
+    let mut base = Trainable::load(&recipe.base)?;
+    if let Some(pooling) = &recipe.pooling {
+        pooling
+            .apply(&mut base, recipe.seed)
+            .map_err(|problem| recipe.wrong("pooling", problem))?;
+    }
     let full = (base.shape.layers, base.shape.hidden);
     if recipe.sizes.last() != Some(&full) {
         let problem = format!(
@@ -143,6 +148,7 @@ pub(crate) fn prepare(recipe: &Recipe) -> Result<Prepared> {
             clip: train.clip,
             decay: train.decay,
             layer_rate: train.layer_rate,
+            base_width: train.base_width,
             ..AdamWConfig::default()
         },
     );

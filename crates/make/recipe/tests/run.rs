@@ -81,6 +81,66 @@ fn a_recipe_makes_a_model_with_its_sizes_and_card() {
 }
 
 #[test]
+fn a_pooling_with_weights_is_learnt_written_and_learnt_on() {
+    for (pooling, other) in [
+        ("latent_attention(latents=6, heads=2)", "lasttoken"),
+        (
+            "multi_layer(latents=4, heads=2, layer_pooling=lasttoken)",
+            "latent_attention",
+        ),
+    ] {
+        let named = |pooling: &str| format!("pooling = \"{pooling}\"\nout");
+        let folder = kitchen(|text| text.replacen("out", &named(pooling), 1));
+        let outcome = cook(folder.path(), 0).unwrap();
+        assert_ne!(outcome.before, outcome.after);
+        let out = folder.path().join("new");
+        let weights = |folder: &Path| std::fs::read(folder.join("1_Pooling/model.safetensors")).unwrap();
+        let size = |layers| Options {
+            size: Size {
+                layers: Some(layers),
+                dims: None,
+                bits: None,
+            },
+            ..Options::default()
+        };
+        let model = Model::load(out.to_str().unwrap()).unwrap();
+        let one = |model: &Model, layers| model.encode(&["the quick dog"], &size(layers)).unwrap();
+        assert_ne!(one(&model, 1).row(0), one(&model, 2).row(0));
+
+        // As a base it keeps its pooling and its weights, which learn on; or it gets another pooling.
+        let text = std::fs::read_to_string(folder.path().join("recipe.toml")).unwrap();
+        let base = text.lines().next().unwrap();
+        let on = text
+            .replacen(base, &format!("base = \"{}\"", out.display()), 1)
+            .replacen("\"new\"", "\"newer\"", 1);
+        let newer = folder.path().join("newer");
+        for (line, has_weights) in [(None, true), (Some(other), other.contains("attention"))] {
+            let on = match line {
+                None => on.replacen(&format!("pooling = \"{pooling}\"\n"), "", 1),
+                Some(line) => on.replacen(pooling, line, 1),
+            };
+            std::fs::write(folder.path().join("recipe.toml"), on).unwrap();
+            cook(folder.path(), 0).unwrap();
+            Model::load(newer.to_str().unwrap()).unwrap();
+            assert_eq!(newer.join("1_Pooling/model.safetensors").is_file(), has_weights);
+            if has_weights {
+                assert!(weights(&newer) != weights(&out));
+            }
+            std::fs::remove_dir_all(&newer).unwrap();
+        }
+    }
+}
+
+#[test]
+fn heads_that_do_not_divide_the_width_are_named() {
+    let folder = kitchen(|text| text.replacen("out", "pooling = \"latent_attention(heads=5)\"\nout", 1));
+    let error = cook(folder.path(), 0).unwrap_err().to_string();
+    for part in ["line 2", "pooling", "32 dims", "found 5"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}
+
+#[test]
 fn an_interrupted_run_goes_on_to_the_bit() {
     let [whole, parts] = [(); 2].map(|()| kitchen(|text| text));
     cook(whole.path(), 0).unwrap();

@@ -6,7 +6,7 @@
 use kokeshi_kernels::{AdamW, Level, adamw, backward};
 use rayon::prelude::*;
 
-use crate::encoder::{Encoder, Gradient};
+use crate::encoder::{Encoder, Gradient, ParamRole};
 
 /// Values of one job: enough that handing it out does not count, few enough that all threads have some.
 const JOB: usize = 1 << 16;
@@ -30,6 +30,9 @@ pub struct AdamWConfig {
     pub clip: f32,
     /// What the learning rate is multiplied by from a layer to the one below it; 1: all alike.
     pub layer_rate: f32,
+    /// The width that the learning rate was found at: weights between widths learn as much slower as the encoder is wider, all others alike
+    /// (muP for Adam, arXiv 2203.03466, table 8); 0: the encoder's own. Heads keep their width.
+    pub base_width: usize,
 }
 
 impl Default for AdamWConfig {
@@ -42,6 +45,7 @@ impl Default for AdamWConfig {
             decay: 0.0,
             clip: 1.0,
             layer_rate: 1.0,
+            base_width: 0,
         }
     }
 }
@@ -65,7 +69,7 @@ pub struct Optimizer {
 struct Group {
     len: usize,
     rate: f32,
-    decays: bool,
+    decay: f32,
 }
 
 impl Optimizer {
@@ -73,17 +77,35 @@ impl Optimizer {
     pub fn new(encoder: &Encoder, config: AdamWConfig) -> Self {
         let (shape, layout) = (encoder.shape(), &encoder.layout);
         let rate = |layer: usize| config.layer_rate.powi((shape.layers - layer) as i32);
+        let wider = match config.base_width {
+            0 => 1.0,
+            base => shape.hidden as f32 / base as f32,
+        };
         let mut groups: Vec<Group> = Vec::new();
         let mut starts = layout.starts();
         starts.push(layout.total);
         for pair in starts.windows(2) {
-            let group = Group {
-                len: pair[1] - pair[0],
-                rate: rate(layout.layer(pair[0])),
-                decays: !layout.is_free(pair[0]),
+            let rate = rate(layout.layer(pair[0]));
+            let group = match layout.role(pair[0]) {
+                ParamRole::Input => Group {
+                    len: pair[1] - pair[0],
+                    rate,
+                    decay: config.decay,
+                },
+                // Decay is multiplied by the rate, and should not get weaker with it.
+                ParamRole::Hidden => Group {
+                    len: pair[1] - pair[0],
+                    rate: rate / wider,
+                    decay: config.decay * wider,
+                },
+                ParamRole::Bias => Group {
+                    len: pair[1] - pair[0],
+                    rate,
+                    decay: 0.0,
+                },
             };
             match groups.last_mut() {
-                Some(last) if (last.rate, last.decays) == (group.rate, group.decays) => last.len += group.len,
+                Some(last) if (last.rate, last.decay) == (group.rate, group.decay) => last.len += group.len,
                 _ => groups.push(group),
             }
         }
@@ -160,7 +182,7 @@ impl Optimizer {
         for group in &self.groups {
             let numbers = AdamW {
                 rate: rate * group.rate,
-                decay: if group.decays { config.decay } else { 0.0 },
+                decay: group.decay,
                 ..numbers
             };
             let (mut left, mut len) = (group.len, group.len.min(JOB));

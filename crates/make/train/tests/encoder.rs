@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use kokeshi_core::{Seed, Size};
-use kokeshi_encode::{Model, Options, Trainable};
+use kokeshi_encode::{Cross, CrossKind, Model, Options, TrainPooling, Trainable};
 use kokeshi_train::encoder::Encoder;
 use kokeshi_train::losses::{Aux, Ranking};
 use kokeshi_train::{AdamWConfig, Batch, Learner, Optimizer, StepConfig};
@@ -51,12 +51,41 @@ fn bare(name: &str) -> tempfile::TempDir {
 
 fn learner(name: &str, config: AdamWConfig, step: StepConfig) -> (Learner, Vec<Vec<u32>>) {
     let folder = bare(name);
-    let path = folder.path().to_str().unwrap();
-    let model = Model::load(path).unwrap();
-    let ids = model.token_ids(&TEXTS, &Options::default()).unwrap();
-    let encoder = Encoder::new(&Trainable::load(path).unwrap());
+    let model = Trainable::load(folder.path().to_str().unwrap()).unwrap();
+    learner_of(&model, config, step)
+}
+
+fn learner_of(model: &Trainable, config: AdamWConfig, step: StepConfig) -> (Learner, Vec<Vec<u32>>) {
+    let runs = Model::load(model.root.to_str().unwrap()).unwrap();
+    let ids = runs.token_ids(&TEXTS, &Options::default()).unwrap();
+    let encoder = Encoder::new(model);
     let optimizer = Optimizer::new(&encoder, config);
     (Learner::new(encoder, optimizer, step), ids)
+}
+
+/// A fixture in `folder` with each pooling that has weights; none of them is zero.
+fn pooled(folder: &tempfile::TempDir) -> Vec<Trainable> {
+    let pooled = |(kind, pooling)| {
+        let mut model = Trainable::load(folder.path().to_str().unwrap()).unwrap();
+        let cross = Cross {
+            kind,
+            latents: 5,
+            heads: 2,
+            head_dims: 6,
+        };
+        model.repool(pooling, Some(cross), Seed(3));
+        let mut seed = Seed(4);
+        for value in &mut model.values[model.head[0].start..] {
+            *value += 0.2 * seed.normal() as f32;
+        }
+        model
+    };
+    let kinds = [
+        (CrossKind::Latent, TrainPooling::Mean),
+        (CrossKind::Layers, TrainPooling::Mean),
+        (CrossKind::Layers, TrainPooling::Last),
+    ];
+    kinds.map(pooled).into()
 }
 
 /// Three columns of three texts each.
@@ -83,102 +112,143 @@ fn every_layer_is_that_of_the_encoder_that_only_runs() {
     for name in MODELS {
         let (mut learner, ids) = learner(name, AdamWConfig::default(), StepConfig::default());
         let model = Model::load(bare(name).path().to_str().unwrap()).unwrap();
-        let exits: Vec<usize> = (1..=model.layers()).collect();
-        let texts: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
-        let found = learner.vectors(&texts, &exits);
-        for (layer, found) in exits.iter().zip(&found) {
-            let options = Options {
-                size: Size {
-                    layers: Some(*layer),
-                    ..Size::FULL
-                },
-                ..Options::default()
-            };
-            let expected = model.encode_ids(&ids, &options).unwrap();
-            let width = expected.dims();
-            for (row, found) in found.chunks_exact(width).enumerate() {
-                for (found, expected) in found.iter().zip(expected.row(row)) {
-                    assert!(
-                        (found - expected).abs() <= 1e-4,
-                        "{name} layer {layer} text {row}: {found} and {expected}"
-                    );
-                }
+        assert_layers(name, &mut learner, &model, &ids);
+    }
+}
+
+fn assert_layers(name: &str, learner: &mut Learner, model: &Model, ids: &[Vec<u32>]) {
+    let exits: Vec<usize> = (1..=model.layers()).collect();
+    let texts: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+    let found = learner.vectors(&texts, &exits);
+    for (layer, found) in exits.iter().zip(&found) {
+        let options = Options {
+            size: Size {
+                layers: Some(*layer),
+                ..Size::FULL
+            },
+            ..Options::default()
+        };
+        let expected = model.encode_ids(ids, &options).unwrap();
+        let width = expected.dims();
+        for (row, found) in found.chunks_exact(width).enumerate() {
+            for (found, expected) in found.iter().zip(expected.row(row)) {
+                assert!(
+                    (found - expected).abs() <= 1e-4,
+                    "{name} layer {layer} text {row}: {found} and {expected}"
+                );
             }
         }
     }
 }
 
 #[test]
+fn poolings_with_weights_are_those_of_the_encoder_that_only_runs() {
+    let folder = bare("small/bases/bert");
+    for model in pooled(&folder) {
+        let (mut learner, ids) = learner_of(&model, AdamWConfig::default(), StepConfig::default());
+        let pooling = folder.path().join("1_Pooling");
+        std::fs::create_dir_all(&pooling).unwrap();
+        let cross = model.cross.unwrap();
+        let config = cross.config(model.pooling, model.shape.hidden).to_string();
+        std::fs::write(pooling.join("config.json"), config).unwrap();
+        let weights = model.pooling_safetensors(learner.encoder.values()).unwrap();
+        std::fs::write(pooling.join("model.safetensors"), weights).unwrap();
+        let modules = r#"[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+                          {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]"#;
+        std::fs::write(folder.path().join("modules.json"), modules).unwrap();
+        let runs = Model::load(folder.path().to_str().unwrap()).unwrap();
+        assert_layers(&format!("{cross:?}"), &mut learner, &runs, &ids);
+        // What was written is read again, to the bit.
+        let again = Trainable::load(folder.path().to_str().unwrap()).unwrap();
+        assert_eq!((again.cross, again.pooling), (model.cross, model.pooling));
+        assert!(again.values == model.values && again.head == model.head);
+    }
+}
+
+#[test]
 fn gradients_are_what_differences_say_for_every_tensor() {
     for name in MODELS {
-        let (mut learner, ids) = learner(name, AdamWConfig::default(), StepConfig::default());
         let model = Trainable::load(bare(name).path().to_str().unwrap()).unwrap();
-        let batch = batch(&ids);
-        let exits = [1, model.shape.layers];
-        let loss = kokeshi_train::losses::Starbucks {
-            loss: loss(),
-            sizes: vec![(1, 16), (model.shape.layers, model.shape.hidden)],
-            alignment: kokeshi_train::losses::Alignment::Off,
-            weight: 0.0,
+        let (learner, ids) = learner(name, AdamWConfig::default(), StepConfig::default());
+        assert_gradients(name, &model, learner, &ids);
+    }
+    let folder = bare("small/bases/bert");
+    for model in pooled(&folder) {
+        let (learner, ids) = learner_of(&model, AdamWConfig::default(), StepConfig::default());
+        assert_gradients(&format!("{:?}", model.cross), &model, learner, &ids);
+    }
+}
+
+fn assert_gradients(name: &str, model: &Trainable, mut learner: Learner, ids: &[Vec<u32>]) {
+    let batch = batch(ids);
+    let exits = [1, model.shape.layers];
+    let loss = kokeshi_train::losses::Starbucks {
+        loss: loss(),
+        sizes: vec![(1, 16), (model.shape.layers, model.shape.hidden)],
+        alignment: kokeshi_train::losses::Alignment::Off,
+        weight: 0.0,
+    };
+    learner.gradient(&batch, &loss, &exits, 0).unwrap();
+    let dense = learner.dense_gradient().to_vec();
+    let table = model.tensors[0].len();
+    let mut whole = vec![0.0; table];
+    let (touched, rows) = learner.row_gradient();
+    let hidden = model.shape.hidden;
+    for (id, row) in touched.iter().zip(rows.chunks_exact(hidden)) {
+        whole[*id as usize * hidden..][..hidden].copy_from_slice(row);
+    }
+    whole.extend(dense);
+    let mut seed = Seed(5);
+    for place in model.tensors.iter().chain(&model.head) {
+        // Along a random direction, so that rounding of single values does not count.
+        let direction: Vec<f32> = (0..place.len()).map(|_| seed.normal() as f32).collect();
+        let range = place.start..place.start + place.len();
+        let along: f64 = whole[range.clone()]
+            .iter()
+            .zip(&direction)
+            .map(|(gradient, step)| f64::from(*gradient) * f64::from(*step))
+            .sum();
+        let before = learner.encoder.values()[range.clone()].to_vec();
+        let mut at = |step: f32| {
+            let values = &mut learner.encoder.values_mut()[range.clone()];
+            for ((value, before), direction) in values.iter_mut().zip(&before).zip(&direction) {
+                *value = before + step * direction;
+            }
+            f64::from(learner.gradient(&batch, &loss, &exits, 0).unwrap().loss)
         };
-        learner.gradient(&batch, &loss, &exits, 0).unwrap();
-        let dense = learner.dense_gradient().to_vec();
-        let table = model.tensors[0].len();
-        let mut whole = vec![0.0; table];
-        let (touched, rows) = learner.row_gradient();
-        let hidden = model.shape.hidden;
-        for (id, row) in touched.iter().zip(rows.chunks_exact(hidden)) {
-            whole[*id as usize * hidden..][..hidden].copy_from_slice(row);
-        }
-        whole.extend(dense);
-        let mut seed = Seed(5);
-        for place in &model.tensors {
-            // Along a random direction, so that rounding of single values does not count.
-            let direction: Vec<f32> = (0..place.len()).map(|_| seed.normal() as f32).collect();
-            let range = place.start..place.start + place.len();
-            let along: f64 = whole[range.clone()]
-                .iter()
-                .zip(&direction)
-                .map(|(gradient, step)| f64::from(*gradient) * f64::from(*step))
-                .sum();
-            let before = learner.encoder.values()[range.clone()].to_vec();
-            let mut at = |step: f32| {
-                let values = &mut learner.encoder.values_mut()[range.clone()];
-                for ((value, before), direction) in values.iter_mut().zip(&before).zip(&direction) {
-                    *value = before + step * direction;
-                }
-                f64::from(learner.gradient(&batch, &loss, &exits, 0).unwrap().loss)
-            };
-            let size = direction.iter().map(|value| value * value).sum::<f32>().sqrt();
-            let scale = before
-                .iter()
-                .map(|value| value * value)
-                .sum::<f32>()
-                .sqrt()
-                .max(0.1);
-            let step = 4e-3 * scale / size;
-            let difference =
-                (8.0 * (at(step) - at(-step)) - at(2.0 * step) + at(-2.0 * step)) / (12.0 * f64::from(step));
-            at(0.0);
-            let allowed = 0.02 * difference.abs() + 3e-6 / f64::from(step);
-            assert!(
-                (along - difference).abs() <= allowed,
-                "{name} {}: gradient {along}, difference {difference}, allowed {allowed}",
-                place.name
-            );
-        }
+        let size = direction.iter().map(|value| value * value).sum::<f32>().sqrt();
+        let scale = before
+            .iter()
+            .map(|value| value * value)
+            .sum::<f32>()
+            .sqrt()
+            .max(0.1);
+        let step = 4e-3 * scale / size;
+        let difference =
+            (8.0 * (at(step) - at(-step)) - at(2.0 * step) + at(-2.0 * step)) / (12.0 * f64::from(step));
+        at(0.0);
+        let allowed = 0.02 * difference.abs() + 3e-6 / f64::from(step);
+        assert!(
+            (along - difference).abs() <= allowed,
+            "{name} {}: gradient {along}, difference {difference}, allowed {allowed}",
+            place.name
+        );
     }
 }
 
 #[test]
 fn small_chunks_give_the_gradient_of_the_whole_batch_with_dropout_too() {
-    for dropout in [0.0, 0.1] {
+    let folder = bare("small/bases/bert");
+    let plain = Trainable::load(folder.path().to_str().unwrap()).unwrap();
+    let pooled = pooled(&folder);
+    let cases = pooled.iter().map(|model| (model, 0.0));
+    for (model, dropout) in cases.chain([(&plain, 0.0), (&plain, 0.1)]) {
         let gradient = |chunk_tokens| {
             let step = StepConfig {
                 chunk_tokens,
                 dropout,
             };
-            let (mut learner, ids) = learner("small/bases/bert", AdamWConfig::default(), step);
+            let (mut learner, ids) = learner_of(model, AdamWConfig::default(), step);
             let found = learner.gradient(&batch(&ids), &loss(), &[2], 9).unwrap();
             (
                 found.loss,
@@ -269,5 +339,36 @@ fn rows_of_the_token_table_move_as_under_a_dense_optimizer() {
             .iter()
             .map(|value| f64::from(*value))
             .collect();
+    }
+}
+
+#[test]
+fn with_a_base_width_weights_between_widths_learn_slower_and_nothing_else_does() {
+    let after = |base_width: usize| {
+        let config = AdamWConfig {
+            base_width,
+            ..AdamWConfig::default()
+        };
+        let (mut learner, ids) = learner("small/bases/bert", config, StepConfig::default());
+        learner.step(&batch(&ids), &loss(), &[2], 1, 1e-3).unwrap();
+        learner.encoder.values().to_vec()
+    };
+    let model = Trainable::load(fixture("small/bases/bert").to_str().unwrap()).unwrap();
+    let (plain, same, half) = (after(0), after(model.shape.hidden), after(model.shape.hidden / 2));
+    assert!(
+        plain == same,
+        "at the base width it is the plain optimizer, to the bit"
+    );
+    for place in &model.tensors {
+        let wide = place.shape.len() == 2 && place.name.contains("encoder.layer");
+        for at in place.start..place.start + place.len() {
+            let (moved, slower) = (plain[at] - model.values[at], half[at] - model.values[at]);
+            let expected = if wide { moved / 2.0 } else { moved };
+            assert!(
+                (slower - expected).abs() <= 2e-7,
+                "{}: {slower} and {expected}",
+                place.name
+            );
+        }
     }
 }

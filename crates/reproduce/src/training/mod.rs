@@ -2,6 +2,9 @@
 
 pub(crate) mod arxiv;
 pub(crate) mod bag;
+pub(crate) mod cross;
+pub(crate) mod key_token;
+pub(crate) mod net;
 pub(crate) mod tfidf;
 pub(crate) mod tiny;
 pub(crate) mod trec;

@@ -26,12 +26,22 @@ const LONGEST: usize = 64;
 const CHUNK: usize = 1 << 14;
 
 /// An encoder with random weights: normal with a deviation of `scale`, biases zero, norms one.
-pub(crate) fn random(layers: usize, longest: usize, scale: f64, mut seed: Seed) -> Trainable {
+pub(crate) fn random(layers: usize, longest: usize, scale: f64, seed: Seed) -> Trainable {
+    random_wide([layers, DIMS, HEADS], longest, [scale, scale], seed)
+}
+
+/// The same with so many layers, dims and heads, and deviations of the tables' and of the blocks' weights.
+pub(crate) fn random_wide(
+    [layers, dims, heads]: [usize; 3],
+    longest: usize,
+    [tables, weights]: [f64; 2],
+    mut seed: Seed,
+) -> Trainable {
     let shape = EncoderShape {
-        hidden: DIMS,
-        inner: 4 * DIMS,
+        hidden: dims,
+        inner: 4 * dims,
         layers,
-        heads: HEADS,
+        heads,
         vocabulary: WORDS,
         positions: longest,
         longest,
@@ -41,20 +51,20 @@ pub(crate) fn random(layers: usize, longest: usize, scale: f64, mut seed: Seed) 
         activation: Activation::Gelu,
         epsilon: 1e-5,
     };
-    // Rows, columns, and what they are filled with: weights by their columns, or a constant.
-    let table = |rows: usize| (rows, DIMS, None);
-    let weight = |outputs: usize, inputs: usize| (outputs, inputs, None);
-    let constant = |len: usize, value: f32| (1, len, Some(value));
-    let norm = [constant(DIMS, 1.0), constant(DIMS, 0.0)];
+    // Rows, columns, and what they are filled with: a constant, or normal values with a deviation.
+    let table = |rows: usize| (rows, dims, Err(tables));
+    let weight = |outputs: usize, inputs: usize| (outputs, inputs, Err(weights));
+    let constant = |len: usize, value: f32| (1, len, Ok(value));
+    let norm = [constant(dims, 1.0), constant(dims, 0.0)];
     let mut parts = vec![table(WORDS), table(longest)];
     parts.extend(norm);
     for _ in 0..layers {
-        parts.extend([weight(DIMS, DIMS); 3]);
-        parts.extend([constant(DIMS, 0.0); 3]);
-        parts.extend([weight(DIMS, DIMS), constant(DIMS, 0.0)]);
+        parts.extend([weight(dims, dims); 3]);
+        parts.extend([constant(dims, 0.0); 3]);
+        parts.extend([weight(dims, dims), constant(dims, 0.0)]);
         parts.extend(norm);
-        parts.extend([weight(4 * DIMS, DIMS), constant(4 * DIMS, 0.0)]);
-        parts.extend([weight(DIMS, 4 * DIMS), constant(DIMS, 0.0)]);
+        parts.extend([weight(4 * dims, dims), constant(4 * dims, 0.0)]);
+        parts.extend([weight(dims, 4 * dims), constant(dims, 0.0)]);
         parts.extend(norm);
     }
     let (mut values, mut tensors) = (Vec::new(), Vec::new());
@@ -65,14 +75,17 @@ pub(crate) fn random(layers: usize, longest: usize, scale: f64, mut seed: Seed) 
             start: values.len(),
         });
         values.extend((0..rows * cols).map(|_| match fill {
-            Some(value) => value,
-            None => (seed.normal() * scale) as f32,
+            Ok(value) => value,
+            Err(deviation) => (seed.normal() * deviation) as f32,
         }));
     }
     Trainable {
         root: PathBuf::new(),
         shape,
         pooling: TrainPooling::Mean,
+        cross: None,
+        repooled: false,
+        head: Vec::new(),
         normalize: false,
         tensors,
         values,

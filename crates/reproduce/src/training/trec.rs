@@ -35,3 +35,10 @@ pub(crate) fn read(context: &Context, id: &str, split: &str) -> Result<Vec<Quest
         })
         .collect()
 }
+
+/// The types of questions, by name.
+pub(crate) fn kinds(questions: &[Question]) -> Vec<&str> {
+    let kinds: std::collections::BTreeSet<&str> =
+        questions.iter().map(|question| question.kind.as_str()).collect();
+    kinds.into_iter().collect()
+}

@@ -13,14 +13,27 @@ use crate::encoder::parts::Norm;
 use crate::encoder::plan::{LinearPlan, NormKind, NormPlan};
 use crate::error::Result;
 use crate::family::nv_embed::Latents;
+use crate::pooling::train::{Cross, CrossKind};
 use crate::safetensors::Weights;
 
 /// What NV-Embed's tensors begin with.
-const LATENT: &str = "latent_attention_model.";
+pub(crate) const LATENT: &str = "latent_attention_model.";
 /// PyTorch's epsilon of a LayerNorm.
 const EPSILON: f32 = 1e-5;
 /// The most latents that are believed.
 const MOST: usize = 1 << 16;
+
+impl Cross {
+    /// The sizes in a module's `config.json`.
+    pub(super) fn read(config: &Fields, kind: CrossKind) -> Result<Self> {
+        Ok(Self {
+            kind,
+            heads: config.size("num_cross_heads", 1 << 12)?,
+            head_dims: config.size("cross_dim_head", 1 << 12)?,
+            latents: config.size("num_latents", MOST)?,
+        })
+    }
+}
 
 /// Attention of rows to other rows and a gated feed-forward network, each with a way round it.
 struct Block {
@@ -161,28 +174,20 @@ pub(crate) struct BlockWithLatents {
 }
 
 impl Trained {
-    /// Reads the weights of a pooling module whose `config.json` is `config`: names as in NV-Embed's `latent_attention_model`, and
-    /// `layer_weights` for the layers.
-    pub(crate) fn load(
-        config: &Fields,
-        weights: &Weights,
-        dims: usize,
-        layers: Option<usize>,
-    ) -> Result<Self> {
-        let heads = config.size("num_cross_heads", 1 << 12)?;
-        let head_dims = config.size("cross_dim_head", 1 << 12)?;
-        let latents = config.size("num_latents", MOST)?;
+    /// Reads the weights of a pooling module of this shape: names as in NV-Embed's `latent_attention_model`, and `layer_weights` for the
+    /// layers.
+    pub(crate) fn load(cross: &Cross, weights: &Weights, dims: usize, layers: usize) -> Result<Self> {
         let parts = Parts::new((Level::best(), Precision::F32), weights, LATENT);
-        let block = Block::load(&parts, dims, heads, head_dims)?;
-        let latents = parts.values("latents", &[latents, dims])?;
-        Ok(match layers {
-            None => {
+        let block = Block::load(&parts, dims, cross.heads, cross.head_dims)?;
+        let latents = parts.values("latents", &[cross.latents, dims])?;
+        Ok(match cross.kind {
+            CrossKind::Latent => {
                 let keys = block.keys(&latents);
                 Self::Latent {
                     block: Box::new(BlockWithKeys { block, keys }),
                 }
             }
-            Some(layers) => Self::Layers {
+            CrossKind::Layers => Self::Layers {
                 block: Box::new(BlockWithLatents { block, latents }),
                 layers: parts.values("layer_weights", &[layers, dims])?,
             },

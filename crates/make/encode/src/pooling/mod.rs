@@ -1,6 +1,7 @@
 //! Pooling: the vectors of a text's tokens become one, or several end to end. [`cross`] holds the poolings with weights of their own.
 
 pub(crate) mod cross;
+pub(crate) mod train;
 
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use crate::error::Result;
 use crate::family::nv_embed::Latents;
 use crate::safetensors::Weights;
 use cross::Trained;
+use train::{Cross, CrossKind};
 
 /// A way to pool, by its name in `1_Pooling/config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub(crate) struct Pooling {
     modes: Vec<Mode>,
     /// What takes the place of the modes; with layers, the first mode pools each of them.
     pub(crate) trained: Option<Trained>,
+    /// The sizes of what is trained, if it is a module of its own.
+    pub(crate) cross: Option<Cross>,
     /// Whether the tokens of the prompt count.
     pub(crate) include_prompt: bool,
 }
@@ -73,6 +77,7 @@ impl Default for Pooling {
         Self {
             modes: vec![Mode::Mean],
             trained: None,
+            cross: None,
             include_prompt: true,
         }
     }
@@ -92,12 +97,13 @@ impl Pooling {
             }
         }
         let trained = match config.get("pooling_mode").and_then(Value::as_str) {
-            Some("latent_attention") => Some(None),
-            Some("multi_layer") => Some(Some(layers)),
+            Some("latent_attention") => Some(CrossKind::Latent),
+            Some("multi_layer") => Some(CrossKind::Layers),
             _ => None,
         };
         let include_prompt = config.flag("include_prompt")?.unwrap_or(true);
-        if let Some(layers) = trained {
+        if let Some(kind) = trained {
+            let cross = Cross::read(config, kind)?;
             let mode = match config.text("layer_pooling")?.unwrap_or("mean") {
                 "mean" => Mode::Mean,
                 "lasttoken" => Mode::LastToken,
@@ -111,11 +117,12 @@ impl Pooling {
             return Ok(Self {
                 modes: vec![mode],
                 trained: Some(Trained::load(
-                    config,
+                    &cross,
                     &Weights::open_folder(folder)?,
                     hidden,
                     layers,
                 )?),
+                cross: Some(cross),
                 include_prompt,
             });
         }
@@ -147,6 +154,7 @@ impl Pooling {
         Ok(Self {
             modes,
             trained: None,
+            cross: None,
             include_prompt,
         })
     }
@@ -169,10 +177,10 @@ impl Pooling {
         Ok(self)
     }
 
-    /// The mode, if there is one alone and no weights, and prompts count.
+    /// The mode, if there is one alone and prompts count.
     pub(crate) fn single(&self) -> Option<Mode> {
         match self.modes[..] {
-            [mode] if self.trained.is_none() && self.include_prompt => Some(mode),
+            [mode] if self.include_prompt => Some(mode),
             _ => None,
         }
     }

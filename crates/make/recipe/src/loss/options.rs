@@ -1,7 +1,7 @@
 //! Options in brackets: `name=value, name=value`.
 
 /// Options that were not asked for yet.
-pub(super) struct Options<'a> {
+pub(crate) struct Options<'a> {
     of: &'a str,
     left: Vec<(&'a str, &'a str)>,
     /// Those that were asked for: what is known.
@@ -9,7 +9,7 @@ pub(super) struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// Reads `text`, the options of the loss `of`.
+    /// Reads `text`, the options of `of`.
     ///
     /// # Errors
     /// What is no `name=value`, or is there twice.

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use kokeshi_encode::TrainPooling;
 use kokeshi_kernels::backward::{activate, activate_backward, add, add_rows, layer_norm_backward};
 use kokeshi_kernels::{Factor, MatmulScratch, Store, matmul};
 
@@ -10,7 +9,7 @@ use super::attention::Place;
 use super::dropout::{Dropout, Site};
 use super::forward::drop_texts;
 use super::workspace::{Kept, Normed, Scratch, Workspace};
-use super::{Encoder, Gradient, Text};
+use super::{Encoder, Gradient, Layout, Text};
 
 /// The texts of a chunk as the forward half ran them.
 #[derive(Clone, Copy)]
@@ -47,6 +46,10 @@ impl Encoder {
             self.clear(space.layers, &mut gradient.dense);
             gradient.fresh = false;
         }
+        let returned: Vec<_> = pooled
+            .iter()
+            .map(|(exit, vectors)| self.pool_backward(*exit, vectors, space, &mut gradient.dense))
+            .collect();
         let Workspace {
             starts,
             layers,
@@ -59,8 +62,8 @@ impl Encoder {
         scratch.hidden.resize(tokens * hidden);
         scratch.hidden.fill(0.0);
         for layer in (0..=*layers).rev() {
-            for (_, vectors) in pooled.iter().filter(|(exit, _)| *exit == layer) {
-                self.pool_backward(starts, vectors, &mut scratch.hidden);
+            for returned in &returned {
+                self.hand_back(returned, layer, starts, &mut scratch.hidden);
             }
             if layer > 0 {
                 let (before, rest) = blocks.split_at_mut(layer - 1);
@@ -90,7 +93,14 @@ impl Encoder {
     /// Zeros wherever the first chunk of a step adds instead of writing.
     fn clear(&self, layers: usize, dense: &mut [f32]) {
         let mut zero = |range: &Range<usize>| dense[self.layout.dense(range)].fill(0.0);
-        for range in [&self.layout.positions, &self.layout.types, &self.layout.buckets] {
+        let Layout {
+            positions,
+            types,
+            buckets,
+            pooling,
+            ..
+        } = &self.layout;
+        for range in [positions, types, buckets, pooling] {
             zero(range);
         }
         self.layout.first_norm.iter().for_each(&mut zero);
@@ -108,24 +118,6 @@ impl Encoder {
                 zero(bias);
             }
             block.attention_norm.iter().chain(&block.norm).for_each(&mut zero);
-        }
-    }
-
-    fn pool_backward(&self, starts: &[usize], vectors: &[f32], out: &mut [f32]) {
-        let hidden = self.shape.hidden;
-        for (text, given) in starts.windows(2).zip(vectors.chunks_exact(hidden)) {
-            let rows = &mut out[text[0] * hidden..text[1] * hidden];
-            match self.pooling {
-                TrainPooling::First => add(self.level, given, &mut rows[..hidden]),
-                TrainPooling::Mean => {
-                    let share = 1.0 / (text[1] - text[0]) as f32;
-                    for row in rows.chunks_exact_mut(hidden) {
-                        row.iter_mut()
-                            .zip(given)
-                            .for_each(|(sum, value)| *sum += share * value);
-                    }
-                }
-            }
         }
     }
 

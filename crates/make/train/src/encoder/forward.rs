@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use kokeshi_encode::TrainPooling;
 use kokeshi_kernels::backward::{activate, add, add_bias, layer_norm_keeping};
 use kokeshi_kernels::{Factor, MatmulScratch, Store, matmul};
 
@@ -172,25 +171,6 @@ impl Encoder {
                 counted - 1
             }
         })
-    }
-
-    /// Pools every text's hidden states after `layer` blocks of the last forward half: `[texts, hidden]`.
-    pub fn pool(&self, layer: usize, space: &Workspace, out: &mut [f32]) {
-        let hidden = self.shape.hidden;
-        let state = space.state(layer);
-        for (text, out) in space.starts.windows(2).zip(out.chunks_exact_mut(hidden)) {
-            let rows = &state[text[0] * hidden..text[1] * hidden];
-            match self.pooling {
-                TrainPooling::First => out.copy_from_slice(&rows[..hidden]),
-                TrainPooling::Mean => {
-                    out.fill(0.0);
-                    rows.chunks_exact(hidden)
-                        .for_each(|row| add(self.level, row, out));
-                    let share = 1.0 / (text[1] - text[0]) as f32;
-                    out.iter_mut().for_each(|value| *value *= share);
-                }
-            }
-        }
     }
 }
 

@@ -4,6 +4,19 @@ use std::ops::Range;
 
 use kokeshi_encode::EncoderShape;
 
+use crate::pooling::CrossPooling;
+
+/// What a parameter is to the width of an encoder: it decides weight decay, and with muP the rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ParamRole {
+    /// A table: one of its axes is the width.
+    Input,
+    /// Weights from a width to a width.
+    Hidden,
+    /// Biases and norms, which weight decay leaves alone, as is usual.
+    Bias,
+}
+
 /// Ranges of values.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
@@ -13,6 +26,10 @@ pub(crate) struct Layout {
     pub first_norm: [Range<usize>; 2],
     pub blocks: Vec<BlockLayout>,
     pub buckets: Range<usize>,
+    /// The pooling's own.
+    pub pooling: Range<usize>,
+    /// Where each tensor of it is, and its role.
+    pub pooling_parts: Vec<(Range<usize>, ParamRole)>,
     pub total: usize,
 }
 
@@ -40,14 +57,14 @@ impl BlockLayout {
 }
 
 impl Layout {
-    pub fn new(shape: &EncoderShape) -> Self {
+    pub fn new(shape: &EncoderShape, pooling: Option<&CrossPooling>) -> Self {
         let mut total = 0;
         let mut take = |len: usize| {
             total += len;
             total - len..total
         };
         let (hidden, inner) = (shape.hidden, shape.inner);
-        Self {
+        let mut layout = Self {
             words: take(shape.vocabulary * hidden),
             positions: take(shape.positions * hidden),
             types: take(shape.types * hidden),
@@ -67,8 +84,15 @@ impl Layout {
                 })
                 .collect(),
             buckets: take(shape.buckets.map_or(0, |buckets| buckets.rows * shape.heads)),
+            pooling: take(pooling.map_or(0, CrossPooling::len)),
+            pooling_parts: Vec::new(),
             total,
-        }
+        };
+        let start = layout.pooling.start;
+        let parts = pooling.into_iter().flat_map(CrossPooling::ranges);
+        let moved = parts.map(|(range, role)| (start + range.start..start + range.end, role));
+        layout.pooling_parts = moved.collect();
+        layout
     }
 
     /// Where each tensor but the token table starts, queries, keys and values counting as one.
@@ -85,6 +109,7 @@ impl Layout {
             starts.extend(block.norm.iter().map(|range| range.start));
         }
         starts.push(self.buckets.start);
+        starts.extend(self.pooling_parts.iter().map(|(range, _)| range.start));
         starts
     }
 
@@ -93,14 +118,34 @@ impl Layout {
         range.start - self.words.end..range.end - self.words.end
     }
 
-    /// The layer of a value: 0 for the embeddings, then the block's number from 1; biases by distance count as embeddings.
+    /// The layer of a value: 0 for the embeddings, then the block's number from 1; biases by distance count as embeddings, a pooling as the
+    /// last block.
     pub fn layer(&self, at: usize) -> usize {
+        if self.pooling.contains(&at) {
+            return self.blocks.len();
+        }
         let block = self.blocks.iter().position(|block| block.all().contains(&at));
         block.map_or(0, |block| block + 1)
     }
 
-    /// Whether weight decay leaves a value alone: biases and norms, as is usual.
-    pub fn is_free(&self, at: usize) -> bool {
+    /// The role of a value.
+    pub fn role(&self, at: usize) -> ParamRole {
+        let pooling = self.pooling_parts.iter().find(|(range, _)| range.contains(&at));
+        let wide = |block: &BlockLayout| {
+            [&block.joint, &block.output, &block.up, &block.down]
+                .iter()
+                .any(|range| range.contains(&at))
+        };
+        match pooling {
+            Some((_, role)) => *role,
+            None if self.is_free(at) => ParamRole::Bias,
+            None if self.blocks.iter().any(wide) => ParamRole::Hidden,
+            None => ParamRole::Input,
+        }
+    }
+
+    /// Whether a value of the encoder is a bias or a norm's.
+    fn is_free(&self, at: usize) -> bool {
         let norm = |norm: &[Range<usize>; 2]| norm.iter().any(|range| range.contains(&at));
         let block = |block: &BlockLayout| {
             let biases = [

@@ -7,9 +7,10 @@
 //! |---|---|
 //! | `layout` | where each tensor's values are |
 //! | `workspace` | what the forward half keeps |
-//! | `forward` | embeddings, blocks, pooling |
+//! | `forward` | embeddings, blocks |
 //! | `backward` | the same in reverse |
 //! | `attention` | both halves of attention |
+//! | `pool` | both halves of pooling |
 //! | `dropout` | what is left out at random, the same each time it is asked |
 
 mod attention;
@@ -17,14 +18,17 @@ mod backward;
 mod dropout;
 mod forward;
 mod layout;
+mod pool;
 mod workspace;
 
 pub use dropout::Dropout;
-pub(crate) use layout::Layout;
+pub(crate) use layout::{Layout, ParamRole};
 pub use workspace::Workspace;
 
 use kokeshi_encode::{EncoderShape, TrainPooling, Trainable};
 use kokeshi_kernels::Level;
+
+use crate::pooling::CrossPooling;
 
 /// The tokens of one text, and its number in the batch.
 #[derive(Debug, Clone, Copy)]
@@ -41,18 +45,22 @@ pub struct Encoder {
     pub(crate) shape: EncoderShape,
     pub(crate) layout: Layout,
     pub(crate) pooling: TrainPooling,
-    /// All tensors end to end, in the order of [`Trainable::tensors`].
+    pub(crate) cross: Option<CrossPooling>,
+    /// All tensors end to end, in the order of [`Trainable::tensors`], then those of the pooling.
     pub(crate) values: Vec<f32>,
 }
 
 impl Encoder {
     /// With the values of a model that was loaded.
     pub fn new(model: &Trainable) -> Self {
+        let (hidden, layers) = (model.shape.hidden, model.shape.layers);
+        let cross = model.cross.map(|cross| CrossPooling::new(cross, hidden, layers));
         Self {
             level: Level::best(),
             shape: model.shape.clone(),
-            layout: Layout::new(&model.shape),
+            layout: Layout::new(&model.shape, cross.as_ref()),
             pooling: model.pooling,
+            cross,
             values: model.values.clone(),
         }
     }

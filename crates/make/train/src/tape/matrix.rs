@@ -106,18 +106,20 @@ impl Matrix {
             inner == height && (self.rows, self.cols) == (rows, cols),
             "the product fits"
         );
-        SCRATCH.with_borrow_mut(|scratch| {
-            let shape = [rows, inner, cols];
-            matmul(
-                Level::best(),
-                shape,
-                left,
-                right,
-                Store::Add,
-                &mut self.data,
-                cols,
-                scratch,
-            );
-        });
+        multiply([rows, inner, cols], left, right, Store::Add, &mut self.data, cols);
     }
+}
+
+/// The kernels' product with this thread's scratch memory; rows of `out` are `stride` apart.
+pub(super) fn multiply(
+    shape: [usize; 3],
+    left: Factor<'_>,
+    right: Factor<'_>,
+    store: Store,
+    out: &mut [f32],
+    stride: usize,
+) {
+    SCRATCH.with_borrow_mut(|scratch| {
+        matmul(Level::best(), shape, left, right, store, out, stride, scratch);
+    });
 }

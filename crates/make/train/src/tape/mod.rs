@@ -1,14 +1,19 @@
-//! Reverse-mode differentiation over the short list of operations that losses are made of: each file has forward and backward halves, and is
+//! Reverse-mode differentiation over the short list of operations that losses and trained poolings are made of: each file has forward and backward halves, and is
 //! tested against finite differences.
 //!
 //! A [`Tape`] records what is computed from a batch's pooled vectors; [`Tape::backward`] returns their gradients, from which
 //! [`crate::encoder`] goes on.
 
+mod attend;
 mod divergence;
 mod elementwise;
 mod entropy;
+mod gated;
+mod gather;
 mod linear;
 mod matrix;
+mod means;
+mod norm;
 mod rank;
 mod rows;
 mod softmax;
@@ -17,6 +22,7 @@ mod unit;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use attend::Span;
 pub use entropy::Targets;
 pub use matrix::{Matrix, Way};
 
