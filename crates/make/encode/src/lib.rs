@@ -25,8 +25,10 @@ mod transformer;
 
 pub use compact::write_compact;
 pub use error::{Error, Result};
+pub use hub::model_folder;
 pub use model::Model;
 pub use options::{LoadOptions, Options, Position, Precision, Task};
 pub use rerank::Reranker;
+pub use safetensors::safetensors_bytes;
 pub use sparse::SparseModel;
 pub use trainable::{Buckets, EncoderShape, TensorPlace, TrainPooling, Trainable};

@@ -14,6 +14,28 @@ use serde_json::Value;
 use crate::directory::{self, INDEX, SINGLE};
 use crate::error::{Error, Result};
 
+/// A safetensors file of f32 tensors: names, shapes and values.
+pub fn safetensors_bytes(tensors: &[(&str, &[usize], &[f32])]) -> Vec<u8> {
+    let mut header = serde_json::Map::new();
+    header.insert("__metadata__".into(), serde_json::json!({"format": "pt"}));
+    let mut end = 0;
+    for (name, shape, values) in tensors {
+        let start = end;
+        end += 4 * values.len();
+        let place = serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, end]});
+        header.insert((*name).into(), place);
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut file = Vec::with_capacity(8 + header.len() + end);
+    file.extend_from_slice(&(header.len() as u64).to_le_bytes());
+    file.extend_from_slice(&header);
+    for (_, _, values) in tensors {
+        file.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    }
+    file
+}
+
 /// One tensor of a file, not yet converted.
 pub(crate) struct Tensor<'a> {
     pub(crate) name: &'a str,

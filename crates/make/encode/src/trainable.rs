@@ -14,7 +14,7 @@ use crate::family;
 use crate::hub;
 use crate::pooling::{Mode, Pooling};
 use crate::position::buckets::{BucketPlan, bucket};
-use crate::safetensors::{Dtype, Weights};
+use crate::safetensors::{Dtype, Weights, safetensors_bytes};
 
 /// The sizes of an encoder of BERT's kind: learned positions, norms after the sums, biases everywhere, one activation in between.
 #[derive(Debug, Clone, PartialEq)]
@@ -172,38 +172,85 @@ impl Trainable {
         assert_eq!(values.len(), self.values.len(), "as many values as were read");
         let weights = Weights::open_folder(&self.root)?;
         let known: BTreeSet<&str> = self.tensors.iter().map(|place| place.name.as_str()).collect();
-        let mut header = serde_json::Map::new();
-        header.insert("__metadata__".into(), serde_json::json!({"format": "pt"}));
-        let mut data = Vec::with_capacity(values.len() * 4);
-        let mut add = |name: &str, shape: &[usize], values: &[f32]| {
-            let start = data.len();
-            data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-            let place =
-                serde_json::json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]});
-            header.insert(name.into(), place);
-        };
-        for place in &self.tensors {
-            add(&place.name, &place.shape, &values[place.start..][..place.len()]);
-        }
         // A pooler or a head that came along. Whole numbers are no weights: libraries make those lists of positions themselves.
+        let mut others = Vec::new();
         for tensor in weights
             .names()
             .filter(|name| !known.contains(name))
             .filter_map(|name| weights.tensor(name))
         {
             if !matches!(tensor.dtype, Dtype::I64 | Dtype::I32 | Dtype::I8 | Dtype::U8) {
-                add(tensor.name, tensor.shape, &tensor.to_f32()?);
+                others.push((tensor.name, tensor.shape, tensor.to_f32()?));
             }
         }
-        let mut header = serde_json::Value::Object(header).to_string().into_bytes();
-        header.resize(header.len().next_multiple_of(8), b' ');
-        let mut file = Vec::with_capacity(8 + header.len() + data.len());
-        file.extend_from_slice(&(header.len() as u64).to_le_bytes());
-        file.extend_from_slice(&header);
-        file.extend_from_slice(&data);
-        Ok(file)
+        let mine = self.tensors.iter().map(|place| {
+            let values = &values[place.start..][..place.len()];
+            (place.name.as_str(), place.shape.as_slice(), values)
+        });
+        let others = others
+            .iter()
+            .map(|(name, shape, values)| (*name, *shape, values.as_slice()));
+        Ok(safetensors_bytes(&mine.chain(others).collect::<Vec<_>>()))
     }
 }
+
+impl Trainable {
+    /// The head that finds masked tokens, if the directory has one of this encoder's sizes: weight and bias of its dense layer (`[hidden, hidden]`,
+    /// `[hidden]`), of its norm, and a bias for each token, end to end.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the directory's weights can't be read any more.
+    pub fn masking_head(&self) -> Result<Option<Vec<f32>>> {
+        let weights = Weights::open_folder(&self.root)?;
+        let (hidden, vocabulary) = (self.shape.hidden, self.shape.vocabulary);
+        let shapes = [
+            &[hidden, hidden][..],
+            &[hidden],
+            &[hidden],
+            &[hidden],
+            &[vocabulary],
+        ];
+        for names in HEADS {
+            let found = names
+                .iter()
+                .zip(shapes)
+                .map(|(name, shape)| weights.tensor(name).filter(|tensor| tensor.shape == shape));
+            if let Some(tensors) = found.collect::<Option<Vec<_>>>() {
+                let values: Vec<Vec<f32>> = tensors
+                    .iter()
+                    .map(|tensor| tensor.to_f32())
+                    .collect::<Result<_>>()?;
+                return Ok(Some(values.concat()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What heads of masked language models are called: BERT's, RoBERTa's and MPNet's, DistilBERT's.
+const HEADS: [[&str; 5]; 3] = [
+    [
+        "cls.predictions.transform.dense.weight",
+        "cls.predictions.transform.dense.bias",
+        "cls.predictions.transform.LayerNorm.weight",
+        "cls.predictions.transform.LayerNorm.bias",
+        "cls.predictions.bias",
+    ],
+    [
+        "lm_head.dense.weight",
+        "lm_head.dense.bias",
+        "lm_head.layer_norm.weight",
+        "lm_head.layer_norm.bias",
+        "lm_head.bias",
+    ],
+    [
+        "vocab_transform.weight",
+        "vocab_transform.bias",
+        "vocab_layer_norm.weight",
+        "vocab_layer_norm.bias",
+        "vocab_projector.bias",
+    ],
+];
 
 /// The pooling module's folder, if there is one, and whether a Normalize module follows.
 fn modules(root: &Path) -> Result<(Option<PathBuf>, bool)> {

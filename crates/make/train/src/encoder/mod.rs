@@ -11,16 +11,19 @@
 //! | `backward` | the same in reverse |
 //! | `attention` | both halves of attention |
 //! | `dropout` | what is left out at random, the same each time it is asked |
+//! | `masked` | the head and the decoder that find masked tokens, both halves |
 
 mod attention;
 mod backward;
 mod dropout;
 mod forward;
 mod layout;
+mod masked;
 mod workspace;
 
 pub use dropout::Dropout;
 pub(crate) use layout::Layout;
+pub(crate) use masked::{Counts, Lessons, MaskedWorkspace};
 pub use workspace::Workspace;
 
 use kokeshi_encode::{EncoderShape, TrainPooling, Trainable};
