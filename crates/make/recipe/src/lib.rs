@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `recipe` | the file, checked |
 //! | `loss` | losses by their names, `starbucks(ranking)` |
+//! | `objective` | what a step learns: a loss over vectors, or masked tokens |
+//! | `scratch` | a base of random weights with a vocabulary of its own |
 //! | `data` | pairs, triplets, scored pairs, NLI as token ids |
 //! | `guide` | vectors of a guide or teacher |
 //! | `pool` | texts by number, each once |
@@ -17,9 +19,12 @@
 //! | `output` | the sentence-transformers directory with its card |
 //! | `mine` | hard negatives for pairs |
 //! | `merge` | averages and slerp of models' weights |
+//! | `peft` | adapters on disk, and a base with one added |
+//! | `distill` | a static model of a teacher, as a recipe |
 
 mod checkpoint;
 mod data;
+mod distill;
 mod error;
 mod estimate;
 mod guide;
@@ -27,18 +32,24 @@ mod judge;
 mod loss;
 mod merge;
 mod mine;
+mod objective;
 mod order;
 mod output;
+mod peft;
 mod pool;
 mod recipe;
 mod run;
 mod schedule;
+mod scratch;
 
+pub use distill::{AnyRecipe, Distillation, Distilled, Texts};
 pub use error::{Error, Result};
 pub use estimate::{Estimate, estimate};
 pub use judge::Scores;
 pub use merge::{Merge, merge};
 pub use mine::{Found, Mined, Mining, mine};
+pub use peft::merge_adapter;
 pub use pool::Pool;
-pub use recipe::{Data, DataKind, Evaluation, Recipe, Schedule, Train};
+pub use recipe::{Base, Data, DataKind, Evaluation, Recipe, Schedule, Train};
 pub use run::{Event, Outcome, run};
+pub use scratch::{Scratch, ScratchPooling};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use crate::adapter::Adapter;
 use crate::encoder::{Counts, Dropout, Encoder, Gradient, Lessons, MaskedWorkspace, Text, Workspace};
 use crate::error::{Error, Result};
 use crate::losses::{Aux, Layer, Loss, Reps};
@@ -69,6 +70,8 @@ pub struct Learner {
     pub encoder: Encoder,
     /// How.
     pub optimizer: Optimizer,
+    /// If low-rank adapters learn, and nothing else.
+    adapter: Option<Adapter>,
     config: StepConfig,
     workers: Vec<Worker>,
     gradients: Vec<Gradient>,
@@ -97,8 +100,73 @@ impl Learner {
             pooled: Vec::new(),
             encoder,
             optimizer,
+            adapter: None,
             config,
         }
+    }
+
+    /// From now on `adapter` learns, and the encoder's own values stay as they are.
+    pub fn adapt(&mut self, adapter: Adapter) {
+        self.adapter = Some(adapter);
+    }
+
+    /// What learns instead of the encoder, if anything does.
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_ref()
+    }
+
+    /// The parameters that learn: the adapter's or the encoder's.
+    pub fn parameters(&self) -> &[f32] {
+        match &self.adapter {
+            Some(adapter) => adapter.values(),
+            None => self.encoder.values(),
+        }
+    }
+
+    /// Takes other values for the parameters that learn.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub fn set_parameters(&mut self, values: &[f32]) {
+        match &mut self.adapter {
+            Some(adapter) => adapter.set(values, &mut self.encoder),
+            None => self.encoder.values_mut().copy_from_slice(values),
+        }
+    }
+
+    /// First and second moments of the parameters that learn, which rows of the token table were used if that is among them, and the steps.
+    pub fn moments(&self) -> (&[f32], &[f32], &[bool], u64) {
+        match &self.adapter {
+            Some(adapter) => (&adapter.first, &adapter.second, &[], adapter.steps),
+            None => {
+                let (first, second, used) = self.optimizer.moments();
+                (first, second, used, self.optimizer.steps())
+            }
+        }
+    }
+
+    /// Goes on from moments that were kept.
+    ///
+    /// # Panics
+    /// If they are of another model.
+    pub fn restore(&mut self, first: Vec<f32>, second: Vec<f32>, used: Vec<bool>, steps: u64) {
+        match &mut self.adapter {
+            Some(adapter) => adapter.restore(first, second, steps),
+            None => self.optimizer.restore(first, second, used, steps),
+        }
+    }
+
+    /// Moves what learns along the gradient that was found.
+    fn learn(&mut self, mut found: Found, rate: f32) -> Found {
+        let gradient = &self.gradients[0];
+        match &mut self.adapter {
+            Some(adapter) => found.length = adapter.step(&mut self.encoder, gradient, rate),
+            None => {
+                self.optimizer
+                    .step(&mut self.encoder, gradient, &self.slots, found.length, rate);
+            }
+        }
+        found
     }
 
     /// One step at the learning rate `rate`: `exits` are the layers whose pooled vectors the loss wants, ascending.
@@ -114,14 +182,7 @@ impl Learner {
         rate: f32,
     ) -> Result<Found> {
         let found = self.gradient(batch, loss, exits, seed)?;
-        self.optimizer.step(
-            &mut self.encoder,
-            &self.gradients[0],
-            &self.slots,
-            found.length,
-            rate,
-        );
-        Ok(found)
+        Ok(self.learn(found, rate))
     }
 
     /// The loss and its gradient, which [`Learner::dense_gradient`] then shows.
@@ -199,10 +260,7 @@ impl Learner {
         rate: f32,
     ) -> Result<Found> {
         let found = self.masked_gradient(batch, sizes, seed)?;
-        let gradient = &self.gradients[0];
-        self.optimizer
-            .step(&mut self.encoder, gradient, &self.slots, found.length, rate);
-        Ok(found)
+        Ok(self.learn(found, rate))
     }
 
     /// The loss and its gradient. Tokens' logits are products with the token table: every row of it has a gradient.

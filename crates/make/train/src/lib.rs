@@ -6,6 +6,7 @@
 //! [`tape`] differentiates, and [`losses`] compose what trains an encoder at several sizes; [`Learner`] makes a step of it. [`Masking`] draws the masks
 //! of pre-training ([`Learner::masked_step`]).
 
+mod adapter;
 mod axes;
 mod bags;
 mod config;
@@ -23,6 +24,7 @@ mod sample;
 mod table;
 pub mod tape;
 
+pub use adapter::{Adapter, AdapterConfig, Target};
 pub use config::DistillConfig;
 pub use distill::{Text, distill};
 pub use error::{Error, Result};
