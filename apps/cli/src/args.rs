@@ -442,8 +442,8 @@ pub struct TrainRecipe {
 /// Arguments of `merge`.
 #[derive(Debug, Args)]
 pub struct Merge {
-    /// Directories or hub ids of one architecture.
-    #[arg(required = true, num_args = 2.., value_name = "MODEL")]
+    /// Directories or hub ids of one architecture; with --adapter the base alone.
+    #[arg(required = true, num_args = 1.., value_name = "MODEL")]
     pub models: Vec<String>,
     /// The directory of the new model.
     #[arg(long, value_name = "DIR")]
@@ -454,6 +454,9 @@ pub struct Merge {
     /// Instead of the average: how far from the first model (0) to the second (1), along the arc between them.
     #[arg(long, value_name = "SHARE", conflicts_with = "weights")]
     pub slerp: Option<f64>,
+    /// Instead: the base with a LoRA adapter in PEFT's layout added to its weights.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "slerp"])]
+    pub adapter: Option<PathBuf>,
 }
 
 /// `kokeshi distill`.

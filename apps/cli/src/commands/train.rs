@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use kokeshi_recipe::{Error, Event, Outcome, Recipe, Scores, estimate, run};
+use kokeshi_recipe::{AnyRecipe, Error, Event, Outcome, Recipe, Scores, estimate, run};
 use serde_json::json;
 
 use crate::args::TrainRecipe;
@@ -16,7 +16,14 @@ use crate::stop::{Result, Stop};
 /// # Errors
 /// Bad usage for a recipe, base or data that can't be; a failure if training itself fails or is interrupted.
 pub fn run_recipe(args: &TrainRecipe, output: &Output) -> Result<()> {
-    let recipe = Recipe::read(&args.recipe).map_err(Stop::usage)?;
+    let recipe = match AnyRecipe::read(&args.recipe).map_err(Stop::usage)? {
+        AnyRecipe::Train(recipe) => recipe,
+        AnyRecipe::Distill(_) if args.dry_run => {
+            let problem = "--dry-run: expected a recipe that trains an encoder, found a distillation";
+            return Err(Stop::usage(problem));
+        }
+        AnyRecipe::Distill(distillation) => return super::distill::make(&distillation, output),
+    };
     if args.dry_run {
         return dry_run(&recipe, output);
     }
@@ -45,11 +52,12 @@ fn dry_run(recipe: &Recipe, output: &Output) -> Result<()> {
         return output.value(&found);
     }
     output.line(format!(
-        "{} rows, {} texts of {:.1} tokens in the mean, {} parameters",
+        "{} rows, {} texts of {:.1} tokens in the mean, {} parameters, of which {} learn",
         HumanCount(found.rows as u64),
         HumanCount(found.texts as u64),
         found.mean_tokens,
-        HumanCount(found.parameters as u64)
+        HumanCount(found.parameters as u64),
+        HumanCount(found.learning as u64)
     ))?;
     output.line(format!(
         "{} steps of {:.0} ms: about {}, without evaluations and checkpoints; about {} of memory",

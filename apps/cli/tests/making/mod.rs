@@ -138,6 +138,39 @@ fn recipes() -> Vec<Case> {
                 train(p, &base(), &other.to_string_lossy())
             },
         ),
+        case(
+            "a new base whose width its heads don't divide",
+            2,
+            &["line 1", "base", "multiple of heads (4)", "30"],
+            |p| {
+                let from = format!("base = \"{}\"", base());
+                train(p, &from, "base = { layers = 2, hidden = 30, heads = 4 }")
+            },
+        ),
+        case(
+            "masked tokens over pairs",
+            2,
+            &["line 8", "mlm", "kind = \"texts\""],
+            |p| train(p, "starbucks(ranking)", "mlm"),
+        ),
+        case(
+            "an adapter on layers that the base has not",
+            2,
+            &["line 19", "q_proj", "query"],
+            |p| train(p, "steps = 2\n", "steps = 2\n[lora]\ntargets = [\"q_proj\"]\n"),
+        ),
+        case(
+            "an adapter that is not there",
+            2,
+            &["nowhere", "adapter_config.json"],
+            |p| p.kokeshi(&["merge", &base(), "--adapter", "nowhere", "--to", "m"]),
+        ),
+        case("a distillation of pairs", 2, &["line 6", "kind", "texts"], |p| {
+            p.write("pairs.tsv", "anchor\tpositive\na dog\tthe dog\n");
+            let recipe = "base = \"x\"\nout = \"new\"\n\n[[data]]\npath = \"pairs.tsv\"\nkind = \"pairs\"\n\n[distill]\n";
+            p.write("recipe.toml", recipe);
+            p.kokeshi(&["train", "recipe.toml"])
+        }),
         case("merging models of different shapes", 2, &["architecture"], |p| {
             let folder = kokeshi_testing::workspace().join("crates/make/encode/tests/fixtures/small/bases");
             let other = folder.join("bert-odd-cased");

@@ -19,6 +19,14 @@ pub(crate) fn find(path_or_id: &str) -> Result<PathBuf> {
     find_in(path_or_id, cache(variable).as_deref(), hub.as_ref())
 }
 
+/// The directory of a model: `path_or_id` itself if it is one, else its snapshot in the hub's cache, downloaded if it is not there yet.
+///
+/// # Errors
+/// [`Error::Model`] if it is neither a directory nor a hub id, or can't be downloaded.
+pub fn model_folder(path_or_id: &str) -> Result<PathBuf> {
+    find(path_or_id)
+}
+
 /// Without a hub nothing is downloaded.
 pub(crate) fn find_in(path_or_id: &str, cache: Option<&Path>, hub: Option<&Hub>) -> Result<PathBuf> {
     let path = Path::new(path_or_id);

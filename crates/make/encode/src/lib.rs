@@ -27,6 +27,7 @@ mod transformer;
 pub use bytes_to_words::{ByteWordsShape, WORD_BYTES, word_bytes, words};
 pub use compact::write_compact;
 pub use error::{Error, Result};
+pub use hub::model_folder;
 pub use model::Model;
 pub use options::{LoadOptions, Options, Position, Precision, Task};
 pub use pooling::train::{Cross, CrossKind, TrainPooling};

@@ -235,6 +235,64 @@ fn part<'a>(place: &'a TensorPlace, values: &'a [f32]) -> (&'a str, &'a [usize],
     (&place.name, &place.shape, &values[place.start..][..place.len()])
 }
 
+impl Trainable {
+    /// The head that finds masked tokens, if the directory has one of this encoder's sizes: weight and bias of its dense layer (`[hidden, hidden]`,
+    /// `[hidden]`), of its norm, and a bias for each token, end to end.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the directory's weights can't be read any more.
+    pub fn masking_head(&self) -> Result<Option<Vec<f32>>> {
+        let weights = Weights::open_folder(&self.root)?;
+        let (hidden, vocabulary) = (self.shape.hidden, self.shape.vocabulary);
+        let shapes = [
+            &[hidden, hidden][..],
+            &[hidden],
+            &[hidden],
+            &[hidden],
+            &[vocabulary],
+        ];
+        for names in HEADS {
+            let found = names
+                .iter()
+                .zip(shapes)
+                .map(|(name, shape)| weights.tensor(name).filter(|tensor| tensor.shape == shape));
+            if let Some(tensors) = found.collect::<Option<Vec<_>>>() {
+                let values: Vec<Vec<f32>> = tensors
+                    .iter()
+                    .map(|tensor| tensor.to_f32())
+                    .collect::<Result<_>>()?;
+                return Ok(Some(values.concat()));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What heads of masked language models are called: BERT's, RoBERTa's and MPNet's, DistilBERT's.
+const HEADS: [[&str; 5]; 3] = [
+    [
+        "cls.predictions.transform.dense.weight",
+        "cls.predictions.transform.dense.bias",
+        "cls.predictions.transform.LayerNorm.weight",
+        "cls.predictions.transform.LayerNorm.bias",
+        "cls.predictions.bias",
+    ],
+    [
+        "lm_head.dense.weight",
+        "lm_head.dense.bias",
+        "lm_head.layer_norm.weight",
+        "lm_head.layer_norm.bias",
+        "lm_head.bias",
+    ],
+    [
+        "vocab_transform.weight",
+        "vocab_transform.bias",
+        "vocab_layer_norm.weight",
+        "vocab_layer_norm.bias",
+        "vocab_projector.bias",
+    ],
+];
+
 /// The pooling module's folder, if there is one, and whether a Normalize module follows.
 fn modules(root: &Path) -> Result<(Option<PathBuf>, bool)> {
     let modules = directory::modules(root)?;

@@ -35,17 +35,18 @@ pub(crate) fn fingerprint(recipe: &str, rows: usize) -> u64 {
 pub(crate) fn write(path: &Path, place: Place, learner: &Learner, mean: Option<&[f32]>) -> Result<()> {
     let mut writer = Writer::create(path, MAGIC, VERSION)?;
     let mut put = |bytes: &[u8]| writer.write_all(bytes).map_err(kokeshi_core::Error::io(path));
-    let (first, second, used) = learner.optimizer.moments();
-    let table = used.len() * learner.encoder.shape().hidden;
+    let (first, second, used, steps) = learner.moments();
+    let hidden = learner.encoder.shape().hidden;
+    let table = used.len() * hidden;
     let header = [
         place.step,
         place.best.to_bits(),
         place.since,
         place.recipe,
         place.threads,
-        learner.optimizer.steps(),
+        steps,
         u64::from(mean.is_some()),
-        learner.encoder.values().len() as u64,
+        learner.parameters().len() as u64,
         used.len() as u64,
     ];
     for number in header {
@@ -53,10 +54,10 @@ pub(crate) fn write(path: &Path, place: Place, learner: &Learner, mean: Option<&
     }
     let flags: Vec<u8> = used.iter().map(|used| u8::from(*used)).collect();
     put(&flags)?;
-    put_floats(&mut put, learner.encoder.values())?;
+    put_floats(&mut put, learner.parameters())?;
     for moments in [first, second] {
         put_floats(&mut put, &moments[table..])?;
-        let rows = moments[..table].chunks_exact(table / used.len().max(1)).zip(used);
+        let rows = moments[..table].chunks_exact(hidden).zip(used);
         for (row, _) in rows.filter(|(_, used)| **used) {
             put_floats(&mut put, row)?;
         }
@@ -125,7 +126,7 @@ pub(crate) fn read(path: &Path, recipe: u64, learner: &mut Learner) -> Result<(P
             "it was made with {threads} threads, found {here}: go on with --threads {threads}, or sums would be in another order"
         )));
     }
-    let (values, vocabulary) = (learner.encoder.values().len(), learner.encoder.shape().vocabulary);
+    let (values, vocabulary) = (learner.parameters().len(), learner.moments().2.len());
     if (count, tokens) != (values as u64, vocabulary as u64) {
         return Err(wrong(format!("expected {values} parameters, found {count}")));
     }
@@ -135,7 +136,9 @@ pub(crate) fn read(path: &Path, recipe: u64, learner: &mut Learner) -> Result<(P
             *out = f32::from_le_bytes(bytes.try_into().unwrap_or_default());
         }
     };
-    floats(take(values * 4)?, learner.encoder.values_mut());
+    let mut parameters = vec![0.0; values];
+    floats(take(values * 4)?, &mut parameters);
+    learner.set_parameters(&parameters);
     let hidden = learner.encoder.shape().hidden;
     let table = vocabulary * hidden;
     let mut moments = [vec![0.0; values], vec![0.0; values]];
@@ -150,7 +153,7 @@ pub(crate) fn read(path: &Path, recipe: u64, learner: &mut Learner) -> Result<(P
         }
     }
     let [first, second] = moments;
-    learner.optimizer.restore(first, second, used, steps);
+    learner.restore(first, second, used, steps);
     let mean = match has_mean {
         0 => None,
         _ => {

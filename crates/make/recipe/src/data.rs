@@ -1,4 +1,4 @@
-//! Training data as token ids: every text once, rows as numbers of texts.
+//! Training data: every text once, rows as numbers of texts; then the texts as token ids.
 
 use std::collections::HashMap;
 
@@ -70,11 +70,11 @@ impl Set {
     }
 }
 
-/// Reads all data of a recipe and makes token ids of it.
+/// Reads all data of a recipe; the texts get their token ids by [`Examples::tokenize`].
 ///
 /// # Errors
 /// A row that can't be read, with file and line, if there are more of them than the recipe allows; a data set without rows.
-pub(crate) fn read(recipe: &Recipe, model: &Model) -> Result<Examples> {
+pub(crate) fn read(recipe: &Recipe) -> Result<Examples> {
     let (mut pool, mut sets, mut skipped) = (Pool::default(), Vec::new(), Vec::new());
     for (number, data) in recipe.data.iter().enumerate() {
         let before: usize = sets.iter().map(Set::len).sum();
@@ -85,27 +85,31 @@ pub(crate) fn read(recipe: &Recipe, model: &Model) -> Result<Examples> {
         }
     }
     sets.retain(|set| set.len() > 1);
-    let texts = tokens(recipe, model, pool.texts())?;
     Ok(Examples {
-        texts,
+        texts: Vec::new(),
         strings: pool.into_texts(),
         sets,
         skipped,
     })
 }
 
-/// Token ids of texts, cut as the recipe says.
-fn tokens<T: AsRef<str> + Sync>(recipe: &Recipe, model: &Model, texts: &[T]) -> Result<Vec<Vec<u32>>> {
-    let mut ids = model.token_ids(texts, &Options::default())?;
-    if let Some(most) = recipe.train.max_tokens {
-        for ids in ids.iter_mut().filter(|ids| ids.len() > most) {
-            // The last token is a special one, as it was.
-            let last = ids[ids.len() - 1];
-            ids.truncate(most);
-            ids[most - 1] = last;
+impl Examples {
+    /// Makes the texts' token ids, cut as the recipe says.
+    ///
+    /// # Errors
+    /// A model that is no transformer.
+    pub fn tokenize(&mut self, recipe: &Recipe, model: &Model) -> Result<()> {
+        self.texts = model.token_ids(&self.strings, &Options::default())?;
+        if let Some(most) = recipe.train.max_tokens {
+            for ids in self.texts.iter_mut().filter(|ids| ids.len() > most) {
+                // The last token is a special one, as it was.
+                let last = ids[ids.len() - 1];
+                ids.truncate(most);
+                ids[most - 1] = last;
+            }
         }
+        Ok(())
     }
-    Ok(ids)
 }
 
 /// One row, checked.
@@ -214,6 +218,7 @@ fn check(data: &Data, values: &[Option<String>], pool: &mut Pool) -> Result<(Vec
     let texts = match data.kind {
         DataKind::Pairs | DataKind::Triplets => values.len(),
         DataKind::Scored | DataKind::Nli => 2,
+        DataKind::Texts => 1,
     };
     let found: Vec<&str> = (0..texts).map(cell).collect::<Result<_, _>>()?;
     let (mut label, mut class) = (0.0, Class::Neither);

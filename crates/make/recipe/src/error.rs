@@ -18,6 +18,9 @@ pub enum Error {
     /// Training itself.
     #[error(transparent)]
     Train(#[from] kokeshi_train::Error),
+    /// A vocabulary.
+    #[error(transparent)]
+    Tokens(#[from] kokeshi_tokens::Error),
     /// The evaluation data.
     #[error(transparent)]
     Eval(#[from] kokeshi_eval::Error),

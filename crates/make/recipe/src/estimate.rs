@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::error::Result;
 use crate::order;
 use crate::recipe::Recipe;
-use crate::run::{batch, prepare};
+use crate::run::prepare;
 
 /// Steps that are tried; the first one, which also makes room, does not count.
 const TRIED: usize = 4;
@@ -29,6 +29,8 @@ pub struct Estimate {
     pub bytes: u64,
     /// Parameters.
     pub parameters: usize,
+    /// Those that learn.
+    pub learning: usize,
 }
 
 /// Reads everything and tries a few steps.
@@ -36,17 +38,17 @@ pub struct Estimate {
 /// # Errors
 /// What is wrong with recipe, base or data.
 pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
-    let mut prepared = prepare(recipe)?;
+    // A base of random weights needs a folder; nothing of it stays.
+    let folder = tempfile::tempdir().map_err(kokeshi_core::Error::io(&std::env::temp_dir()))?;
+    let mut prepared = prepare(recipe, folder.path())?;
     let (mut seconds, mut tokens) = (0.0, 0);
     for stage in prepared.stages.clone() {
         let batches = order::epoch(recipe, &prepared.examples, stage.number, 0);
         let (mut spent, mut tried) = (0.0, 0);
         for (at, rows) in batches.iter().take(TRIED).enumerate() {
-            let batch = batch(&prepared.examples, &prepared.guides, rows, 1);
-            let (loss, exits) = &prepared.losses[prepared.examples.sets[rows.set].data];
             let started = Instant::now();
             // A rate of 0 moves nothing.
-            let found = prepared.learner.step(&batch, loss.as_ref(), exits, 1, 0.0)?;
+            let found = prepared.step(rows, 1, 0.0)?;
             tokens = tokens.max(found.tokens);
             if at > 0 || batches.len() == 1 {
                 spent += started.elapsed().as_secs_f64();
@@ -58,12 +60,16 @@ pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
     let seconds_per_step = seconds / prepared.steps.max(1) as f64;
     let shape = &prepared.base.shape;
     let threads = rayon::current_num_threads();
-    let parameters = prepared.base.values.len();
+    let parameters = prepared.learner.encoder.values().len();
     let dense = parameters - shape.vocabulary * shape.hidden;
     // A token's values that a block keeps, and what all blocks share.
     let kept = shape.layers * (9 * shape.hidden + shape.inner) + 4 * shape.hidden + 3 * shape.inner;
     let at_once = tokens.min(recipe.train.chunk_tokens * threads);
-    let floats = 3 * parameters + threads * dense + at_once * kept;
+    let learning = prepared.learner.parameters().len();
+    // Adapters have values of their own, and keep the weights without them.
+    let adapter = prepared.learner.adapter();
+    let adapted = adapter.map_or(0, |adapter| learning + adapter.weights());
+    let floats = parameters + adapted + 2 * learning + threads * dense + at_once * kept;
     let texts = &prepared.examples.texts;
     let all: usize = texts.iter().map(Vec::len).sum();
     Ok(Estimate {
@@ -75,5 +81,6 @@ pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
         seconds,
         bytes: 4 * (floats + all) as u64,
         parameters,
+        learning,
     })
 }

@@ -11,6 +11,7 @@ use kokeshi_train::losses::{
     Matryoshka, Qwen3, Ranking, Starbucks, matryoshka_2d,
 };
 
+use crate::objective::{Masked, Objective};
 pub(crate) use options::Options;
 
 /// What compares texts.
@@ -24,9 +25,10 @@ enum Base {
     Contrastive(Contrastive),
     EmbeddingMse(String),
     MarginMse(String),
+    Masked(Masked),
 }
 
-const BASES: [&str; 8] = [
+const BASES: [&str; 10] = [
     "ranking",
     "qwen3",
     "gist",
@@ -35,6 +37,8 @@ const BASES: [&str; 8] = [
     "contrastive",
     "embedding_mse",
     "margin_mse",
+    "mlm",
+    "smae",
 ];
 
 impl Base {
@@ -75,6 +79,14 @@ impl Base {
             }),
             "embedding_mse" => Self::EmbeddingMse(options.needed("teacher")?),
             "margin_mse" => Self::MarginMse(options.needed("teacher")?),
+            "mlm" => Self::Masked(Masked::Tokens {
+                share: options.number("share", 0.01, 0.9, 0.15)?,
+            }),
+            "smae" => {
+                let encoder = options.number("encoder", 0.01, 0.9, 0.2)?;
+                let decoder = options.number("decoder", encoder, 0.9, 0.4f32.max(encoder))?;
+                Self::Masked(Masked::Autoencoder { encoder, decoder })
+            }
             other => return Err(format!("expected one of {}, found {other:?}", BASES.join(", "))),
         };
         options.end()?;
@@ -134,6 +146,11 @@ impl FromStr for LossName {
                 ));
             }
         };
+        if let (Some((around, _)), Base::Masked(_)) = (wrapper, &base) {
+            return Err(format!(
+                "expected mlm or smae alone, which learn from tokens, found {around} around it"
+            ));
+        }
         Ok(Self {
             text: text.into(),
             wrapper: wrapper.map(|(_, wrapper)| *wrapper),
@@ -165,9 +182,18 @@ impl LossName {
         matches!(self.base, Base::Cosent(_) | Base::Cosine | Base::Contrastive(_))
     }
 
+    /// Whether rows are single texts, whose tokens are masked.
+    pub(crate) fn is_masked(&self) -> bool {
+        matches!(self.base, Base::Masked(_))
+    }
+
     /// How many columns it needs at least.
     pub(crate) fn columns(&self) -> usize {
-        2 + usize::from(matches!(self.base, Base::MarginMse(_)))
+        match self.base {
+            Base::Masked(_) => 1,
+            Base::MarginMse(_) => 3,
+            _ => 2,
+        }
     }
 
     /// The model whose vectors it wants beside the student's.
@@ -199,9 +225,9 @@ impl LossName {
         self
     }
 
-    /// The loss, and the layers that it wants pooled, ascending, for sizes whose last is the full one.
-    pub(crate) fn build(&self, sizes: &[(usize, usize)]) -> (Box<dyn Loss>, Vec<usize>) {
-        match &self.base {
+    /// What is learnt at sizes whose last is the full one: a loss and the layers that it wants pooled, ascending, or masked tokens.
+    pub(crate) fn build(&self, sizes: &[(usize, usize)]) -> Objective {
+        let (loss, exits) = match &self.base {
             Base::Ranking(loss) => self.wrap(*loss, sizes),
             Base::Qwen3(loss) => self.wrap(*loss, sizes),
             Base::Gist(loss, _) => self.wrap(*loss, sizes),
@@ -210,7 +236,9 @@ impl LossName {
             Base::Contrastive(loss) => self.wrap(*loss, sizes),
             Base::EmbeddingMse(_) => self.wrap(Embedding, sizes),
             Base::MarginMse(_) => self.wrap(Margin, sizes),
-        }
+            Base::Masked(masked) => return masked.objective(sizes),
+        };
+        Objective::Vectors(loss, exits)
     }
 
     fn wrap<L: Loss + 'static>(&self, loss: L, sizes: &[(usize, usize)]) -> (Box<dyn Loss>, Vec<usize>) {
@@ -270,7 +298,7 @@ mod tests {
     #[test]
     fn every_name_is_read_and_written() {
         for (wrapper, _) in WRAPPERS {
-            for base in BASES {
+            for base in BASES.into_iter().filter(|base| !["mlm", "smae"].contains(base)) {
                 let inner = match base {
                     "gist" => "gist(guide=a/b, margin=0.05)",
                     "embedding_mse" => "embedding_mse(teacher=a)",
@@ -280,6 +308,9 @@ mod tests {
                 let name = format!("{wrapper}({inner})");
                 assert_eq!(name.parse::<LossName>().unwrap().to_string(), name);
             }
+        }
+        for name in ["mlm", "mlm(share=0.3)", "smae(encoder=0.3, decoder=0.5)"] {
+            assert_eq!(name.parse::<LossName>().unwrap().to_string(), name);
         }
         let focal: LossName = "ranking(focal=0.5, mix=4, in_batch=false)".parse().unwrap();
         let Base::Ranking(loss) = focal.base else {
@@ -301,6 +332,11 @@ mod tests {
             ("gist", "gist(guide=DIR)"),
             ("gist(guide=)", "gist(guide=DIR)"),
             ("qwen3(mask_documents=yes)", "true or false"),
+            ("matryoshka(mlm)", "found matryoshka around it"),
+            (
+                "smae(encoder=0.5, decoder=0.4)",
+                "decoder: expected a number from 0.5",
+            ),
         ] {
             let error = text.parse::<LossName>().unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::error::Result;
 use crate::judge::Scores;
-use crate::recipe::Recipe;
+use crate::recipe::{Base, Recipe};
 
 /// What was measured.
 pub(crate) struct Quality<'a> {
@@ -42,7 +42,7 @@ pub(crate) fn write(
     let about = json!({
         "format": 1,
         "kind": "encoder",
-        "base": recipe.base,
+        "base": recipe.base.to_string(),
         "losses": recipe.data.iter().map(|data| data.loss.to_string()).collect::<Vec<_>>(),
         "steps": steps,
         "sizes": sizes,
@@ -116,6 +116,22 @@ fn write_pooling(out: &Path, base: &Trainable, values: &[f32]) -> Result<Vec<u8>
     Ok(serde_json::Value::from(list).to_string().into_bytes())
 }
 
+/// A pooling, and `modules.json` that names it after a transformer.
+pub(crate) fn write_modules(out: &Path, hidden: usize, pooling: TrainPooling) -> Result<()> {
+    let folder = out.join("1_Pooling");
+    std::fs::create_dir_all(&folder).map_err(CoreError::io(&folder))?;
+    let config = json!({
+        "word_embedding_dimension": hidden,
+        "pooling_mode_cls_token": pooling == TrainPooling::First,
+        "pooling_mode_mean_tokens": pooling == TrainPooling::Mean,
+        "pooling_mode_lasttoken": pooling == TrainPooling::Last,
+    });
+    write_json(&folder.join("config.json"), &config)?;
+    let module = |at: usize, path: &str, kind: &str| json!({"idx": at, "name": at.to_string(), "path": path, "type": format!("sentence_transformers.models.{kind}")});
+    let list = json!([module(0, "", "Transformer"), module(1, "1_Pooling", "Pooling")]);
+    write_json(&out.join("modules.json"), &list)
+}
+
 /// Copies configuration and vocabulary files, of the folder and of the modules' folders in it.
 fn copy_settings(from: &Path, to: &Path, deeper: bool) -> Result<()> {
     let entries = std::fs::read_dir(from).map_err(CoreError::io(from))?;
@@ -145,7 +161,7 @@ fn copy_settings(from: &Path, to: &Path, deeper: bool) -> Result<()> {
     Ok(())
 }
 
-fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {
+pub(crate) fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
     text.push('\n');
     Ok(write_atomic(path, text.as_bytes())?)
@@ -162,10 +178,15 @@ fn card(recipe: &Recipe, sizes: &[String], quality: &Quality<'_>, steps: u64) ->
         .collect();
     let _ = writeln!(
         text,
-        "Trained by Kokeshi from `{}` for the sizes {} (layers x dims), {steps} steps of {} rows, {}.\n",
-        Path::new(&recipe.base)
-            .file_name()
-            .map_or_else(|| recipe.base.clone(), |name| name.to_string_lossy().into_owned()),
+        "Trained by Kokeshi from {} for the sizes {} (layers x dims), {steps} steps of {} rows, {}.\n",
+        match &recipe.base {
+            Base::Model(name) => {
+                let last = Path::new(name).file_name();
+                let last = last.map_or_else(|| name.clone(), |name| name.to_string_lossy().into_owned());
+                format!("`{last}`")
+            }
+            scratch => scratch.to_string(),
+        },
         sizes.join(", "),
         recipe.train.batch,
         losses.join(", "),

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use kokeshi_core::Size;
+use kokeshi_train::AdapterConfig;
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::error::{Error, Result};
 use crate::loss::LossName;
 use crate::pooling::PoolingName;
+use crate::scratch::Scratch;
 
 /// What is trained, from what, and how.
 #[derive(Debug, Clone)]
@@ -17,8 +19,8 @@ pub struct Recipe {
     pub path: PathBuf,
     /// Its bytes: a checkpoint belongs to one recipe.
     pub text: String,
-    /// The model to begin with: a directory or hub id.
-    pub base: String,
+    /// What it begins with.
+    pub base: Base,
     /// How it pools; `None`: as the base does.
     pub pooling: Option<PoolingName>,
     /// The directory that is written.
@@ -31,8 +33,28 @@ pub struct Recipe {
     pub data: Vec<Data>,
     /// How it learns.
     pub train: Train,
+    /// If low-rank adapters learn instead of the encoder's own weights.
+    pub lora: Option<AdapterConfig>,
     /// How it is judged; `None`: not at all.
     pub evaluation: Option<Evaluation>,
+}
+
+/// What a recipe begins with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Base {
+    /// A model: a directory or hub id.
+    Model(String),
+    /// Random weights.
+    Scratch(Scratch),
+}
+
+impl std::fmt::Display for Base {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Model(name) => f.write_str(name),
+            Self::Scratch(scratch) => write!(f, "random weights ({}x{})", scratch.layers, scratch.hidden),
+        }
+    }
 }
 
 /// One data set.
@@ -68,6 +90,8 @@ pub enum DataKind {
     Triplets,
     /// Two texts and how similar they are.
     Scored,
+    /// Single texts, for losses that mask tokens.
+    Texts,
     /// A premise, a hypothesis and a label: entailments become positives, contradictions of the same premise negatives.
     Nli,
 }
@@ -168,7 +192,7 @@ pub struct Evaluation {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    base: Spanned<String>,
+    base: Spanned<toml::Value>,
     pooling: Option<Spanned<String>>,
     out: PathBuf,
     #[serde(default = "forty_two")]
@@ -177,7 +201,27 @@ struct File {
     loss: Option<Spanned<String>>,
     data: Spanned<Vec<RawData>>,
     train: Option<Spanned<Train>>,
+    lora: Option<Spanned<Lora>>,
     evaluation: Option<Spanned<Evaluation>>,
+}
+
+/// The defaults are those of VLM2Vec (arXiv 2410.05160), the targets PEFT's for BERT.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Lora {
+    rank: usize,
+    alpha: f32,
+    targets: Vec<String>,
+}
+
+impl Default for Lora {
+    fn default() -> Self {
+        Self {
+            rank: 16,
+            alpha: 64.0,
+            targets: vec!["query".into(), "value".into()],
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -200,12 +244,21 @@ struct RawData {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Paths {
+pub(crate) enum Paths {
     One(PathBuf),
     Several(Vec<PathBuf>),
 }
 
-fn forty_two() -> u64 {
+impl Paths {
+    pub fn all(&self) -> &[PathBuf] {
+        match self {
+            Self::One(path) => std::slice::from_ref(path),
+            Self::Several(paths) => paths,
+        }
+    }
+}
+
+pub(crate) fn forty_two() -> u64 {
     42
 }
 
@@ -224,8 +277,7 @@ impl Recipe {
     /// # Errors
     /// [`Error::Toml`] with line and column if it is not TOML or has unknown keys; [`Error::Recipe`] with key and line if a value can't be.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(kokeshi_core::Error::io(path))?;
-        Self::parse(path, text)
+        Self::checked(path, read_text(path)?)
     }
 
     /// The same for a text that was read.
@@ -233,32 +285,34 @@ impl Recipe {
     /// # Errors
     /// As [`Recipe::read`].
     pub fn parse(path: &Path, text: String) -> Result<Self> {
-        let text = expand(&text, |name| std::env::var(name).ok()).map_err(|problem| Error::Toml {
-            path: path.into(),
-            problem,
-        })?;
-        let file: File = toml::from_str(&text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = text[..at].matches('\n').count() + 1;
-            let shown = text.lines().nth(line - 1).unwrap_or("").trim();
-            Error::Toml {
-                path: path.into(),
-                problem: format!("line {line}, `{shown}`: {}", error.message().replace('\n', "; ")),
-            }
-        })?;
+        Self::checked(path, expanded(path, &text)?)
+    }
+
+    /// The same for a text whose variables are replaced.
+    pub(crate) fn checked(path: &Path, text: String) -> Result<Self> {
+        let file: File = parse_toml(path, &text)?;
         let wrong = |key: &str, at: usize, problem: String| Error::Recipe {
             path: path.into(),
-            line: text[..at.min(text.len())].matches('\n').count() + 1,
+            line: line(&text, at),
             key: key.into(),
             problem,
         };
         let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
         let inside = |path: &Path| folder.join(path);
-        let base = {
-            let local = inside(Path::new(file.base.as_ref()));
-            match local.is_dir() {
+        let local = |name: &str| {
+            let local = inside(Path::new(name));
+            match local.exists() {
                 true => local.to_string_lossy().into_owned(),
-                false => file.base.as_ref().clone(),
+                false => name.to_string(),
+            }
+        };
+        let base_at = file.base.span().start;
+        let base = match file.base.into_inner() {
+            toml::Value::String(name) => Base::Model(local(&name)),
+            table => {
+                let mut scratch = Scratch::read(table).map_err(|problem| wrong("base", base_at, problem))?;
+                scratch.tokenizer = scratch.tokenizer.map(|name| local(&name));
+                Base::Scratch(scratch)
             }
         };
         let sizes =
@@ -299,6 +353,17 @@ impl Recipe {
                 let problem = "expected a loss here, or one for all data at the top".to_string();
                 return Err(wrong("data", raw.kind.span().start, problem));
             };
+            if name.is_masked() != (kind == DataKind::Texts) {
+                let problem = match kind {
+                    DataKind::Texts => format!("expected a loss for single texts (mlm, smae), found {name}"),
+                    _ => format!("{name} takes single texts (kind = \"texts\"), found other rows"),
+                };
+                let at = raw
+                    .loss
+                    .as_ref()
+                    .map_or(raw.kind.span().start, |loss| loss.span().start);
+                return Err(wrong("loss", at, problem));
+            }
             if name.wants_scores() != (kind == DataKind::Scored) {
                 let problem = match kind {
                     DataKind::Scored => {
@@ -325,11 +390,7 @@ impl Recipe {
                     format!("{name} takes triplets, found other rows"),
                 ));
             }
-            let given = match raw.path.as_ref() {
-                Paths::One(path) => std::slice::from_ref(path),
-                Paths::Several(paths) => paths,
-            };
-            let paths: Vec<PathBuf> = given.iter().map(|path| inside(path)).collect();
+            let paths: Vec<PathBuf> = raw.path.as_ref().all().iter().map(|path| inside(path)).collect();
             if let Some(missing) = paths.iter().find(|path| !path.exists()) {
                 let problem = format!("expected a file or folder, found none at {}", missing.display());
                 return Err(wrong("path", raw.path.span().start, problem));
@@ -365,6 +426,37 @@ impl Recipe {
                 .map_or(train_at, |found| train_at + found);
             return Err(wrong(&format!("train.{key}"), at, problem));
         }
+        let lora = match file.lora {
+            None => None,
+            Some(given) => {
+                let at = given.span().start;
+                let lora = given.into_inner();
+                let masked = data.iter().any(|data| data.loss.is_masked());
+                let problem = match () {
+                    () if !(1..=4096).contains(&lora.rank) => {
+                        Some(("lora.rank", format!("expected 1 to 4096, found {}", lora.rank)))
+                    }
+                    () if !(lora.alpha > 0.0 && lora.alpha.is_finite()) => Some((
+                        "lora.alpha",
+                        format!("expected a number above 0, found {}", lora.alpha),
+                    )),
+                    () if lora.targets.is_empty() => {
+                        Some(("lora.targets", "expected names of layers, found none".into()))
+                    }
+                    () if train.ema > 0.0 => Some((
+                        "lora",
+                        "expected it without train.ema, which keeps a mean of all weights".into(),
+                    )),
+                    () if masked => Some(("lora", "expected losses over vectors, found mlm or smae".into())),
+                    () => None,
+                };
+                if let Some((key, problem)) = problem {
+                    return Err(wrong(key, at, problem));
+                }
+                let Lora { rank, alpha, targets } = lora;
+                Some(AdapterConfig { rank, alpha, targets })
+            }
+        };
         let evaluation = match file.evaluation {
             None => None,
             Some(given) => {
@@ -396,6 +488,7 @@ impl Recipe {
             sizes,
             data,
             train,
+            lora,
             evaluation,
         })
     }
@@ -413,6 +506,36 @@ impl Recipe {
             problem,
         }
     }
+}
+
+/// Reads a recipe's text; `${NAME}` stands for an environment variable.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(path).map_err(kokeshi_core::Error::io(path))?;
+    expanded(path, &text)
+}
+
+fn expanded(path: &Path, text: &str) -> Result<String> {
+    expand(text, |name| std::env::var(name).ok()).map_err(|problem| Error::Toml {
+        path: path.into(),
+        problem,
+    })
+}
+
+/// The line of a byte, from 1.
+pub(crate) fn line(text: &str, at: usize) -> usize {
+    text[..at.min(text.len())].matches('\n').count() + 1
+}
+
+/// What a recipe says, or the line that can't be understood.
+pub(crate) fn parse_toml<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    toml::from_str(text).map_err(|error| {
+        let line = line(text, error.span().map_or(0, |span| span.start));
+        let shown = text.lines().nth(line - 1).unwrap_or("").trim();
+        Error::Toml {
+            path: path.into(),
+            problem: format!("line {line}, `{shown}`: {}", error.message().replace('\n', "; ")),
+        }
+    })
 }
 
 /// The text with `${NAME}` replaced by what `value` says.
@@ -445,6 +568,7 @@ impl DataKind {
             Self::Triplets => &["anchor", "positive", "negative"],
             Self::Scored => &["sentence1", "sentence2", "score"],
             Self::Nli => &["premise", "hypothesis", "label"],
+            Self::Texts => &["text"],
         };
         names.iter().map(|name| (*name).to_string()).collect()
     }
@@ -454,6 +578,7 @@ impl DataKind {
             Self::Pairs => count == 2,
             Self::Triplets => (3..=64).contains(&count),
             Self::Scored | Self::Nli => count == 3,
+            Self::Texts => count == 1,
         }
     }
 
@@ -463,6 +588,7 @@ impl DataKind {
             Self::Triplets => "anchor, positive and one or more negatives",
             Self::Scored => "two texts and the score",
             Self::Nli => "premise, hypothesis and label",
+            Self::Texts => "one column of texts",
         }
     }
 }
@@ -592,6 +718,18 @@ mod tests {
         assert_eq!(recipe.data[0].columns, ["anchor", "positive"]);
         assert_eq!((recipe.train.batch, recipe.train.schedule), (8, Schedule::Linear));
         assert_eq!(recipe.data[0].loss.to_string(), "starbucks(ranking)");
+        assert_eq!(recipe.base, Base::Model("model".into()));
+    }
+
+    #[test]
+    fn a_base_can_be_a_configuration() {
+        let table = "base = { layers = 2, hidden = 32, heads = 4, vocabulary = 900 }";
+        let recipe = parse(|text| text.replace("base = \"model\"", table)).unwrap();
+        let Base::Scratch(scratch) = recipe.base else {
+            panic!("{:?}", recipe.base)
+        };
+        assert_eq!((scratch.layers, scratch.hidden, scratch.heads), (2, 32, 4));
+        assert_eq!((scratch.inner, scratch.vocabulary), (128, 900));
     }
 
     #[test]
@@ -604,11 +742,48 @@ mod tests {
 
     #[test]
     fn what_can_not_be_is_named_with_its_key_and_line() {
-        let cases: [(&str, &str, &[&str]); 10] = [
+        let cases: [(&str, &str, &[&str]); 19] = [
             (
                 "out =",
                 "pooling = \"max\"\nout =",
                 &["line 2", "pooling", "latent_attention"],
+            ),
+            (
+                "rate = 1e-4",
+                "[lora]\nrank = 0",
+                &["line 12", "lora.rank", "1 to 4096"],
+            ),
+            (
+                "rate = 1e-4",
+                "ema = 0.5\n[lora]",
+                &["line 13", "lora", "train.ema"],
+            ),
+            ("rate = 1e-4", "[lora]\ndropout = 0.1", &["line 13", "dropout"]),
+            (
+                "base = \"model\"",
+                "base = 3",
+                &["line 1", "base", "a directory or hub id, or a table", "integer"],
+            ),
+            (
+                "base = \"model\"",
+                "base = { layers = 2, hidden = 30, heads = 4 }",
+                &["line 1", "base", "hidden", "multiple of heads"],
+            ),
+            (
+                "base = \"model\"",
+                "base = { layers = 2, width = 30 }",
+                &["line 1", "base", "width"],
+            ),
+            (
+                "base = \"model\"",
+                "base = { layers = 2, hidden = 32, heads = 4, pooling = \"max\" }",
+                &["base", "max"],
+            ),
+            ("starbucks(ranking)", "mlm", &["loss", "single texts"]),
+            (
+                "kind = \"pairs\"",
+                "kind = \"texts\"\nloss = \"ranking\"",
+                &["loss", "mlm, smae"],
             ),
             (
                 "batch = 8",

@@ -7,17 +7,18 @@ use std::time::Instant;
 use kokeshi_core::Seed;
 use kokeshi_encode::{Model, Trainable};
 use kokeshi_train::encoder::Encoder;
-use kokeshi_train::losses::{Aux, Loss};
-use kokeshi_train::{AdamWConfig, Batch, Learner, Optimizer, StepConfig};
+use kokeshi_train::{AdamWConfig, Adapter, Found, Learner, Masking, Optimizer, StepConfig};
 
 use crate::checkpoint::{self, Place};
 use crate::data::{self, Examples};
 use crate::error::{Error, Result};
 use crate::guide::Guide;
 use crate::judge::{Judge, Scores};
+use crate::objective::{self, Objective};
 use crate::order::{self, Rows, Stage};
 use crate::output;
-use crate::recipe::Recipe;
+use crate::peft;
+use crate::recipe::{Base, Recipe};
 use crate::schedule;
 
 /// What happened.
@@ -78,21 +79,38 @@ pub struct Outcome {
     pub seconds: f64,
 }
 
+/// Which part of the work random weights are drawn for.
+const SCRATCH: u64 = 0x5c7a;
+const HEAD: u64 = 0x4ead;
+const ADAPTER: u64 = 0x10ca;
+
 /// Everything that is loaded before the first step.
 pub(crate) struct Prepared {
     pub base: Trainable,
     pub learner: Learner,
     pub examples: Examples,
-    pub losses: Vec<(Box<dyn Loss>, Vec<usize>)>,
+    pub objectives: Vec<Objective>,
     pub guides: Vec<Option<Guide>>,
+    /// If tokens are masked.
+    pub masking: Option<Masking>,
     pub steps: u64,
     pub stages: Vec<Stage>,
     pub judge: Option<Judge>,
     pub test: Option<Judge>,
 }
 
-pub(crate) fn prepare(recipe: &Recipe) -> Result<Prepared> {
-    let mut base = Trainable::load(&recipe.base)?;
+/// Reads everything; a base of random weights is made in `folder`.
+pub(crate) fn prepare(recipe: &Recipe, folder: &Path) -> Result<Prepared> {
+    let mut examples = data::read(recipe)?;
+    let name = match &recipe.base {
+        Base::Model(name) => name.clone(),
+        Base::Scratch(scratch) => {
+            let made = folder.join("base");
+            scratch.make(&made, &examples.strings, Seed(recipe.seed).fork(SCRATCH))?;
+            made.to_string_lossy().into_owned()
+        }
+    };
+    let mut base = Trainable::load(&name)?;
     if let Some(pooling) = &recipe.pooling {
         pooling
             .apply(&mut base, recipe.seed)
@@ -116,8 +134,8 @@ pub(crate) fn prepare(recipe: &Recipe) -> Result<Prepared> {
             format!("the base is {}x{}, found {layers}x{dims}", full.0, full.1),
         ));
     }
-    let model = Model::load(&recipe.base)?;
-    let mut examples = data::read(recipe, &model)?;
+    let model = Model::load(&name)?;
+    examples.tokenize(recipe, &model)?;
     let read = |path: &Option<PathBuf>| {
         path.as_ref()
             .map(|path| Judge::read(recipe, &model, path))
@@ -128,11 +146,10 @@ pub(crate) fn prepare(recipe: &Recipe) -> Result<Prepared> {
     let test = read(&evaluation.and_then(|evaluation| evaluation.test.clone()))?;
     let guides = Guide::read(recipe, &examples, base.shape.hidden)?;
     examples.strings = Vec::new();
-    let losses = recipe
-        .data
-        .iter()
-        .map(|data| data.loss.build(&recipe.sizes))
-        .collect();
+    let objectives = recipe.data.iter().map(|data| data.loss.build(&recipe.sizes));
+    let objectives: Vec<Objective> = objectives.collect();
+    let masked = objectives.iter().any(Objective::is_masked);
+    let masking = masked.then(|| Masking::read(&base.root)).transpose()?;
     let train = &recipe.train;
     let stages = order::stages(recipe, &examples);
     if stages.is_empty() {
@@ -141,27 +158,36 @@ pub(crate) fn prepare(recipe: &Recipe) -> Result<Prepared> {
             "expected at least two rows of one kind, found fewer".into(),
         ));
     }
-    let encoder = Encoder::new(&base);
-    let optimizer = Optimizer::new(
-        &encoder,
-        AdamWConfig {
-            clip: train.clip,
-            decay: train.decay,
-            layer_rate: train.layer_rate,
-            base_width: train.base_width,
-            ..AdamWConfig::default()
-        },
-    );
+    let encoder = match masked {
+        true => Encoder::for_masking(&base, base.masking_head()?, Seed(recipe.seed).fork(HEAD)),
+        false => Encoder::new(&base),
+    };
+    let learning = AdamWConfig {
+        clip: train.clip,
+        decay: train.decay,
+        layer_rate: train.layer_rate,
+        base_width: train.base_width,
+        ..AdamWConfig::default()
+    };
+    let optimizer = Optimizer::new(&encoder, learning);
     let config = StepConfig {
         chunk_tokens: train.chunk_tokens,
         dropout: train.dropout,
     };
+    let mut learner = Learner::new(encoder, optimizer, config);
+    if let Some(lora) = &recipe.lora {
+        let seed = Seed(recipe.seed).fork(ADAPTER);
+        let adapter = Adapter::new(&base, lora, learning, seed)
+            .map_err(|error| recipe.wrong("targets", error.to_string()))?;
+        learner.adapt(adapter);
+    }
     Ok(Prepared {
-        learner: Learner::new(encoder, optimizer, config),
+        learner,
         base,
         examples,
-        losses,
+        objectives,
         guides,
+        masking,
         steps: stages.iter().map(|stage| stage.steps).sum(),
         stages,
         judge,
@@ -170,6 +196,22 @@ pub(crate) fn prepare(recipe: &Recipe) -> Result<Prepared> {
 }
 
 impl Prepared {
+    /// One step on `rows`.
+    pub fn step(&mut self, rows: &Rows, seed: u64, rate: f32) -> kokeshi_train::Result<Found> {
+        let set = &self.examples.sets[rows.set];
+        match &self.objectives[set.data] {
+            Objective::Vectors(loss, exits) => {
+                let batch = objective::batch(&self.examples, &self.guides, rows, seed);
+                self.learner.step(&batch, loss.as_ref(), exits, seed, rate)
+            }
+            Objective::Masked(shares, sizes) => {
+                let masking = self.masking.as_ref().expect("read if anything is masked");
+                let batch = objective::masked(&self.examples, masking, shares, rows, seed);
+                self.learner.masked_step(&batch, sizes, seed, rate)
+            }
+        }
+    }
+
     /// The stage of a step, and which of the stage's steps it is; `None` after the last one.
     fn stage(&self, step: u64) -> Option<(Stage, u64)> {
         let mut before = 0;
@@ -180,38 +222,6 @@ impl Prepared {
     }
 }
 
-/// The token ids of a batch, its labels, and what a guide says of it.
-pub(crate) fn batch<'a>(
-    examples: &'a Examples,
-    guides: &[Option<Guide>],
-    rows: &Rows,
-    seed: u64,
-) -> Batch<'a> {
-    let set = &examples.sets[rows.set];
-    let guide = guides[set.data].as_ref();
-    let column = |column: usize| {
-        let ids = rows.rows.iter().map(|row| set.row(*row as usize)[column]);
-        ids.map(|text| examples.texts[text as usize].as_slice()).collect()
-    };
-    Batch {
-        columns: (0..set.columns).map(column).collect(),
-        aux: Aux {
-            labels: match (set.labels.is_empty(), guide) {
-                (true, None) => Vec::new(),
-                (true, Some(guide)) => guide.margins(set, &rows.rows),
-                (false, _) => rows.rows.iter().map(|row| set.labels[*row as usize]).collect(),
-            },
-            documents: rows
-                .rows
-                .iter()
-                .map(|row| u64::from(set.row(*row as usize)[1]))
-                .collect(),
-            guide: guide.map_or_else(Vec::new, |guide| guide.columns(set, &rows.rows)),
-            seed,
-        },
-    }
-}
-
 /// Trains as the recipe says and writes the model; goes on from a checkpoint if there is one. `watch` sees what happens and says whether to
 /// go on.
 ///
@@ -219,8 +229,8 @@ pub(crate) fn batch<'a>(
 /// What is wrong with recipe, base or data; [`Error::NotFinite`] with the batch named; [`Error::Interrupted`] if `watch` says so.
 pub fn run(recipe: &Recipe, watch: &mut dyn FnMut(Event<'_>) -> bool) -> Result<Outcome> {
     let started = Instant::now();
-    let mut prepared = prepare(recipe)?;
     let folder = recipe.out.join(".training");
+    let mut prepared = prepare(recipe, &folder)?;
     std::fs::create_dir_all(&folder).map_err(kokeshi_core::Error::io(&folder))?;
     remove_unfinished(&folder);
     let rows = prepared.examples.sets.iter().map(data::Set::len).sum();
@@ -282,10 +292,19 @@ pub fn run(recipe: &Recipe, watch: &mut dyn FnMut(Event<'_>) -> bool) -> Result<
     output::write(
         recipe,
         &prepared.base,
-        prepared.learner.encoder.values(),
+        // What only masking has stands behind the encoder's own.
+        &prepared.learner.encoder.values()[..prepared.base.values.len()],
         &quality,
         run.place.step,
     )?;
+    if let (Some(lora), Some(adapter)) = (&recipe.lora, prepared.learner.adapter()) {
+        peft::save(
+            &recipe.out.join("adapter"),
+            &recipe.base.to_string(),
+            lora,
+            adapter,
+        )?;
+    }
     let _ = std::fs::remove_dir_all(&folder);
     Ok(Outcome {
         steps: run.place.step,
@@ -340,9 +359,7 @@ impl Run<'_> {
             };
             let rate = schedule::rate(train, at, stage.steps, stage.tokens);
             let seed = Seed(self.recipe.seed).fork(step + 1).next_u64();
-            let batch = batch(&prepared.examples, &prepared.guides, rows, seed);
-            let (loss, exits) = &prepared.losses[prepared.examples.sets[rows.set].data];
-            let found = match prepared.learner.step(&batch, loss.as_ref(), exits, seed, rate) {
+            let found = match prepared.step(rows, seed, rate) {
                 Ok(found) => found,
                 Err(kokeshi_train::Error::NotFinite { what }) => {
                     return Err(self.not_finite(what, prepared, rows));
@@ -410,8 +427,7 @@ impl Run<'_> {
             (self.place.best, self.place.since) = (mean, 0);
             let bytes: Vec<u8> = prepared
                 .learner
-                .encoder
-                .values()
+                .parameters()
                 .iter()
                 .flat_map(|value| value.to_le_bytes())
                 .collect();
@@ -437,14 +453,12 @@ impl Run<'_> {
             let scores = judge.judge(&mut prepared.learner);
             if judge.mean(&scores) < self.place.best {
                 let bytes = std::fs::read(&self.best).map_err(kokeshi_core::Error::io(&self.best))?;
-                for (value, bytes) in prepared
-                    .learner
-                    .encoder
-                    .values_mut()
-                    .iter_mut()
-                    .zip(bytes.chunks_exact(4))
-                {
-                    *value = f32::from_le_bytes(bytes.try_into().unwrap_or_default());
+                let values = bytes.chunks_exact(4);
+                let values: Vec<f32> = values
+                    .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap_or_default()))
+                    .collect();
+                if values.len() == prepared.learner.parameters().len() {
+                    prepared.learner.set_parameters(&values);
                 }
             }
         }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use kokeshi_core::Size;
 use kokeshi_encode::{Model, Options};
-use kokeshi_recipe::{Error, Event, Merge, Outcome, Recipe, Result, estimate, merge, run};
+use kokeshi_recipe::{
+    AnyRecipe, Error, Event, Merge, Outcome, Recipe, Result, estimate, merge, merge_adapter, run,
+};
 
 const WORDS: [&str; 8] = ["dog", "cat", "fox", "quick", "lazy", "over", "the", "a"];
 
@@ -184,6 +186,202 @@ fn stages_are_learnt_one_after_the_other_and_go_on_to_the_bit() {
     assert_eq!(log(whole.path()), log(parts.path()));
 }
 
+/// A recipe for single texts under `loss`, then pairs; the base is `base`.
+fn masked(base: &str, loss: &str) -> tempfile::TempDir {
+    let folder = kitchen(|text| {
+        let (_, rest) = text.split_once("out = ").unwrap();
+        let (head, _) = rest.split_once("[[data]]\npath = \"scored.tsv\"").unwrap();
+        let (head, pairs) = head.split_once("[[data]]").unwrap();
+        format!(
+            "base = {base}\nout = {head}[[data]]\npath = \"texts.tsv\"\nkind = \"texts\"\nloss = \"{loss}\"\nrepeat = 4\n\n\
+             [[data]]{pairs}stage = 2\n\n[train]\nbatch = 8\nrate = 3e-3\nsteps = 30\ncheckpoint = 3\n"
+        )
+    });
+    let mut texts = String::from("text\n");
+    for at in 0..48_usize {
+        let [one, two, three] = [at % 8, (at / 8) % 8, (at * 3 + 1) % 8].map(|word| WORDS[word]);
+        texts += &format!("{one} {two} {three} {two} {one} {at}\n");
+    }
+    std::fs::write(folder.path().join("texts.tsv"), texts).unwrap();
+    folder
+}
+
+fn losses(folder: &Path) -> Vec<f64> {
+    let value = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64();
+    log(folder).lines().map(|line| value(line).unwrap()).collect()
+}
+
+const SCRATCH: &str = "{ layers = 2, hidden = 32, heads = 4, longest = 24, vocabulary = 90 }";
+
+#[test]
+fn masked_tokens_are_learnt_and_an_interrupted_run_goes_on_to_the_bit() {
+    let bert = kokeshi_testing::workspace().join("crates/make/encode/tests/fixtures/small/bases/bert");
+    let bert = format!("\"{}\"", bert.display());
+    for (base, loss) in [(bert.as_str(), "mlm"), (&bert, "smae"), (SCRATCH, "smae")] {
+        let [whole, parts] = [(); 2].map(|()| masked(base, loss));
+        cook(whole.path(), 0).unwrap();
+        for stop_at in [4, 13, 26] {
+            cook(parts.path(), stop_at).unwrap_err();
+        }
+        cook(parts.path(), 0).unwrap();
+        assert_eq!(log(whole.path()), log(parts.path()), "{loss}");
+        let weights = |folder: &Path| std::fs::read(folder.join("new/model.safetensors")).unwrap();
+        assert!(weights(whole.path()) == weights(parts.path()), "the same weights");
+        let losses = losses(whole.path());
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+        // 24 steps of masked texts: eight words and some numbers out of about 100 tokens.
+        let (first, last) = (mean(&losses[..3]), mean(&losses[18..24]));
+        assert!(last < first - 0.5, "{loss}: {first} to {last}");
+        let model = Model::load(whole.path().join("new").to_str().unwrap()).unwrap();
+        assert_eq!((model.layers(), model.dims()), (2, 32));
+    }
+}
+
+#[test]
+fn a_base_of_random_weights_has_the_vocabulary_of_the_data_or_of_a_tokenizer() {
+    let learned = masked(SCRATCH, "mlm(share=0.3)");
+    cook(learned.path(), 0).unwrap();
+    let out = learned.path().join("new");
+    let model = Model::load(out.to_str().unwrap()).unwrap();
+    let ids = model.token_ids(&["the quick dog"], &Options::default()).unwrap();
+    assert_eq!(ids[0].len(), 5, "each word is a token: {ids:?}");
+    let config = std::fs::read_to_string(out.join("config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    assert!(config["vocab_size"].as_u64().unwrap() <= 90, "{config}");
+    let card = std::fs::read_to_string(out.join("README.md")).unwrap();
+    assert!(card.contains("random weights (2x32)"), "{card}");
+    let bert = kokeshi_testing::workspace().join("crates/make/encode/tests/fixtures/small/bases/bert");
+    let table = format!(
+        "{{ layers = 2, hidden = 32, heads = 2, pooling = \"first\", tokenizer = \"{}\" }}",
+        bert.display()
+    );
+    let taken = masked(&table, "mlm");
+    cook(taken.path(), 0).unwrap();
+    let made = kokeshi_encode::Trainable::load(taken.path().join("new").to_str().unwrap()).unwrap();
+    assert_eq!((made.shape.vocabulary, made.shape.heads), (114, 2));
+    assert_eq!(made.pooling, kokeshi_encode::TrainPooling::First);
+    let dry = estimate(&Recipe::read(&learned.path().join("recipe.toml")).unwrap()).unwrap();
+    assert_eq!((dry.rows, dry.steps), (96, 30));
+    let table = SCRATCH.replace("90", "32");
+    let error = cook(masked(&table, "mlm").path(), 0).unwrap_err().to_string();
+    assert!(
+        error.contains("vocabulary") && error.contains("found 32"),
+        "{error}"
+    );
+}
+
+fn adapted() -> tempfile::TempDir {
+    kitchen(|text| {
+        text.replace("ema = 0.5\n", "").replace(
+            "[evaluation]",
+            "[lora]\nrank = 4\nalpha = 8\ntargets = [\"query\", \"dense\"]\n\n[evaluation]",
+        )
+    })
+}
+
+#[test]
+fn an_adapter_learns_alone_goes_on_to_the_bit_and_is_merged_again() {
+    let [whole, parts] = [(); 2].map(|()| adapted());
+    cook(whole.path(), 0).unwrap();
+    for stop_at in [2, 5, 11] {
+        cook(parts.path(), stop_at).unwrap_err();
+    }
+    cook(parts.path(), 0).unwrap();
+    assert_eq!(log(whole.path()), log(parts.path()));
+    let files = ["new/model.safetensors", "new/adapter/adapter_model.safetensors"];
+    for file in files {
+        let bytes = |folder: &Path| std::fs::read(folder.join(file)).unwrap();
+        assert!(bytes(whole.path()) == bytes(parts.path()), "{file}");
+    }
+    let recipe = Recipe::read(&whole.path().join("recipe.toml")).unwrap();
+    let (base, out) = (recipe.base.to_string(), whole.path().join("merged"));
+    merge_adapter(&base, &recipe.out.join("adapter"), &out).unwrap();
+    let load = |path: &Path| kokeshi_encode::Trainable::load(path.to_str().unwrap()).unwrap();
+    let (plain, trained, merged) = (load(Path::new(&base)), load(&recipe.out), load(&out));
+    let mut moved = 0;
+    for place in &plain.tensors {
+        let range = place.start..place.start + place.len();
+        let adapted = place.shape.len() == 2
+            && place.name.contains("layer.")
+            && (place.name.contains("query") || place.name.contains("dense"));
+        let same = plain.values[range.clone()] == trained.values[range.clone()];
+        assert_eq!(same, !adapted, "{}", place.name);
+        moved += usize::from(!same);
+        for at in range {
+            let difference = (trained.values[at] - merged.values[at]).abs();
+            assert!(difference <= 1e-6, "{}: {difference}", place.name);
+        }
+    }
+    assert_eq!(moved, 8);
+    let dry = estimate(&recipe).unwrap();
+    // Rank 4: query 32 to 32, attention's output the same, 32 to 48 and back, in two layers.
+    assert_eq!(dry.learning, 2 * 4 * (64 + 64 + 80 + 80));
+    assert!(dry.learning < dry.parameters);
+}
+
+#[test]
+fn an_adapter_that_does_not_fit_is_an_error_with_what_was_found() {
+    let folder = adapted();
+    cook(folder.path(), 0).unwrap();
+    let recipe = Recipe::read(&folder.path().join("recipe.toml")).unwrap();
+    let (base, adapter, out) = (
+        recipe.base.to_string(),
+        recipe.out.join("adapter"),
+        folder.path().join("merged"),
+    );
+    let path = adapter.join("adapter_config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for (from, to, expected) in [
+        (
+            "\"use_dora\": false",
+            "\"use_dora\": true",
+            "use_dora: expected none",
+        ),
+        ("\"LORA\"", "\"IA3\"", "peft_type: expected \"LORA\""),
+        ("\"r\": 4", "\"r\": 0", "r: expected a number above 0"),
+        ("{", "", "not JSON"),
+    ] {
+        std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        let error = merge_adapter(&base, &adapter, &out).unwrap_err().to_string();
+        assert!(error.contains(expected), "{to}: {error}");
+    }
+    std::fs::write(&path, text).unwrap();
+    let other = kokeshi_testing::workspace().join("crates/make/encode/tests/fixtures/small/bases/distilbert");
+    let error = merge_adapter(other.to_str().unwrap(), &adapter, &out).unwrap_err();
+    assert!(error.to_string().contains("adapter_model.safetensors"), "{error}");
+}
+
+#[test]
+fn a_distillation_is_a_recipe_too() {
+    let folder = kitchen(|text| {
+        let base = text.lines().next().unwrap().to_string();
+        format!(
+            "{base}\nout = \"new\"\n\n[[data]]\npath = \"long.tsv\"\nkind = \"texts\"\ncolumns = [\"text\"]\n\n\
+             [distill]\ndims = 16\nprefixes = [8, 16]\nepochs = 1\nbatch = 8\nbags = 20\n"
+        )
+    });
+    let sentence = |at: usize| {
+        let words: Vec<&str> = (0..9).map(|place| WORDS[(at + place * place) % 8]).collect();
+        words.join(" ") + "\n"
+    };
+    let texts: String = (0..48).map(sentence).collect();
+    std::fs::write(folder.path().join("long.tsv"), format!("text\n{texts}")).unwrap();
+    let AnyRecipe::Distill(recipe) = AnyRecipe::read(&folder.path().join("recipe.toml")).unwrap() else {
+        panic!("expected a distillation")
+    };
+    recipe.run(&kokeshi_core::Silent).unwrap();
+    let model = Model::load(folder.path().join("new").to_str().unwrap()).unwrap();
+    assert_eq!(model.dims(), 16);
+    assert_eq!(model.sizes().len(), 2);
+    assert_eq!(
+        model
+            .encode(&["the quick dog"], &Options::default())
+            .unwrap()
+            .rows(),
+        1
+    );
+}
+
 #[test]
 fn a_checkpoint_of_another_recipe_is_refused() {
     let folder = kitchen(|text| text);
@@ -231,16 +429,17 @@ fn a_loss_that_is_no_number_stops_with_the_batch_and_the_checkpoint_named() {
     let folder = kitchen(|text| text.split("[evaluation]").next().unwrap().into());
     // A base whose vector of one token overflows as soon as it is squared.
     let recipe = Recipe::read(&folder.path().join("recipe.toml")).unwrap();
-    let base = kokeshi_encode::Trainable::load(&recipe.base).unwrap();
-    let model = Model::load(&recipe.base).unwrap();
+    let name = recipe.base.to_string();
+    let base = kokeshi_encode::Trainable::load(&name).unwrap();
+    let model = Model::load(&name).unwrap();
     let token = model.token_ids(&["fox"], &Options::default()).unwrap()[0][1] as usize;
     let mut values = base.values.clone();
     values[token * 32..][..32].fill(3e38);
     values[token * 32] = -3e38;
     let broken = folder.path().join("broken");
     std::fs::create_dir(&broken).unwrap();
-    for name in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
-        std::fs::copy(Path::new(&recipe.base).join(name), broken.join(name)).unwrap();
+    for file in ["config.json", "tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(Path::new(&name).join(file), broken.join(file)).unwrap();
     }
     std::fs::write(
         broken.join("model.safetensors"),
@@ -249,7 +448,7 @@ fn a_loss_that_is_no_number_stops_with_the_batch_and_the_checkpoint_named() {
     .unwrap();
     let text = recipe
         .text
-        .replace(&recipe.base, "broken")
+        .replace(&name, "broken")
         .replace("checkpoint = 3", "checkpoint = 1");
     std::fs::write(folder.path().join("recipe.toml"), text).unwrap();
     match cook(folder.path(), 0) {

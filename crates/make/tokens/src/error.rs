@@ -15,6 +15,9 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// No vocabulary can be learned from these texts.
+    #[error("vocabulary: {0}")]
+    Learn(String),
 }
 
 impl Error {

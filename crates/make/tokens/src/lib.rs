@@ -2,12 +2,14 @@
 
 mod error;
 mod general;
+mod learn;
 mod pair;
 mod tokenizer;
 mod vocabulary;
 mod wordpiece;
 
 pub use error::{Error, Result};
+pub use learn::{SPECIAL, learn_wordpiece};
 pub use pair::PairTemplate;
 pub use tokenizer::{Encoding, Tokenizer};
 pub use wordpiece::WordPieceOptions;

@@ -55,7 +55,10 @@ impl Default for DistillConfig {
 
 impl DistillConfig {
     /// Whether the settings fit each other and a teacher whose vectors are `teacher` wide.
-    pub(crate) fn check(&self, teacher: usize) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Config`] with what was expected and found.
+    pub fn check(&self, teacher: usize) -> Result<()> {
         let fail = |problem: String| Err(Error::Config(problem));
         if self.dims == 0 || self.dims > teacher {
             return fail(format!(

@@ -133,7 +133,7 @@ fn tokenizer(teacher: &Model) -> Result<(Tokenizer, Value)> {
 }
 
 /// The ids of the special tokens: they mean nothing in a static model.
-fn special_tokens(description: &Value) -> Vec<u32> {
+pub(crate) fn special_tokens(description: &Value) -> Vec<u32> {
     let added = description["added_tokens"].as_array();
     let special = added
         .into_iter()

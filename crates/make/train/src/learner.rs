@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::encoder::{Dropout, Encoder, Gradient, Text, Workspace};
+use crate::adapter::Adapter;
+use crate::encoder::{Counts, Dropout, Encoder, Gradient, Lessons, MaskedWorkspace, Text, Workspace};
 use crate::error::{Error, Result};
 use crate::losses::{Aux, Layer, Loss, Reps};
+use crate::masking::MaskedText;
 use crate::optimizer::{NO_SLOT, Optimizer};
 use crate::tape::{Matrix, Tape, Var};
 
@@ -42,6 +44,15 @@ pub struct Batch<'a> {
     pub aux: Aux,
 }
 
+/// Texts with masks.
+#[derive(Debug, Clone, Default)]
+pub struct MaskedBatch {
+    /// What the encoder reads.
+    pub encoder: Vec<MaskedText>,
+    /// What the decoder reads, as many; none: there is no decoder, and the loss is that of masked language modelling alone.
+    pub decoder: Vec<MaskedText>,
+}
+
 /// What a step found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Found {
@@ -59,6 +70,8 @@ pub struct Learner {
     pub encoder: Encoder,
     /// How.
     pub optimizer: Optimizer,
+    /// If low-rank adapters learn, and nothing else.
+    adapter: Option<Adapter>,
     config: StepConfig,
     workers: Vec<Worker>,
     gradients: Vec<Gradient>,
@@ -72,6 +85,7 @@ pub struct Learner {
 #[derive(Default)]
 struct Worker {
     space: Workspace,
+    masked: MaskedWorkspace,
 }
 
 impl Learner {
@@ -86,8 +100,73 @@ impl Learner {
             pooled: Vec::new(),
             encoder,
             optimizer,
+            adapter: None,
             config,
         }
+    }
+
+    /// From now on `adapter` learns, and the encoder's own values stay as they are.
+    pub fn adapt(&mut self, adapter: Adapter) {
+        self.adapter = Some(adapter);
+    }
+
+    /// What learns instead of the encoder, if anything does.
+    pub fn adapter(&self) -> Option<&Adapter> {
+        self.adapter.as_ref()
+    }
+
+    /// The parameters that learn: the adapter's or the encoder's.
+    pub fn parameters(&self) -> &[f32] {
+        match &self.adapter {
+            Some(adapter) => adapter.values(),
+            None => self.encoder.values(),
+        }
+    }
+
+    /// Takes other values for the parameters that learn.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    pub fn set_parameters(&mut self, values: &[f32]) {
+        match &mut self.adapter {
+            Some(adapter) => adapter.set(values, &mut self.encoder),
+            None => self.encoder.values_mut().copy_from_slice(values),
+        }
+    }
+
+    /// First and second moments of the parameters that learn, which rows of the token table were used if that is among them, and the steps.
+    pub fn moments(&self) -> (&[f32], &[f32], &[bool], u64) {
+        match &self.adapter {
+            Some(adapter) => (&adapter.first, &adapter.second, &[], adapter.steps),
+            None => {
+                let (first, second, used) = self.optimizer.moments();
+                (first, second, used, self.optimizer.steps())
+            }
+        }
+    }
+
+    /// Goes on from moments that were kept.
+    ///
+    /// # Panics
+    /// If they are of another model.
+    pub fn restore(&mut self, first: Vec<f32>, second: Vec<f32>, used: Vec<bool>, steps: u64) {
+        match &mut self.adapter {
+            Some(adapter) => adapter.restore(first, second, steps),
+            None => self.optimizer.restore(first, second, used, steps),
+        }
+    }
+
+    /// Moves what learns along the gradient that was found.
+    fn learn(&mut self, mut found: Found, rate: f32) -> Found {
+        let gradient = &self.gradients[0];
+        match &mut self.adapter {
+            Some(adapter) => found.length = adapter.step(&mut self.encoder, gradient, rate),
+            None => {
+                self.optimizer
+                    .step(&mut self.encoder, gradient, &self.slots, found.length, rate);
+            }
+        }
+        found
     }
 
     /// One step at the learning rate `rate`: `exits` are the layers whose pooled vectors the loss wants, ascending.
@@ -103,14 +182,7 @@ impl Learner {
         rate: f32,
     ) -> Result<Found> {
         let found = self.gradient(batch, loss, exits, seed)?;
-        self.optimizer.step(
-            &mut self.encoder,
-            &self.gradients[0],
-            &self.slots,
-            found.length,
-            rate,
-        );
-        Ok(found)
+        Ok(self.learn(found, rate))
     }
 
     /// The loss and its gradient, which [`Learner::dense_gradient`] then shows.
@@ -174,6 +246,93 @@ impl Learner {
             length,
             tokens,
         })
+    }
+
+    /// One step of masked language modelling at `sizes` (layers and dims), with an encoder that is made for it ([`Encoder::for_masking`]).
+    ///
+    /// # Errors
+    /// As [`Learner::step`].
+    pub fn masked_step(
+        &mut self,
+        batch: &MaskedBatch,
+        sizes: &[(usize, usize)],
+        seed: u64,
+        rate: f32,
+    ) -> Result<Found> {
+        let found = self.masked_gradient(batch, sizes, seed)?;
+        Ok(self.learn(found, rate))
+    }
+
+    /// The loss and its gradient. Tokens' logits are products with the token table: every row of it has a gradient.
+    ///
+    /// # Errors
+    /// As [`Learner::step`].
+    pub fn masked_gradient(
+        &mut self,
+        batch: &MaskedBatch,
+        sizes: &[(usize, usize)],
+        seed: u64,
+    ) -> Result<Found> {
+        let texts: Vec<Text<'_>> = batch
+            .encoder
+            .iter()
+            .enumerate()
+            .map(|(number, text)| Text {
+                ids: &text.ids,
+                number,
+            })
+            .collect();
+        let tokens = texts.iter().map(|text| text.ids.len()).sum();
+        let threads = self.workers.len().min(texts.len()).max(1);
+        let chunks = chunks(&texts, threads, self.config.chunk_tokens);
+        let count = |texts: &[MaskedText]| texts.iter().map(|text| text.targets.len()).sum();
+        let counts = Counts {
+            encoder: count(&batch.encoder),
+            decoder: count(&batch.decoder),
+        };
+        let dropout = Dropout {
+            rate: self.config.dropout,
+            seed,
+        };
+        let vocabulary = self.encoder.shape().vocabulary as u32;
+        self.touched = (0..vocabulary).collect();
+        self.slots.copy_from_slice(&self.touched);
+        let hidden = self.encoder.shape().hidden;
+        for gradient in &mut self.gradients {
+            gradient.begin(self.touched.len(), hidden);
+        }
+        let (encoder, slots) = (&self.encoder, &self.slots);
+        let workers = self.workers.par_iter_mut().zip(&mut self.gradients).enumerate();
+        let losses: Vec<f64> = workers
+            .take(threads)
+            .with_max_len(1)
+            .map(|(at, (worker, gradient))| {
+                // The head and the decoder are run once for each size: everything is added.
+                gradient.dense.fill(0.0);
+                gradient.fresh = false;
+                let mut loss = 0.0;
+                for chunk in chunks.iter().skip(at).step_by(threads) {
+                    let lessons = Lessons {
+                        encoder: &batch.encoder[chunk.clone()],
+                        decoder: batch.decoder.get(chunk.clone()).unwrap_or(&[]),
+                        first: chunk.start,
+                        sizes,
+                        counts,
+                    };
+                    loss += encoder.masked(lessons, dropout, slots, &mut worker.masked, gradient);
+                }
+                loss
+            })
+            .collect();
+        let loss = losses.into_iter().sum::<f64>() as f32;
+        if !loss.is_finite() {
+            return Err(Error::NotFinite { what: "loss" });
+        }
+        let length = self.optimizer.join(&mut self.gradients);
+        if !length.is_finite() {
+            return Err(Error::NotFinite { what: "gradient" });
+        }
+        Ok(Found { loss, length, tokens })
     }
 
     /// The last gradient of all parameters but the token table, in the order of [`Encoder::values`].

@@ -13,11 +13,11 @@ use super::{Encoder, Gradient, Layout, Text};
 
 /// The texts of a chunk as the forward half ran them.
 #[derive(Clone, Copy)]
-struct Ran<'a> {
-    texts: &'a [Text<'a>],
-    dropout: Dropout,
+pub(super) struct Ran<'a> {
+    pub texts: &'a [Text<'a>],
+    pub dropout: Dropout,
     /// Whether weights' gradients are written over or added to.
-    store: Store,
+    pub store: Store,
 }
 
 impl Encoder {
@@ -28,6 +28,31 @@ impl Encoder {
         texts: &[Text<'_>],
         dropout: Dropout,
         pooled: &[(usize, &[f32])],
+        slots: &[u32],
+        space: &mut Workspace,
+        gradient: &mut Gradient,
+    ) {
+        let unpooled = |space: &Workspace, dense: &mut [f32]| {
+            let returned: Vec<_> = pooled
+                .iter()
+                .map(|(exit, vectors)| self.pool_backward(*exit, vectors, space, dense))
+                .collect();
+            move |layer: usize, starts: &[usize], states: &mut [f32]| {
+                for returned in &returned {
+                    self.hand_back(returned, layer, starts, states);
+                }
+            }
+        };
+        self.backward_from(texts, dropout, unpooled, slots, space, gradient);
+    }
+
+    /// The same for whatever reads hidden states: `reader` adds the gradients of its own parameters to the dense ones, and what it returns,
+    /// `given(layer, starts, states)`, its gradient by the states after `layer` blocks.
+    pub(super) fn backward_from<G: Fn(usize, &[usize], &mut [f32])>(
+        &self,
+        texts: &[Text<'_>],
+        dropout: Dropout,
+        reader: impl FnOnce(&Workspace, &mut [f32]) -> G,
         slots: &[u32],
         space: &mut Workspace,
         gradient: &mut Gradient,
@@ -46,10 +71,7 @@ impl Encoder {
             self.clear(space.layers, &mut gradient.dense);
             gradient.fresh = false;
         }
-        let returned: Vec<_> = pooled
-            .iter()
-            .map(|(exit, vectors)| self.pool_backward(*exit, vectors, space, &mut gradient.dense))
-            .collect();
+        let given = reader(space, &mut gradient.dense);
         let Workspace {
             starts,
             layers,
@@ -62,23 +84,35 @@ impl Encoder {
         scratch.hidden.resize(tokens * hidden);
         scratch.hidden.fill(0.0);
         for layer in (0..=*layers).rev() {
-            for returned in &returned {
-                self.hand_back(returned, layer, starts, &mut scratch.hidden);
-            }
+            given(layer, starts, &mut scratch.hidden);
             if layer > 0 {
                 let (before, rest) = blocks.split_at_mut(layer - 1);
                 let input: &[f32] = before.last().map_or(first, |kept| &kept.out);
                 self.block_backward(ran, layer - 1, input, &rest[0], scratch, &mut gradient.dense);
             }
         }
-        drop_texts(dropout, Site::Embeddings, texts, hidden, &mut scratch.hidden);
+        self.embed_backward(texts, dropout, slots, embedded, &mut scratch.hidden, gradient);
+    }
+
+    /// From the gradient of what goes into the first block, in `states`, to those of the tables.
+    pub(super) fn embed_backward(
+        &self,
+        texts: &[Text<'_>],
+        dropout: Dropout,
+        slots: &[u32],
+        embedded: &Normed,
+        states: &mut [f32],
+        gradient: &mut Gradient,
+    ) {
+        let hidden = self.shape.hidden;
+        drop_texts(dropout, Site::Embeddings, texts, hidden, states);
         let dense = &mut gradient.dense;
-        self.norm_backward(&self.layout.first_norm, embedded, &mut scratch.hidden, dense);
+        self.norm_backward(&self.layout.first_norm, embedded, states, dense);
         let types = self.layout.dense(&self.layout.types);
         if !types.is_empty() {
-            add_rows(self.level, &scratch.hidden, &mut dense[types][..hidden]);
+            add_rows(self.level, states, &mut dense[types][..hidden]);
         }
-        let mut given = scratch.hidden.chunks_exact(hidden);
+        let mut given = states.chunks_exact(hidden);
         for text in texts {
             for (id, position) in text.ids.iter().zip(self.positions(text.ids)) {
                 let Some(given) = given.next() else { return };
@@ -104,6 +138,9 @@ impl Encoder {
             zero(range);
         }
         self.layout.first_norm.iter().for_each(&mut zero);
+        if let Some(head) = &self.layout.head {
+            zero(&(head.dense.start..head.bias.end));
+        }
         for (at, block) in self.layout.blocks.iter().enumerate() {
             if at >= layers {
                 zero(&block.all());
@@ -122,7 +159,7 @@ impl Encoder {
     }
 
     /// From the gradient of a block's output, in `scratch.hidden`, to that of its input, in the same place.
-    fn block_backward(
+    pub(super) fn block_backward(
         &self,
         ran: Ran<'_>,
         block: usize,
@@ -255,7 +292,7 @@ impl Encoder {
         );
     }
 
-    fn norm_backward(
+    pub(super) fn norm_backward(
         &self,
         [weight, bias]: &[Range<usize>; 2],
         kept: &Normed,

@@ -38,7 +38,7 @@ impl Encoder {
         }
     }
 
-    fn block<'a>(
+    pub(super) fn block<'a>(
         &self,
         places: impl Iterator<Item = Place<'a>> + Clone,
         input: &[f32],
@@ -131,7 +131,7 @@ impl Encoder {
         add_bias(self.level, out, self.part(bias));
     }
 
-    fn normalise(&self, [weight, bias]: &[Range<usize>; 2], sum: &mut Normed, out: &mut [f32]) {
+    pub(super) fn normalise(&self, [weight, bias]: &[Range<usize>; 2], sum: &mut Normed, out: &mut [f32]) {
         layer_norm_keeping(
             self.level,
             &mut sum.rows,
@@ -143,7 +143,7 @@ impl Encoder {
     }
 
     /// Token plus position plus type.
-    fn embed(&self, texts: &[Text<'_>], out: &mut [f32]) {
+    pub(super) fn embed(&self, texts: &[Text<'_>], out: &mut [f32]) {
         let hidden = self.shape.hidden;
         let (words, positions) = (self.part(&self.layout.words), self.part(&self.layout.positions));
         let kind = self.part(&self.layout.types).get(..hidden);

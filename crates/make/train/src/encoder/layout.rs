@@ -30,7 +30,20 @@ pub(crate) struct Layout {
     pub pooling: Range<usize>,
     /// Where each tensor of it is, and its role.
     pub pooling_parts: Vec<(Range<usize>, ParamRole)>,
+    /// What only pre-training has, behind everything that is the encoder's; its decoder is the last of `blocks`.
+    pub head: Option<HeadLayout>,
     pub total: usize,
+}
+
+/// Ranges of values of the head that finds masked tokens.
+#[derive(Debug, Clone)]
+pub(crate) struct HeadLayout {
+    /// `[hidden, hidden]`.
+    pub dense: Range<usize>,
+    pub dense_bias: Range<usize>,
+    pub norm: [Range<usize>; 2],
+    /// One for each token.
+    pub bias: Range<usize>,
 }
 
 /// Ranges of values of a block.
@@ -50,6 +63,22 @@ pub(crate) struct BlockLayout {
 }
 
 impl BlockLayout {
+    fn new(shape: &EncoderShape, take: &mut impl FnMut(usize) -> Range<usize>) -> Self {
+        let (hidden, inner) = (shape.hidden, shape.inner);
+        Self {
+            joint: take(3 * hidden * hidden),
+            joint_bias: take(3 * hidden),
+            output: take(hidden * hidden),
+            output_bias: take(hidden),
+            attention_norm: [take(hidden), take(hidden)],
+            up: take(inner * hidden),
+            up_bias: take(inner),
+            down: take(hidden * inner),
+            down_bias: take(hidden),
+            norm: [take(hidden), take(hidden)],
+        }
+    }
+
     /// From the first to the last.
     pub fn all(&self) -> Range<usize> {
         self.joint.start..self.norm[1].end
@@ -63,35 +92,45 @@ impl Layout {
             total += len;
             total - len..total
         };
-        let (hidden, inner) = (shape.hidden, shape.inner);
+        let hidden = shape.hidden;
         let mut layout = Self {
             words: take(shape.vocabulary * hidden),
             positions: take(shape.positions * hidden),
             types: take(shape.types * hidden),
             first_norm: [take(hidden), take(hidden)],
             blocks: (0..shape.layers)
-                .map(|_| BlockLayout {
-                    joint: take(3 * hidden * hidden),
-                    joint_bias: take(3 * hidden),
-                    output: take(hidden * hidden),
-                    output_bias: take(hidden),
-                    attention_norm: [take(hidden), take(hidden)],
-                    up: take(inner * hidden),
-                    up_bias: take(inner),
-                    down: take(hidden * inner),
-                    down_bias: take(hidden),
-                    norm: [take(hidden), take(hidden)],
-                })
+                .map(|_| BlockLayout::new(shape, &mut take))
                 .collect(),
             buckets: take(shape.buckets.map_or(0, |buckets| buckets.rows * shape.heads)),
             pooling: take(pooling.map_or(0, CrossPooling::len)),
             pooling_parts: Vec::new(),
+            head: None,
             total,
         };
         let start = layout.pooling.start;
         let parts = pooling.into_iter().flat_map(CrossPooling::ranges);
         let moved = parts.map(|(range, role)| (start + range.start..start + range.end, role));
         layout.pooling_parts = moved.collect();
+        layout
+    }
+
+    /// The same with a decoder of one block and a head behind it.
+    pub fn for_masking(shape: &EncoderShape, pooling: Option<&CrossPooling>) -> Self {
+        let mut layout = Self::new(shape, pooling);
+        let mut total = layout.total;
+        let mut take = |len: usize| {
+            total += len;
+            total - len..total
+        };
+        let hidden = shape.hidden;
+        layout.blocks.push(BlockLayout::new(shape, &mut take));
+        layout.head = Some(HeadLayout {
+            dense: take(hidden * hidden),
+            dense_bias: take(hidden),
+            norm: [take(hidden), take(hidden)],
+            bias: take(shape.vocabulary),
+        });
+        layout.total = total;
         layout
     }
 
@@ -110,6 +149,12 @@ impl Layout {
         }
         starts.push(self.buckets.start);
         starts.extend(self.pooling_parts.iter().map(|(range, _)| range.start));
+        if let Some(head) = &self.head {
+            starts.extend([&head.dense, &head.dense_bias, &head.bias].map(|range| range.start));
+            starts.extend(head.norm.iter().map(|range| range.start));
+        }
+        // The decoder is a block, but stands behind the biases by distance.
+        starts.sort_unstable();
         starts
     }
 
@@ -118,11 +163,12 @@ impl Layout {
         range.start - self.words.end..range.end - self.words.end
     }
 
-    /// The layer of a value: 0 for the embeddings, then the block's number from 1; biases by distance count as embeddings, a pooling as the
-    /// last block.
+    /// The layer of a value: 0 for the embeddings, then the block's number from 1; biases by distance count as embeddings, a pooling and what only
+    /// pre-training has as the last block.
     pub fn layer(&self, at: usize) -> usize {
-        if self.pooling.contains(&at) {
-            return self.blocks.len();
+        let layers = self.blocks.len() - usize::from(self.head.is_some());
+        if at >= self.buckets.end {
+            return layers;
         }
         let block = self.blocks.iter().position(|block| block.all().contains(&at));
         block.map_or(0, |block| block + 1)
@@ -156,6 +202,8 @@ impl Layout {
             ];
             biases.iter().any(|range| range.contains(&at)) || norm(&block.attention_norm) || norm(&block.norm)
         };
-        norm(&self.first_norm) || self.blocks.iter().any(block)
+        let head =
+            |head: &HeadLayout| head.dense_bias.contains(&at) || head.bias.contains(&at) || norm(&head.norm);
+        norm(&self.first_norm) || self.blocks.iter().any(block) || self.head.as_ref().is_some_and(head)
     }
 }

@@ -12,17 +12,20 @@
 //! | `attention` | both halves of attention |
 //! | `pool` | both halves of pooling |
 //! | `dropout` | what is left out at random, the same each time it is asked |
+//! | `masked` | the head and the decoder that find masked tokens, both halves |
 
 mod attention;
 mod backward;
 mod dropout;
 mod forward;
 mod layout;
+mod masked;
 mod pool;
 mod workspace;
 
 pub use dropout::Dropout;
 pub(crate) use layout::{Layout, ParamRole};
+pub(crate) use masked::{Counts, Lessons, MaskedWorkspace};
 pub use workspace::Workspace;
 
 use kokeshi_encode::{EncoderShape, TrainPooling, Trainable};

@@ -1,0 +1,229 @@
+//! A base of random weights: BERT of any size, with a vocabulary that is learned from the data or taken from a tokenizer.
+
+use std::path::{Path, PathBuf};
+
+use kokeshi_core::file::write_atomic;
+use kokeshi_core::{Error as CoreError, Seed};
+use kokeshi_encode::{TrainPooling, model_folder, safetensors_bytes};
+use kokeshi_tokens::{SPECIAL, Tokenizer, learn_wordpiece};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::error::{Error, Result};
+use crate::output::{write_json, write_modules};
+
+/// What BERT's weights begin with: normal with this deviation (arXiv 1810.04805, `initializer_range`).
+const DEVIATION: f64 = 0.02;
+/// BERT's two types of tokens, of which texts alone have the first.
+const TYPES: usize = 2;
+const EPSILON: f64 = 1e-12;
+
+/// `[base]` of a recipe.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scratch {
+    /// Blocks.
+    pub layers: usize,
+    /// Width of a token's vector.
+    pub hidden: usize,
+    /// Heads of attention.
+    pub heads: usize,
+    /// Width inside the feed-forward network.
+    pub inner: usize,
+    /// The most tokens of a text.
+    pub longest: usize,
+    /// The most tokens that are learned from the data.
+    pub vocabulary: usize,
+    /// Where the vocabulary comes from instead: a `tokenizer.json`, or the directory or hub id of a model.
+    pub tokenizer: Option<String>,
+    /// How it pools.
+    pub pooling: ScratchPooling,
+}
+
+/// How a new model pools.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScratchPooling {
+    /// By the mean of its tokens.
+    #[default]
+    Mean,
+    /// By the first token.
+    First,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    layers: usize,
+    hidden: usize,
+    heads: usize,
+    inner: Option<usize>,
+    longest: Option<usize>,
+    vocabulary: Option<usize>,
+    tokenizer: Option<String>,
+    #[serde(default)]
+    pooling: ScratchPooling,
+}
+
+impl Scratch {
+    /// From the table of a recipe.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn read(table: toml::Value) -> Result<Self, String> {
+        if !table.is_table() {
+            return Err(format!(
+                "expected a directory or hub id, or a table with layers, hidden and heads, found {}",
+                table.type_str()
+            ));
+        }
+        let raw: Raw = table
+            .try_into()
+            .map_err(|error: toml::de::Error| error.message().replace('\n', "; "))?;
+        let made = Self {
+            layers: raw.layers,
+            hidden: raw.hidden,
+            heads: raw.heads,
+            inner: raw.inner.unwrap_or(raw.hidden.saturating_mul(4)),
+            longest: raw.longest.unwrap_or(512),
+            vocabulary: raw.vocabulary.unwrap_or(30_522),
+            tokenizer: raw.tokenizer,
+            pooling: raw.pooling,
+        };
+        let within = [
+            ("layers", made.layers, 1, 200),
+            ("hidden", made.hidden, 4, 16_384),
+            ("heads", made.heads, 1, 256),
+            ("inner", made.inner, 1, 1 << 16),
+            ("longest", made.longest, 8, 1 << 16),
+            ("vocabulary", made.vocabulary, 32, 1 << 20),
+        ];
+        if let Some((key, found, least, most)) = within
+            .into_iter()
+            .find(|(_, found, least, most)| !(least..=most).contains(&found))
+        {
+            return Err(format!("{key}: expected {least} to {most}, found {found}"));
+        }
+        if !made.hidden.is_multiple_of(made.heads) {
+            return Err(format!(
+                "hidden: expected a multiple of heads ({}), found {}",
+                made.heads, made.hidden
+            ));
+        }
+        if raw.vocabulary.is_some() && made.tokenizer.is_some() {
+            return Err("vocabulary: expected it without tokenizer, which has its own".into());
+        }
+        Ok(made)
+    }
+
+    /// Writes the model directory: the same texts and seed give the same bytes.
+    ///
+    /// # Errors
+    /// A vocabulary that can't be learned or read; a file that can't be written.
+    pub(crate) fn make(&self, out: &Path, texts: &[String], mut seed: Seed) -> Result<()> {
+        std::fs::create_dir_all(out).map_err(CoreError::io(out))?;
+        let vocabulary = self.tokenizer(out, texts)?;
+        let (hidden, inner) = (self.hidden, self.inner);
+        let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
+        let mut random = |name: String, rows: usize, cols: usize| {
+            let values = (0..rows * cols).map(|_| (seed.normal() * DEVIATION) as f32);
+            tensors.push((name, vec![rows, cols], values.collect()));
+        };
+        let tables = [
+            ("word", vocabulary),
+            ("position", self.longest),
+            ("token_type", TYPES),
+        ];
+        for (name, rows) in tables {
+            random(format!("embeddings.{name}_embeddings.weight"), rows, hidden);
+        }
+        for layer in 0..self.layers {
+            let block = format!("encoder.layer.{layer}");
+            for part in ["self.query", "self.key", "self.value", "output.dense"] {
+                random(format!("{block}.attention.{part}.weight"), hidden, hidden);
+            }
+            random(format!("{block}.intermediate.dense.weight"), inner, hidden);
+            random(format!("{block}.output.dense.weight"), hidden, inner);
+        }
+        let biases: Vec<(String, usize)> = tensors
+            .iter()
+            .filter_map(|(name, shape, _)| Some((name.strip_suffix(".weight")?.to_string(), shape[0])))
+            .filter(|(name, _)| !name.starts_with("embeddings"))
+            .collect();
+        tensors.extend(
+            biases
+                .into_iter()
+                .map(|(name, len)| (format!("{name}.bias"), vec![len], vec![0.0; len])),
+        );
+        let norms = (0..self.layers).flat_map(|layer| {
+            ["attention.output", "output"].map(|part| format!("encoder.layer.{layer}.{part}"))
+        });
+        for norm in std::iter::once("embeddings".to_string()).chain(norms) {
+            for (part, value) in [("weight", 1.0), ("bias", 0.0)] {
+                tensors.push((
+                    format!("{norm}.LayerNorm.{part}"),
+                    vec![hidden],
+                    vec![value; hidden],
+                ));
+            }
+        }
+        let views: Vec<(&str, &[usize], &[f32])> = tensors
+            .iter()
+            .map(|(name, shape, values)| (name.as_str(), shape.as_slice(), values.as_slice()))
+            .collect();
+        write_atomic(&out.join("model.safetensors"), &safetensors_bytes(&views))?;
+        let config = json!({
+            "architectures": ["BertModel"], "model_type": "bert", "hidden_size": hidden, "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads, "intermediate_size": inner, "hidden_act": "gelu", "max_position_embeddings": self.longest,
+            "type_vocab_size": TYPES, "vocab_size": vocabulary, "layer_norm_eps": EPSILON, "initializer_range": DEVIATION,
+            "pad_token_id": 0, "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
+        });
+        write_json(&out.join("config.json"), &config)?;
+        let limit = json!({"max_seq_length": self.longest, "do_lower_case": false});
+        write_json(&out.join("sentence_bert_config.json"), &limit)?;
+        let pooling = match self.pooling {
+            ScratchPooling::Mean => TrainPooling::Mean,
+            ScratchPooling::First => TrainPooling::First,
+        };
+        write_modules(out, hidden, pooling)
+    }
+
+    /// Writes the tokenizer; returns how many tokens it has.
+    fn tokenizer(&self, out: &Path, texts: &[String]) -> Result<usize> {
+        let bytes = match &self.tokenizer {
+            None => {
+                let [pad, unknown, first, last, mask] = SPECIAL;
+                let about = json!({
+                    "tokenizer_class": "BertTokenizer", "do_lower_case": true, "model_max_length": self.longest,
+                    "pad_token": pad, "unk_token": unknown, "cls_token": first, "sep_token": last, "mask_token": mask,
+                });
+                write_json(&out.join("tokenizer_config.json"), &about)?;
+                learn_wordpiece(texts, self.vocabulary)?
+            }
+            Some(name) => {
+                let file = PathBuf::from(name);
+                let file = match file.is_file() {
+                    true => file,
+                    false => model_folder(name)?.join("tokenizer.json"),
+                };
+                // What names its special tokens to other libraries.
+                for beside in ["tokenizer_config.json", "special_tokens_map.json"] {
+                    let from = file.with_file_name(beside);
+                    if from.is_file() {
+                        let bytes = std::fs::read(&from).map_err(CoreError::io(&from))?;
+                        write_atomic(&out.join(beside), &bytes)?;
+                    }
+                }
+                std::fs::read(&file).map_err(CoreError::io(&file))?
+            }
+        };
+        let path = out.join("tokenizer.json");
+        write_atomic(&path, &bytes)?;
+        match Tokenizer::open(&path)?.vocabulary() {
+            0 => Err(Error::Settings(format!(
+                "{}: expected tokens, found none",
+                path.display()
+            ))),
+            count => Ok(count),
+        }
+    }
+}
