@@ -7,7 +7,7 @@ use kokeshi_encode::{EncoderShape, TensorPlace, TrainPooling, Trainable};
 use kokeshi_kernels::Activation;
 use kokeshi_train::encoder::Encoder;
 use kokeshi_train::losses::{Aux, Loss};
-use kokeshi_train::{AdamWConfig, Batch, Learner, Optimizer, StepConfig};
+use kokeshi_train::{AdamWConfig, Batch, Learner, MaskedBatch, Masking, Optimizer, StepConfig};
 
 use super::arxiv::{Arxiv, WORDS};
 use super::mrr_at_10;
@@ -25,13 +25,26 @@ const DEVIATION: f64 = 0.02;
 const LONGEST: usize = 64;
 const CHUNK: usize = 1 << 14;
 
+/// What pre-training puts before a text, and in the place of a masked word: numbers behind those of words.
+const FIRST: u32 = WORDS as u32;
+const MASK: u32 = FIRST + 1;
+const WITH_SPECIAL: usize = WORDS + 2;
+/// Steps of pre-training, and shares of words that are masked for encoder and decoder.
+const PRE_STEPS: u64 = 300;
+const SHARES: [f64; 2] = [0.2, 0.4];
+
 /// An encoder with random weights: normal with a deviation of `scale`, biases zero, norms one.
 pub(crate) fn random(layers: usize, longest: usize, scale: f64, seed: Seed) -> Trainable {
     random_wide([layers, DIMS, HEADS], longest, [scale, scale], seed)
 }
 
 /// The same with so many layers, dims and heads, and deviations of the tables' and of the blocks' weights.
-pub(crate) fn random_wide(
+pub(crate) fn random_wide(sizes: [usize; 3], longest: usize, deviations: [f64; 2], seed: Seed) -> Trainable {
+    random_over(WORDS, sizes, longest, deviations, seed)
+}
+
+fn random_over(
+    words: usize,
     [layers, dims, heads]: [usize; 3],
     longest: usize,
     [tables, weights]: [f64; 2],
@@ -42,7 +55,7 @@ pub(crate) fn random_wide(
         inner: 4 * dims,
         layers,
         heads,
-        vocabulary: WORDS,
+        vocabulary: words,
         positions: longest,
         longest,
         types: 0,
@@ -56,7 +69,7 @@ pub(crate) fn random_wide(
     let weight = |outputs: usize, inputs: usize| (outputs, inputs, Err(weights));
     let constant = |len: usize, value: f32| (1, len, Ok(value));
     let norm = [constant(dims, 1.0), constant(dims, 0.0)];
-    let mut parts = vec![table(WORDS), table(longest)];
+    let mut parts = vec![table(words), table(longest)];
     parts.extend(norm);
     for _ in 0..layers {
         parts.extend([weight(dims, dims); 3]);
@@ -102,13 +115,71 @@ pub(crate) fn train(
     exits: &[usize],
     seed: Seed,
 ) -> kokeshi_train::Result<Learner> {
-    let encoder = Encoder::new(&random(LAYERS, LONGEST, DEVIATION, seed));
+    let start = random(LAYERS, LONGEST, DEVIATION, seed);
+    train_from(&start, arxiv, loss, exits, seed)
+}
+
+fn learner(encoder: Encoder) -> Learner {
     let optimizer = Optimizer::new(&encoder, AdamWConfig::default());
     let config = StepConfig {
         chunk_tokens: CHUNK,
         dropout: 0.0,
     };
-    let mut learner = Learner::new(encoder, optimizer, config);
+    Learner::new(encoder, optimizer, config)
+}
+
+/// An encoder that learnt to find masked words of titles with abstracts at `sizes`: by itself, or also with a decoder that starts from the first
+/// token's state (SMAE).
+///
+/// # Errors
+/// As [`train`].
+pub(crate) fn pretrain(
+    arxiv: &Arxiv,
+    sizes: &[(usize, usize)],
+    decoder: bool,
+    mut seed: Seed,
+) -> kokeshi_train::Result<Trainable> {
+    let mut base = random_over(WITH_SPECIAL, [LAYERS, DIMS, HEADS], LONGEST, [DEVIATION; 2], seed);
+    let mut learner = learner(Encoder::for_masking(&base, None, seed.fork(2)));
+    // Every word is whole; number 0 stands for those that are not known, and is not learnt.
+    let masking = Masking::new(&vec!["word"; WITH_SPECIAL], &[0, FIRST, MASK], MASK);
+    let mut draw = seed.fork(3);
+    let mut order: Vec<usize> = (0..arxiv.train.len()).collect();
+    draw.shuffle(&mut order);
+    let shares = if decoder { &SHARES[..] } else { &SHARES[..1] };
+    for (step, rows) in (0..PRE_STEPS).zip(order.chunks_exact(BATCH).cycle()) {
+        let mut batch = MaskedBatch::default();
+        for row in rows {
+            let paper = &arxiv.train[*row];
+            let ids = [&[FIRST], &paper.title[..], paper.summary()].concat();
+            let mut drawn = masking.draw(&ids, shares, draw.fork(*row as u64)).into_iter();
+            batch.encoder.extend(drawn.next());
+            batch.decoder.extend(drawn.next());
+        }
+        draw.next_u64();
+        let rate = RATE * (1.0 - step as f32 / PRE_STEPS as f32);
+        let found = learner.masked_step(&batch, sizes, step, rate)?;
+        if (step + 1).is_multiple_of(100) {
+            eprintln!("pre-training, step {}: loss {:.3}", step + 1, found.loss);
+        }
+    }
+    let own = base.values.len();
+    base.values.copy_from_slice(&learner.encoder.values()[..own]);
+    Ok(base)
+}
+
+/// The same as [`train`] from a given encoder.
+///
+/// # Errors
+/// As [`train`].
+pub(crate) fn train_from(
+    start: &Trainable,
+    arxiv: &Arxiv,
+    loss: &dyn Loss,
+    exits: &[usize],
+    seed: Seed,
+) -> kokeshi_train::Result<Learner> {
+    let mut learner = learner(Encoder::new(start));
     let mut draw = seed;
     let mut draw = draw.fork(1);
     let mut order: Vec<usize> = (0..arxiv.train.len()).collect();
