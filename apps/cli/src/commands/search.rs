@@ -170,7 +170,7 @@ fn meaning(cost: &Cost, explain: &Explain) -> Vec<Vec<String>> {
     let micros = |micros: f32| format!("{micros:.0} us");
     let plan = match cost.plan {
         Plan::Scan => "comparing the vectors of all that pass",
-        Plan::Codes => "comparing the codes of all that pass, then the best of the vectors",
+        Plan::Codes => "comparing codes of those that pass, then the best of the vectors",
         Plan::Graph => "a walk through the graph",
         Plan::GraphFiltered => "a walk through the graph that keeps what passes",
     };

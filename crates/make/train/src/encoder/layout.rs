@@ -182,10 +182,11 @@ impl Layout {
                 .iter()
                 .any(|range| range.contains(&at))
         };
+        let in_head = self.head.as_ref().is_some_and(|head| head.dense.contains(&at));
         match pooling {
             Some((_, role)) => *role,
             None if self.is_free(at) => ParamRole::Bias,
-            None if self.blocks.iter().any(wide) => ParamRole::Hidden,
+            None if self.blocks.iter().any(wide) || in_head => ParamRole::Hidden,
             None => ParamRole::Input,
         }
     }
