@@ -166,6 +166,15 @@ fn missing_and_misshapen_parts_are_named() {
     refused(
         "mean",
         swap("1_Pooling/config.json", "\"mean\"", "\"latent_attention\""),
+        &["1_Pooling", "num_cross_heads", "found nothing"],
+    );
+    refused(
+        "mean",
+        swap(
+            "1_Pooling/config.json",
+            "\"mean\"",
+            "\"latent_attention\", \"num_cross_heads\": 2, \"cross_dim_head\": 8, \"num_latents\": 4",
+        ),
         &["1_Pooling", "safetensors"],
     );
     refused(
