@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{collection, documents, ids, open, request};
 use kokeshi_collection::{Collection, Mode, SearchRequest};
@@ -197,7 +197,14 @@ fn parts_writer() {
 fn killed_while_parts_are_made_a_collection_finds_what_it_found() {
     let (_folder, collection) = collection(ROWS);
     let directory = collection.directory().to_path_buf();
-    drop(collection);
+    // How long making them takes here, which says when to kill.
+    let started = Instant::now();
+    let mut writer = collection.writer().unwrap();
+    writer.set_parts(&wanted(&["category", "score"])).unwrap();
+    writer.optimize(&Silent).unwrap();
+    writer.set_parts(&[]).unwrap();
+    let longest = 2 * started.elapsed().as_micros() as usize + 900_000;
+    drop((writer, collection));
     let (mut seed, mut made) = (Seed(u64::from(std::process::id())), 0);
     for _ in 0..12 {
         let mut child = Command::new(std::env::current_exe().unwrap())
@@ -206,7 +213,7 @@ fn killed_while_parts_are_made_a_collection_finds_what_it_found() {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_micros(100_000 + seed.below(900_000) as u64));
+        std::thread::sleep(Duration::from_micros(100_000 + seed.below(longest) as u64));
         assert!(child.try_wait().unwrap().is_none(), "the writer ended by itself");
         child.kill().unwrap();
         child.wait().unwrap();
