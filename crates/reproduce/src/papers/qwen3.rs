@@ -224,9 +224,9 @@ fn embedder(folder: &Path) -> Result<[f64; 3]> {
             &first(model.encode(&[text], &options).map_err(wrong)?),
             own,
         ));
-        // An empty text is padding already, and the longest leave no room for it.
+        // An empty text is the end token, which is padding already, and the longest leave no room for it.
         let longer = [ids.as_slice(), &[PADDING; 3]].concat();
-        if !ids.is_empty() && model.max_tokens().is_none_or(|most| longer.len() <= most) {
+        if ids.iter().any(|id| *id != PADDING) && model.max_tokens().is_none_or(|most| longer.len() <= most) {
             padded = padded.min(apart(
                 &first(model.encode_ids(&[longer], &options).map_err(wrong)?),
                 own,
