@@ -92,7 +92,14 @@ impl Data {
                 let open = previous.and_then(|data| data.graph.as_ref().filter(|(known, _)| known == file));
                 let graph = match open {
                     Some((_, graph)) => graph.clone(),
-                    None => open_graph(&directory.join(&file.name), file)?,
+                    None => {
+                        let open = if file.bytes <= LOADED {
+                            Graph::load
+                        } else {
+                            Graph::open
+                        };
+                        open_graph(&directory.join(&file.name), file, open)?
+                    }
                 };
                 Some((file.clone(), graph))
             }
@@ -208,19 +215,20 @@ fn open_vectors(path: &Path, expected: &DataFile, dims: usize, bytes: bool) -> R
     opened.map_err(|error| damaged(path, error))
 }
 
-/// Graphs up to so many bytes, of a million rows or so, are read into memory; larger ones are mapped, so that the system may take that memory back.
+/// Graphs up to so many bytes, of a million rows or so, are read into memory; larger ones are mapped, so that the system may take that memory
+/// back, and so are those of parts, which few searches ask for.
 const LOADED: u64 = 256 << 20;
 
-fn open_graph(path: &Path, expected: &DataFile) -> Result<Graph> {
+fn open_graph(
+    path: &Path,
+    expected: &DataFile,
+    open: fn(&Path) -> kokeshi_index::Result<Graph>,
+) -> Result<Graph> {
     check_length(path, expected)?;
     let found = graph_checksum(path)?;
     if found != expected.checksum {
         return Err(Error::damaged(path, "it is not the graph that was committed"));
     }
-    let open = match expected.bytes {
-        0..=LOADED => Graph::load,
-        _ => Graph::open,
-    };
     open(path).map_err(|error| match error {
         kokeshi_index::Error::Core(error) => damaged(path, error),
         other => Error::damaged(path, other.to_string()),
@@ -252,7 +260,7 @@ fn open_parted(
         let known = before.iter().flat_map(|open| &open.graphs);
         let graph = match known.into_iter().find(|(known, _)| *known == part.graph) {
             Some((_, graph)) => graph.clone(),
-            None => open_graph(&path, &part.graph)?,
+            None => open_graph(&path, &part.graph, Graph::open)?,
         };
         if graph.nodes() as u64 != part.graph.rows
             || graph.metric() != state.metric
