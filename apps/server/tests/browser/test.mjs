@@ -153,7 +153,7 @@ await step("why: the scores of each part and the words", async () => {
   const why = await page.innerText("#why-0");
   assert.match(why, /Meaning[\s\S]*Words[\s\S]*Score/);
   assert.match(why, /wooden/);
-  assert.match(await page.textContent("#after details p"), /meaning by [a-z-]+, [\d,]+ comparisons/);
+  assert.match(await page.textContent("#after details p"), /meaning by [a-z-]+: [\d,]+ comparisons, [\d,]+ of them with vectors, [\d,]+ µs/);
   await shot("why");
 });
 
