@@ -47,8 +47,13 @@ impl TopK {
         if self.heap.len() < self.k {
             f32::NEG_INFINITY
         } else {
-            self.heap.first().map_or(f32::INFINITY, |worst| worst.score)
+            self.worst().map_or(f32::INFINITY, |worst| worst.score)
         }
+    }
+
+    /// The worst entry that is kept, whether there is room or not.
+    pub fn worst(&self) -> Option<Scored> {
+        self.heap.first().copied()
     }
 
     /// Offers an entry.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{collection, documents, ids, open, request, schema};
+use common::{collection, documents, ids, open, refuses_damage, request, schema};
 use kokeshi_codec::Spec;
 use kokeshi_collection::{Collection, CreateOptions, Mode, SearchRequest};
 use kokeshi_core::{Silent, Size};
@@ -162,32 +162,7 @@ fn a_damaged_or_missing_file_of_a_codec_is_refused_by_name() {
         if !name.starts_with("codec-") && !name.starts_with("codes-") {
             continue;
         }
-        let good = std::fs::read(&file).unwrap();
-        let mut seed = kokeshi_core::Seed(3);
-        let mut damaged: Vec<Vec<u8>> = (0..24)
-            .map(|_| {
-                let mut bad = good.clone();
-                bad[seed.below(good.len())] ^= 1 << seed.below(8);
-                bad
-            })
-            .collect();
-        damaged.extend([0, 63, good.len() / 2, good.len() - 1].map(|length| good[..length].to_vec()));
-        damaged.push([&good[..], b"x"].concat());
-        for bad in damaged {
-            std::fs::write(&file, bad).unwrap();
-            let error = open(&directory).err().expect("damage goes unnoticed").to_string();
-            assert!(error.contains(&name), "{error}");
-        }
-        std::fs::remove_file(&file).unwrap();
-        assert!(
-            open(&directory)
-                .err()
-                .expect("it is gone")
-                .to_string()
-                .contains(&name)
-        );
-        std::fs::write(&file, good).unwrap();
-        open(&directory).unwrap();
+        refuses_damage(&directory, &file, 24);
         tried += 1;
     }
     assert_eq!(tried, 2);

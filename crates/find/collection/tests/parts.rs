@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{collection, documents, ids, open, request};
+use common::{collection, documents, ids, open, refuses_damage, request};
 use kokeshi_collection::{Collection, Mode, SearchRequest};
 use kokeshi_core::{Seed, Silent};
 use kokeshi_index::Effort;
@@ -153,26 +153,7 @@ fn a_damaged_or_missing_file_of_a_part_is_refused_by_name() {
             continue;
         };
         tried[kind] += 1;
-        let (file, mut seed) = (entry.path(), Seed(3));
-        let good = std::fs::read(&file).unwrap();
-        let flips = (0..12).map(|_| {
-            let mut bad = good.clone();
-            bad[seed.below(good.len())] ^= 1 << seed.below(8);
-            bad
-        });
-        let mut damaged: Vec<Vec<u8>> = flips.collect();
-        damaged.extend([0, 63, good.len() / 2, good.len() - 1].map(|length| good[..length].to_vec()));
-        damaged.push([&good[..], b"x"].concat());
-        for bad in damaged {
-            std::fs::write(&file, bad).unwrap();
-            let error = open(&directory).err().expect("damage goes unnoticed").to_string();
-            assert!(error.contains(&name), "{error}");
-        }
-        std::fs::remove_file(&file).unwrap();
-        let error = open(&directory).err().expect("it is gone").to_string();
-        assert!(error.contains(&name), "{error}");
-        std::fs::write(&file, good).unwrap();
-        open(&directory).unwrap();
+        refuses_damage(&directory, &entry.path(), 12);
     }
     assert_eq!(tried, [6, 3]);
 }

@@ -19,6 +19,7 @@ pub(crate) struct Costs {
     rescored: f64,
     /// Making a query ready for codes.
     prepared: f64,
+    /// Cells there are.
     cells: f64,
     /// Rows that cells hold.
     nodes: f64,

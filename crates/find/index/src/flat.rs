@@ -127,10 +127,8 @@ pub(crate) fn scan_here(
             let run = vectors.run(at, range.end.min(at + BLOCK));
             let scores = &mut scores[..run.len() / vectors.dims().max(1)];
             query.scores_run(run, scores);
-            for &score in scores.iter() {
-                offer(best, at as u32, score);
-                at += 1;
-            }
+            best.push_run(at as u32, scores);
+            at += scores.len();
         }
         return range.len();
     }

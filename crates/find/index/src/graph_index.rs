@@ -10,7 +10,7 @@ use crate::{Cost, Effort, Expected, Found, Index, Plan, Result, Vectors};
 /// A [`Graph`] with the [`Vectors`] it was built over, and any rows that were appended since.
 ///
 /// A search first finds out how many rows pass the filter, and takes the way to the best of them that is likely to be cheapest: comparing all
-/// matches, comparing the codes of all matches and then the best of those, or a walk that goes through all nodes and keeps those in the
+/// matches, comparing the codes of those in the nearest cells and then the best of them, or a walk that goes through all nodes and keeps those in the
 /// filter. The walk sees how many of the nodes near the query pass: should those be much rarer than among all rows (a filter that goes
 /// against the query), the rest of the walk is expected to cost more than a scan, and the matches are compared instead. Rows past the
 /// graph's are compared always.

@@ -9,13 +9,14 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 
 use kokeshi_core::Seed;
-use kokeshi_kernels::{Activation, Epilogue, Level, Linear, Precision, QuantizedRows, gate};
+use kokeshi_kernels::{Activation, Level, Linear, Precision, gate};
 
 use crate::directory::Fields;
 use crate::encoder::Parts;
 use crate::encoder::parts::Norm;
 use crate::encoder::plan::{LinearPlan, NormKind, NormPlan};
 use crate::error::Result;
+use crate::pooling::cross::product;
 use crate::safetensors::Weights;
 
 /// Bytes of a word that are read: the first and the last half of them if it is longer.
@@ -258,14 +259,6 @@ impl BytesToWords {
         word.iter_mut().zip(more).for_each(|(sum, value)| *sum += value);
         word
     }
-}
-
-fn product(linear: &Linear, x: &[f32]) -> Vec<f32> {
-    let rows = x.len() / linear.inputs();
-    let mut out = vec![0.0; rows * linear.outputs()];
-    let plain = Epilogue::Activate(Activation::Identity);
-    linear.apply(rows, x, &mut QuantizedRows::default(), &mut out, plain);
-    out
 }
 
 #[cfg(test)]

@@ -83,53 +83,49 @@ pub(crate) fn write_model(
     copy_settings(&base.root, out, true)?;
     write_atomic(&out.join("model.safetensors"), &base.safetensors(values)?)?;
     write_json(&out.join("kokeshi.json"), about)?;
-    let path = base.root.join("modules.json");
-    let modules = match std::fs::read(&path) {
-        Ok(bytes) if !base.repooled && base.cross.is_none() => bytes,
-        _ => write_pooling(out, base, values)?,
-    };
-    Ok(write_atomic(&out.join("modules.json"), &modules)?)
+    match std::fs::read(base.root.join("modules.json")) {
+        Ok(modules) if !base.repooled && base.cross.is_none() => {
+            Ok(write_atomic(&out.join("modules.json"), &modules)?)
+        }
+        _ => {
+            let config = match base.cross {
+                Some(cross) => cross.config(base.pooling, base.shape.hidden),
+                None => pooling_config(base.pooling, base.shape.hidden),
+            };
+            write_modules(out, &config, base.pooling_safetensors(values), base.normalize)
+        }
+    }
 }
 
-/// Writes the pooling module; returns the `modules.json` that goes with it.
-fn write_pooling(out: &Path, base: &Trainable, values: &[f32]) -> Result<Vec<u8>> {
-    let pooling = out.join("1_Pooling");
-    std::fs::create_dir_all(&pooling).map_err(CoreError::io(&pooling))?;
-    let config = match base.cross {
-        Some(cross) => cross.config(base.pooling, base.shape.hidden),
-        None => json!({
-            "word_embedding_dimension": base.shape.hidden,
-            "pooling_mode_cls_token": base.pooling == TrainPooling::First,
-            "pooling_mode_mean_tokens": base.pooling == TrainPooling::Mean,
-            "pooling_mode_lasttoken": base.pooling == TrainPooling::Last,
-        }),
-    };
-    write_json(&pooling.join("config.json"), &config)?;
-    if let Some(weights) = base.pooling_safetensors(values) {
-        write_atomic(&pooling.join("model.safetensors"), &weights)?;
-    }
-    let module = |at: usize, path: &str, kind: &str| json!({"idx": at, "name": at.to_string(), "path": path, "type": format!("sentence_transformers.models.{kind}")});
-    let mut list = vec![module(0, "", "Transformer"), module(1, "1_Pooling", "Pooling")];
-    if base.normalize {
-        list.push(module(2, "2_Normalize", "Normalize"));
-    }
-    Ok(serde_json::Value::from(list).to_string().into_bytes())
-}
-
-/// A pooling, and `modules.json` that names it after a transformer.
-pub(crate) fn write_modules(out: &Path, hidden: usize, pooling: TrainPooling) -> Result<()> {
-    let folder = out.join("1_Pooling");
-    std::fs::create_dir_all(&folder).map_err(CoreError::io(&folder))?;
-    let config = json!({
+/// The configuration of a pooling without weights, as sentence-transformers has it.
+pub(crate) fn pooling_config(pooling: TrainPooling, hidden: usize) -> serde_json::Value {
+    json!({
         "word_embedding_dimension": hidden,
         "pooling_mode_cls_token": pooling == TrainPooling::First,
         "pooling_mode_mean_tokens": pooling == TrainPooling::Mean,
         "pooling_mode_lasttoken": pooling == TrainPooling::Last,
-    });
-    write_json(&folder.join("config.json"), &config)?;
+    })
+}
+
+/// A pooling module, and `modules.json` that names it after a transformer.
+pub(crate) fn write_modules(
+    out: &Path,
+    config: &serde_json::Value,
+    weights: Option<Vec<u8>>,
+    normalize: bool,
+) -> Result<()> {
+    let folder = out.join("1_Pooling");
+    std::fs::create_dir_all(&folder).map_err(CoreError::io(&folder))?;
+    write_json(&folder.join("config.json"), config)?;
+    if let Some(weights) = weights {
+        write_atomic(&folder.join("model.safetensors"), &weights)?;
+    }
     let module = |at: usize, path: &str, kind: &str| json!({"idx": at, "name": at.to_string(), "path": path, "type": format!("sentence_transformers.models.{kind}")});
-    let list = json!([module(0, "", "Transformer"), module(1, "1_Pooling", "Pooling")]);
-    write_json(&out.join("modules.json"), &list)
+    let mut list = vec![module(0, "", "Transformer"), module(1, "1_Pooling", "Pooling")];
+    if normalize {
+        list.push(module(2, "2_Normalize", "Normalize"));
+    }
+    write_json(&out.join("modules.json"), &list.into())
 }
 
 /// Copies configuration and vocabulary files, of the folder and of the modules' folders in it.

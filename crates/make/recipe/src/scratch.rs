@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::error::{Error, Result};
-use crate::output::{write_json, write_modules};
+use crate::output::{pooling_config, write_json, write_modules};
 
 /// What BERT's weights begin with: normal with this deviation (arXiv 1810.04805, `initializer_range`).
 const DEVIATION: f64 = 0.02;
@@ -184,7 +184,7 @@ impl Scratch {
             ScratchPooling::Mean => TrainPooling::Mean,
             ScratchPooling::First => TrainPooling::First,
         };
-        write_modules(out, hidden, pooling)
+        write_modules(out, &pooling_config(pooling, hidden), None, false)
     }
 
     /// Writes the tokenizer; returns how many tokens it has.

@@ -177,3 +177,29 @@ pub fn ids(collection: &Collection, request: &SearchRequest) -> Vec<String> {
     let response = collection.search(request).unwrap();
     response.hits.into_iter().map(|hit| hit.id).collect()
 }
+
+/// Damages `file` of the collection in `directory` by so many flipped bits, one at a time, by cuts, by a byte more, and takes it away: opening
+/// refuses each by the file's name. Leaves it as it was.
+pub fn refuses_damage(directory: &std::path::Path, file: &std::path::Path, flips: usize) {
+    let name = file.file_name().unwrap().to_string_lossy().into_owned();
+    let good = std::fs::read(file).unwrap();
+    let mut seed = kokeshi_core::Seed(3);
+    let flipped = (0..flips).map(|_| {
+        let mut bad = good.clone();
+        bad[seed.below(good.len())] ^= 1 << seed.below(8);
+        bad
+    });
+    let mut damaged: Vec<Vec<u8>> = flipped.collect();
+    damaged.extend([0, 63, good.len() / 2, good.len() - 1].map(|length| good[..length].to_vec()));
+    damaged.push([&good[..], b"x"].concat());
+    for bad in damaged {
+        std::fs::write(file, bad).unwrap();
+        let error = open(directory).err().expect("damage goes unnoticed").to_string();
+        assert!(error.contains(&name), "{error}");
+    }
+    std::fs::remove_file(file).unwrap();
+    let error = open(directory).err().expect("it is gone").to_string();
+    assert!(error.contains(&name), "{error}");
+    std::fs::write(file, good).unwrap();
+    open(directory).unwrap();
+}

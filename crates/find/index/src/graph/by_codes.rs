@@ -163,14 +163,13 @@ impl Search<'_> {
     /// The share of the cells that is likely to hold the best, if no nearer matches than those found so far are: about as many of all rows are as near
     /// as the last that was kept as its distance says, and a part of those are matches. `near` are the cells looked through.
     fn enough(&self, cells: &Cells, near: &[Entry], rest: &[Entry]) -> f64 {
-        let kept = self.kept.clone().into_sorted();
-        let Some(last) = kept.last() else {
+        let Some(last) = self.kept.worst() else {
             return 1.0;
         };
         let count =
             |some: &mut dyn Iterator<Item = &Entry>| self.look.measured.nearer(-last.score, cells, some);
         let rank = count(&mut near.iter()) + SOME as f64 * count(&mut rest.iter().step_by(SOME));
-        let share = kept.len() as f64 / rank.max(1.0);
+        let share = self.kept.len() as f64 / rank.max(1.0);
         self.look.reach(self.wanted.k, share.min(1.0), self.wanted.recall)
     }
 

@@ -53,6 +53,12 @@ enum Records {
 }
 
 impl Records {
+    /// `rows` records of `stride` bytes that are these `bytes` of `file`; `None` if they are not as long as they should be.
+    fn mapped(file: Arc<Mapped>, bytes: Range<usize>, rows: usize, stride: usize) -> Option<Self> {
+        let fits = file.get(bytes.clone())?.len() == rows.checked_mul(stride)?;
+        fits.then_some(Self::Mapped { file, bytes })
+    }
+
     #[inline]
     fn bytes(&self) -> &[u8] {
         match self {
@@ -168,12 +174,12 @@ impl Codes {
         file: Arc<Mapped>,
         bytes: Range<usize>,
     ) -> Option<Self> {
-        (file.get(bytes.clone())?.len() == rows.checked_mul(stride)?).then(|| Self {
+        Some(Self {
             metric,
             projection: Arc::new(projection),
             stride,
             rows,
-            records: Records::Mapped { file, bytes },
+            records: Records::mapped(file, bytes, rows, stride)?,
         })
     }
 
@@ -182,12 +188,9 @@ impl Codes {
         let Records::Mapped { file, .. } = &self.records else {
             return None;
         };
-        (file.get(bytes.clone())?.len() == rows.checked_mul(self.stride)?).then(|| Self {
+        Some(Self {
             rows,
-            records: Records::Mapped {
-                file: file.clone(),
-                bytes,
-            },
+            records: Records::mapped(file.clone(), bytes, rows, self.stride)?,
             ..self.clone()
         })
     }

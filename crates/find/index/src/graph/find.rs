@@ -130,6 +130,7 @@ pub(super) fn order(cells: &Cells, most: usize, target: &ToCodes<'_>, scratch: &
 
 /// Cells that a walk chooses its entry from: more cost more than they save.
 pub(crate) const ENTRY_CELLS: usize = 128;
+
 /// Compares the rows of `scratch.candidates`, nearest code first, and offers them to `best`, except those whose code says that they are
 /// very likely too far. Returns how many were compared.
 pub(super) fn rescore(

@@ -188,7 +188,7 @@ impl Graph {
     /// The length of the candidate list that [`crate::Effort::Default`] stands for; `None` if comparing everything is as good.
     ///
     /// Measured while building: rows about to be linked in ask for their 10 nearest among those already there, and the shortest list
-    /// that finds 98 % of them on the way is taken, but at least 32. That is done again whenever an extension has brought half as many
+    /// that finds 99 % of them on the way is taken, but at least 32. That is done again whenever an extension has brought half as many
     /// rows again. Before there are enough rows for a walk to be cheaper than a scan it is 32.
     pub fn default_list(&self) -> Option<usize> {
         self.measured.default_list()

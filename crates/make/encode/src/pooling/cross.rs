@@ -52,7 +52,8 @@ struct Block {
     down: Linear,
 }
 
-fn product(linear: &Linear, x: &[f32]) -> Vec<f32> {
+/// What a layer makes of the rows of `x`.
+pub(crate) fn product(linear: &Linear, x: &[f32]) -> Vec<f32> {
     let rows = x.len() / linear.inputs();
     let mut out = vec![0.0; rows * linear.outputs()];
     let plain = Epilogue::Activate(Activation::Identity);
