@@ -1,6 +1,7 @@
 //! Text to vectors: sentence-transformers directories and static models.
 
 mod bytes_to_words;
+mod chunks;
 mod compact;
 mod directory;
 mod download;

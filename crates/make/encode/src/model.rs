@@ -10,6 +10,7 @@ use kokeshi_tokens::Encoding;
 use rayon::prelude::*;
 
 use crate::bytes_to_words::{self, BytesToWords};
+use crate::chunks::chunks;
 use crate::directory::{self, Kind, Listed};
 use crate::encoder::Scratch;
 use crate::error::{Error, Result};
@@ -23,11 +24,6 @@ use crate::static_model::StaticModel;
 use crate::trained;
 use crate::transformer::Transformer;
 
-/// A chunk has about this many tokens: enough that weights are read once for many rows, few enough that a chunk's values stay in the
-/// second-level cache. Measured with `examples/encode_worker.rs`: 128 to 384 are within 3 %.
-const CHUNK_TOKENS: usize = 256;
-/// The fewest tokens a chunk is cut down to so that all threads have work.
-const LEAST_CHUNK_TOKENS: usize = 64;
 /// Texts of a static model in a chunk.
 const CHUNK_TEXTS: usize = 256;
 
@@ -503,7 +499,12 @@ impl Model {
         let mut order: Vec<usize> = (0..tokens.len()).collect();
         order.sort_by_key(|at| std::cmp::Reverse(tokens[*at].len()));
         let sorted: Vec<&[u32]> = order.iter().map(|at| tokens[*at].as_slice()).collect();
-        let chunks = chunks(&sorted, rayon::current_num_threads());
+        let chunks = chunks(
+            &sorted,
+            |ids| ids.len(),
+            transformer.block_bytes(),
+            rayon::current_num_threads(),
+        );
         let mut exits: Vec<usize> = requests.iter().map(|request| request.layers).collect();
         exits.sort_unstable();
         exits.dedup();
@@ -614,24 +615,4 @@ fn split(rows: &[f32], requests: &[Request<'_>], place: impl Fn(usize) -> usize)
         Ok(Embeddings::from_vec(values, dims)?)
     };
     requests.iter().map(part).collect()
-}
-
-/// Cuts texts, sorted by length, into chunks of about [`CHUNK_TOKENS`], or fewer if `threads` would have nothing to do.
-fn chunks<'a, 'b>(mut texts: &'a [&'b [u32]], threads: usize) -> Vec<&'a [&'b [u32]]> {
-    let total: usize = texts.iter().map(|ids| ids.len()).sum();
-    let target = total
-        .div_ceil(threads.max(1))
-        .clamp(LEAST_CHUNK_TOKENS, CHUNK_TOKENS);
-    let mut chunks = Vec::new();
-    while !texts.is_empty() {
-        let mut tokens = 0;
-        let fitting = texts.iter().take_while(|ids| {
-            tokens += ids.len();
-            tokens <= target
-        });
-        let (chunk, rest) = texts.split_at(fitting.count().max(1));
-        chunks.push(chunk);
-        texts = rest;
-    }
-    chunks
 }

@@ -116,6 +116,11 @@ impl Transformer {
         self.pooling.dims(self.encoder.hidden())
     }
 
+    /// Bytes of a block's weights.
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.encoder.block_bytes()
+    }
+
     /// The most tokens of a text that are read.
     pub(crate) fn max_tokens(&self) -> usize {
         self.max_tokens

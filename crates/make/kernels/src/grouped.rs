@@ -32,6 +32,13 @@ pub(crate) struct GroupedPanels {
     scales: Buffer<u16>,
 }
 
+impl GroupedPanels {
+    /// Bytes that they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.codes.len() + 2 * self.scales.len()
+    }
+}
+
 /// The codes of a group of weights with step and least value, so that a weight is about `code * step + least`.
 pub(crate) fn quantize(bits: usize, weights: &[f32], codes: &mut [u8]) -> (u16, u16) {
     let most = weights.iter().copied().fold(0.0, f32::max);

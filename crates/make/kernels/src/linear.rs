@@ -193,6 +193,17 @@ impl Linear {
         }
     }
 
+    /// Bytes that the packed weights take.
+    pub fn weight_bytes(&self) -> usize {
+        match &self.panels {
+            Panels::F32(weights) => size_of_val::<[f32]>(weights),
+            #[cfg(target_arch = "x86_64")]
+            Panels::Sums(weights) | Panels::Bf16(weights) => size_of_val::<[u16]>(weights),
+            Panels::Int8(panels) => panels.weights.len(),
+            Panels::Grouped(panels) => panels.bytes(),
+        }
+    }
+
     /// How many values a row of its input has.
     pub fn inputs(&self) -> usize {
         self.inputs

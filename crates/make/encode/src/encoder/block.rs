@@ -78,6 +78,12 @@ impl Block {
         })
     }
 
+    /// Bytes of the weights of its linear layers.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let layers = [&self.joint, &self.output, &self.up, &self.down];
+        layers.iter().map(|layer| layer.weight_bytes()).sum()
+    }
+
     /// Runs over the `tokens` rows of `scratch.hidden`, in place; only those to keep are left there.
     pub(crate) fn run(
         &self,

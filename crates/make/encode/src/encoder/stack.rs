@@ -196,6 +196,11 @@ impl Encoder {
         self.longest
     }
 
+    /// Bytes of a block's weights.
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.blocks.first().map_or(0, Block::weight_bytes)
+    }
+
     /// Runs the first `layers` layers over `texts` laid end to end; leaves `[tokens, hidden]` of the tokens to keep in `scratch.hidden`. `each`
     /// sees the hidden states on the way, of all tokens: those of the embeddings as layer 0; and those of the last layer, of the tokens to
     /// keep, after the last norm.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use kokeshi_tokens::{Encoding, Tokenizer};
 use rayon::prelude::*;
 
+use crate::chunks::chunks;
 use crate::directory::{self, Fields};
 use crate::encoder::{Encoder, Keep, Scratch, Text};
 use crate::error::{Error, Result};
@@ -23,9 +24,6 @@ use crate::options::LoadOptions;
 use crate::safetensors::Weights;
 use classifier::Classifier;
 use yes_no::YesNo;
-
-/// Tokens in a chunk; see `model.rs`.
-const CHUNK_TOKENS: usize = 384;
 
 /// A loaded reranker. Cheap to clone, shared between threads.
 #[derive(Clone)]
@@ -161,7 +159,13 @@ impl Reranker {
         let mut order: Vec<usize> = (0..pairs.len()).collect();
         order.sort_by_key(|at| std::cmp::Reverse(pairs[*at].ids.len()));
         let mut scores = vec![0.0; pairs.len()];
-        let scored: Vec<(&[usize], Vec<f32>)> = chunks(&order, &pairs)
+        let chunks = chunks(
+            &order,
+            |at| pairs[*at].ids.len(),
+            inner.encoder.block_bytes(),
+            rayon::current_num_threads(),
+        );
+        let scored: Vec<(&[usize], Vec<f32>)> = chunks
             .into_par_iter()
             .with_max_len(1)
             .map(|chunk| (chunk, inner.run(chunk, &pairs)))
@@ -208,22 +212,6 @@ impl Inner {
                 .collect()
         })
     }
-}
-
-/// Cuts `order`, sorted by length, into chunks of about [`CHUNK_TOKENS`].
-fn chunks<'a>(mut order: &'a [usize], pairs: &[Pair]) -> Vec<&'a [usize]> {
-    let mut chunks = Vec::new();
-    while !order.is_empty() {
-        let mut tokens = 0;
-        let fitting = order.iter().take_while(|at| {
-            tokens += pairs[**at].ids.len();
-            tokens <= CHUNK_TOKENS
-        });
-        let (chunk, rest) = order.split_at(fitting.count().max(1));
-        chunks.push(chunk);
-        order = rest;
-    }
-    chunks
 }
 
 /// The class that the configuration names, such as `BertForSequenceClassification`.
