@@ -10,30 +10,23 @@
 //! All learn from the same texts as seen by both models. A part of them is kept aside: it chooses the ridge and when to stop, and says how
 //! much a bridge keeps ([`Bridge::kept`]).
 
+mod file;
+mod least_squares;
+mod pairs;
+
 use std::fmt;
-use std::io::Write;
-use std::path::Path;
 use std::str::FromStr;
 
-use kokeshi_core::file::{Mapped, Writer};
-use kokeshi_core::{Embeddings, Error, Metric, Result, Seed, TopK, distance, eigen};
-use rayon::prelude::*;
+use kokeshi_core::{Embeddings, Error, Metric, Result, Seed, distance};
 
-use crate::blob::{BlobReader, BlobWriter};
 use crate::file::metric_name;
 use crate::learn::{Head, HeadConfig, Momentum, unit_gradient, units};
-use crate::{polar, product};
+use crate::product;
+use least_squares::{LeastSquares, rotation};
+use pairs::{Pairs, nearest};
 
-const MAGIC: &[u8; 8] = b"KKBRIDGE";
-const VERSION: u32 = 1;
-/// The share of pairs kept aside is one in so many ...
-const ASIDE: usize = 10;
-/// ... and at most so many.
-const MOST_ASIDE: usize = 1000;
 /// The least pairs that say anything.
 pub const LEAST_PAIRS: usize = 20;
-/// Neighbours that a bridged query should find.
-const DEPTH: usize = 10;
 /// Ridges that are tried, in mean squared lengths of the new vectors.
 const RIDGES: [f64; 6] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1];
 /// The ridge before a balanced rotation. Of SciFact and NFCorpus between MiniLM and the compiled-in model, a hundredth and a tenth keep the
@@ -112,17 +105,6 @@ pub struct Bridge {
     bias: Vec<f32>,
     head: Option<(usize, Head)>,
     kept: f64,
-}
-
-/// Pairs, those kept aside apart.
-struct Pairs {
-    new: Vec<f32>,
-    old: Vec<f32>,
-    aside_new: Vec<f32>,
-    aside_old: Vec<f32>,
-    old_dims: usize,
-    /// For each row aside, its best rows of all by old vectors.
-    wanted: Vec<Vec<u32>>,
 }
 
 impl Bridge {
@@ -365,197 +347,6 @@ impl Bridge {
         }
         (self.kept, self.head) = best;
     }
-
-    /// Writes the bridge, whole or not at all.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the system refuses.
-    pub fn save(&self, path: &Path) -> Result<()> {
-        let mut writer = Writer::create(path, MAGIC, VERSION)?;
-        writer.write_all(&self.to_bytes()).map_err(Error::io(path))?;
-        writer.finish()?;
-        Ok(())
-    }
-
-    /// Reads what [`Bridge::save`] wrote.
-    ///
-    /// # Errors
-    /// [`Error::Io`], or [`Error::File`] with what was expected and found.
-    pub fn load(path: &Path) -> Result<Self> {
-        Self::from_bytes(&Mapped::open(path, MAGIC, VERSION)?, path)
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut blob = BlobWriter::default();
-        blob.text(&self.method.to_string());
-        blob.text(metric_name(self.metric));
-        for side in [&self.old, &self.new] {
-            blob.text(&side.model);
-            blob.text(&side.fingerprint);
-        }
-        blob.u64(self.old_dims as u64);
-        blob.u64(self.new_dims as u64);
-        blob.f32s(&[self.kept as f32]);
-        blob.f32s(&self.matrix);
-        blob.f32s(&self.bias);
-        blob.u64(self.head.as_ref().map_or(0, |(hidden, _)| *hidden as u64));
-        if let Some((_, head)) = &self.head {
-            head.write(&mut blob);
-        }
-        blob.into_bytes()
-    }
-
-    fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self> {
-        let mut blob = BlobReader::new(bytes, path);
-        let method = blob.text("a method")?;
-        let method: Method = method.parse().map_err(|error| blob.wrong(error))?;
-        let metric = blob.text("a metric")?;
-        let metric: Metric = metric.parse().map_err(|error| blob.wrong(error))?;
-        let mut side = || {
-            Ok::<_, Error>(Side {
-                model: blob.text("a model")?.into(),
-                fingerprint: blob.text("a fingerprint")?.into(),
-            })
-        };
-        let (old, new) = (side()?, side()?);
-        let most = crate::spec::MOST_DIMS;
-        let old_dims = blob.count("old dimensions", most)?;
-        let new_dims = blob.count("new dimensions", most)?;
-        let kept = f64::from(blob.f32s("what is kept", 1)?[0]);
-        let matrix = blob.f32s("a map", old_dims.saturating_mul(new_dims))?;
-        let bias = blob.f32s("a bias", old_dims)?;
-        let head = match blob.u64("hidden values")? {
-            0 => None,
-            hidden if hidden <= most as u64 => {
-                let hidden = hidden as usize;
-                Some((hidden, Head::read(new_dims, hidden, old_dims, &mut blob)?))
-            }
-            hidden => {
-                return Err(blob.wrong(format!("expected at most {most} hidden values, found {hidden}")));
-            }
-        };
-        blob.end()?;
-        Ok(Self {
-            method,
-            metric,
-            old,
-            new,
-            new_dims,
-            old_dims,
-            matrix,
-            bias,
-            head,
-            kept,
-        })
-    }
-}
-
-impl Pairs {
-    fn split(new: &Embeddings, old: &Embeddings, metric: Metric, seed: &mut Seed) -> Self {
-        let (mut new, mut old) = (new.clone(), old.clone());
-        if metric == Metric::Cosine {
-            new.normalize();
-            old.normalize();
-        }
-        let mut order: Vec<usize> = (0..new.rows()).collect();
-        seed.shuffle(&mut order);
-        let (aside, rest) = order.split_at((new.rows() / ASIDE).clamp(1, MOST_ASIDE));
-        let take = |from: &Embeddings, rows: &[usize]| -> Vec<f32> {
-            rows.iter().flat_map(|&row| from.row(row)).copied().collect()
-        };
-        let mut pairs = Self {
-            new: take(&new, rest),
-            old: take(&old, rest),
-            aside_new: take(&new, aside),
-            aside_old: take(&old, aside),
-            old_dims: old.dims(),
-            wanted: Vec::new(),
-        };
-        pairs.wanted = nearest(&pairs.aside_old, &pairs, metric);
-        pairs
-    }
-}
-
-/// The old rows that were learnt from nearest to each of `asked` (`[n, old_dims]`).
-fn nearest(asked: &[f32], pairs: &Pairs, metric: Metric) -> Vec<Vec<u32>> {
-    asked
-        .par_chunks_exact(pairs.old_dims)
-        .map(|asked| {
-            let mut best = TopK::new(DEPTH);
-            for (row, old) in pairs.old.chunks_exact(pairs.old_dims).enumerate() {
-                // Rows under cosine have unit length here.
-                let score = match metric {
-                    Metric::L2 => -distance::l2_squared(asked, old),
-                    _ => distance::dot(asked, old),
-                };
-                best.push(row as u32, score);
-            }
-            best.into_sorted().iter().map(|hit| hit.id).collect()
-        })
-        .collect()
-}
-
-/// Least squares of old vectors by new ones.
-struct LeastSquares {
-    /// What is between the two, on the axes of the new vectors: `[n, m]`.
-    turned: Vec<f32>,
-    /// These axes, `[n, n]`, and their squares.
-    axes: Vec<f32>,
-    squares: Vec<f64>,
-    n: usize,
-    m: usize,
-}
-
-impl LeastSquares {
-    fn of(new: &[f32], old: &[f32], n: usize, m: usize) -> Self {
-        let mut square = vec![0.0; n * n];
-        product::by_columns(new, new, n, n, &mut square);
-        let mut cross = vec![0.0; n * m];
-        product::by_columns(new, old, n, m, &mut cross);
-        let found = eigen::symmetric(square.iter().map(|&value| f64::from(value)).collect(), n);
-        let axes: Vec<f32> = found.vectors.iter().map(|&value| value as f32).collect();
-        let mut turned = vec![0.0; n * m];
-        product::plain(&axes, &cross, n, m, &mut turned);
-        Self {
-            turned,
-            axes,
-            squares: found.values,
-            n,
-            m,
-        }
-    }
-
-    /// The map `[m, n]` with a ridge of so many mean squares.
-    fn map(&self, ridge: f64) -> Vec<f32> {
-        let least = ridge * self.squares.iter().sum::<f64>() / self.n as f64;
-        let mut scaled = self.turned.clone();
-        for (row, square) in scaled.chunks_exact_mut(self.m).zip(&self.squares) {
-            let inverse = (1.0 / (square.max(0.0) + least).max(f64::MIN_POSITIVE)) as f32;
-            row.iter_mut().for_each(|value| *value *= inverse);
-        }
-        // (axes^T scaled)^T
-        let mut map = vec![0.0; self.m * self.n];
-        product::by_columns(&scaled, &self.axes, self.m, self.n, &mut map);
-        map
-    }
-}
-
-/// The rotation nearest to a map `[m, n]`; the narrower side is filled up with zeros.
-fn rotation(map: &[f32], n: usize, m: usize) -> Vec<f32> {
-    let width = n.max(m);
-    let mut square = vec![0.0; width * width];
-    for (wide, row) in square.chunks_exact_mut(width).zip(map.chunks_exact(n)) {
-        wide[..n].copy_from_slice(row);
-    }
-    let mut identity = vec![0.0; width * width];
-    (0..width).for_each(|at| identity[at * width + at] = 1.0);
-    let turned = polar::nearest_orthogonal(&square, &identity, width);
-    turned
-        .chunks_exact(width)
-        .take(m)
-        .flat_map(|row| &row[..n])
-        .copied()
-        .collect()
 }
 
 fn wrong(what: &str, expected: &str, found: &str) -> Error {
@@ -569,6 +360,7 @@ fn wrong(what: &str, expected: &str, found: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::polar;
 
     fn random(rows: usize, dims: usize, seed: &mut Seed) -> Embeddings {
         let values = (0..rows * dims).map(|_| seed.normal() as f32).collect();
