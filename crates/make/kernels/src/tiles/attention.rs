@@ -233,7 +233,7 @@ unsafe fn block(
         unsafe {
             let keys = scratch.keys.as_ptr().add(key / BLOCK * steps * BYTES);
             let scores = scratch.scores.as_mut_ptr().add(key);
-            multiply::<1>(queries, keys, steps, both, scores, width);
+            multiply::<1>(queries, keys, keys, steps, both, scores, width);
         }
     }
     let mut factors = [0.0; BLOCK];
@@ -264,7 +264,7 @@ unsafe fn block(
                 .add((dim / BLOCK * keys + span.first / BLOCK) * BYTES);
             let sums = scratch.sums.as_mut_ptr();
             let count = (span.end - span.first) / BLOCK;
-            multiply::<1>(scratch.weights.as_ptr(), values, count, both, sums, BLOCK);
+            multiply::<1>(scratch.weights.as_ptr(), values, values, count, both, sums, BLOCK);
             for (row, factor) in factors.iter().enumerate().take(rows) {
                 let factor = _mm512_set1_ps(*factor);
                 let to = out

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::matmul::pack_right;
-use super::multiply::{multiply, multiply_bytes};
+use super::multiply::{ahead, multiply, multiply_bytes};
 use super::split::split;
 use super::{BF16_STEP, BLOCK, BYTES, ROW_BYTES, ROWS, Tiles};
 use crate::activation::Activation;
@@ -139,14 +139,16 @@ pub(crate) unsafe fn whole(
     epilogue: Epilogue,
 ) {
     let steps = layer.inputs.div_ceil(INT8_STEP);
-    let make = |panel: usize, row: usize, rows: usize, sums: &mut Sums| {
+    let make = |panel: usize, turn: usize, row: usize, rows: usize, sums: &mut Sums| {
+        let size = steps * 2 * BYTES;
         // SAFETY: rows of codes are padded to whole blocks, and panels to whole steps.
         unsafe {
-            let weights = panels.weights.as_ptr().add(panel * steps * 2 * BYTES);
+            let weights = panels.weights.as_ptr().add(panel * size);
             let codes = x.codes.as_ptr().add(row * steps * INT8_STEP);
             multiply_bytes(
                 codes,
                 weights,
+                next(weights, size, size, turn * steps * ahead(1)),
                 steps,
                 rows > ROWS,
                 sums.0.as_mut_ptr().cast(),
@@ -179,7 +181,7 @@ pub(crate) unsafe fn floats<const PARTS: usize>(
 ) {
     let all = layer.inputs.div_ceil(BF16_STEP);
     let make = |first: usize, steps: usize| {
-        move |panel: usize, row: usize, rows: usize, sums: &mut Sums| {
+        move |panel: usize, turn: usize, row: usize, rows: usize, sums: &mut Sums| {
             // SAFETY: split rows are padded to whole blocks, and panels to whole steps.
             unsafe {
                 let weights = panels.as_ptr().add((panel * all + first) * PARTS * BYTES);
@@ -187,7 +189,17 @@ pub(crate) unsafe fn floats<const PARTS: usize>(
                     .parts
                     .as_ptr()
                     .add((row * all + first * BLOCK) * PARTS * BF16_STEP);
-                multiply::<PARTS>(x, weights, steps, rows > ROWS, sums.0.as_mut_ptr().cast(), BLOCK);
+                let size = PARTS * BYTES;
+                let next = next(weights, all * size, steps * size, turn * steps * ahead(PARTS) / 2);
+                multiply::<PARTS>(
+                    x,
+                    weights,
+                    next,
+                    steps,
+                    rows > ROWS,
+                    sums.0.as_mut_ptr().cast(),
+                    BLOCK,
+                );
             }
         }
     };
@@ -206,6 +218,17 @@ pub(crate) unsafe fn floats<const PARTS: usize>(
     }
 }
 
+/// Where weights are to be fetched from while these are multiplied: from the panel behind theirs, `stride` values on, of which so many are `wanted` and
+/// the first `done` are there already; or from theirs, which costs nothing.
+#[inline(always)]
+fn next<T>(weights: *const T, stride: usize, wanted: usize, done: usize) -> *const T {
+    if done < wanted {
+        weights.wrapping_add(stride + done)
+    } else {
+        weights
+    }
+}
+
 /// Multiplies by `make`, a block at a time, and does what the epilogue says.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
@@ -214,7 +237,7 @@ unsafe fn blocks<K: Kind>(
     rows: usize,
     out: &mut [f32],
     row_bytes: usize,
-    make: impl Fn(usize, usize, usize, &mut Sums),
+    make: impl Fn(usize, usize, usize, usize, &mut Sums),
     kind: K,
     epilogue: Epilogue,
 ) {
@@ -244,7 +267,7 @@ unsafe fn each_block<K: Kind, L: Last<Avx512>>(
     rows: usize,
     out: &mut [f32],
     row_bytes: usize,
-    make: impl Fn(usize, usize, usize, &mut Sums),
+    make: impl Fn(usize, usize, usize, usize, &mut Sums),
     kind: K,
     last: L,
 ) {
@@ -258,14 +281,14 @@ unsafe fn each_block<K: Kind, L: Last<Avx512>>(
     let near = rows.div_ceil(parts).next_multiple_of(BLOCK).max(BLOCK);
     for from in (0..rows).step_by(near) {
         for column in (0..layer.outputs).step_by(BLOCK) {
-            for row in (from..rows.min(from + near)).step_by(BLOCK) {
+            for (turn, row) in (from..rows.min(from + near)).step_by(BLOCK).enumerate() {
                 let block = Block {
                     row,
                     rows: BLOCK.min(rows - row),
                     column,
                     columns: BLOCK.min(layer.outputs - column),
                 };
-                make(column / BLOCK, row, block.rows, now);
+                make(column / BLOCK, turn, row, block.rows, now);
                 if let Some(waiting) = waiting.replace(block) {
                     // SAFETY: the block is inside the output.
                     unsafe { finish(layer, waiting, before, out, &kind, &last) };
