@@ -305,6 +305,29 @@ impl<S: Simd> Last<S> for Residual {
     }
 }
 
+/// As it is: unlike [`Activation::Identity`] not looked up for each vector.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain;
+
+impl<S: Simd> Last<S> for Plain {
+    #[inline(always)]
+    unsafe fn make(&self, sum: S::V, _: S::V) -> S::V {
+        sum
+    }
+}
+
+/// GELU: unlike [`Activation::Gelu`] not looked up for each vector.
+#[derive(Clone, Copy)]
+pub(crate) struct Gelu;
+
+impl<S: Simd> Last<S> for Gelu {
+    #[inline(always)]
+    unsafe fn make(&self, sum: S::V, _: S::V) -> S::V {
+        // SAFETY: the caller promises what `Simd` asks.
+        unsafe { Activation::Gelu.apply::<S>(sum) }
+    }
+}
+
 /// GELU for what is quantised next.
 #[derive(Clone, Copy)]
 pub(crate) struct RoughGelu;

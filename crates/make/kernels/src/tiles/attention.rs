@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::multiply::multiply;
+use super::multiply::{Bf16, Factors, multiply};
 use super::split::{round, widen};
 use super::{BLOCK, BYTES, ROW_BYTES, ROWS, Tiles};
 use crate::activation::exp2_rough;
@@ -233,7 +233,7 @@ unsafe fn block(
         unsafe {
             let keys = scratch.keys.as_ptr().add(key / BLOCK * steps * BYTES);
             let scores = scratch.scores.as_mut_ptr().add(key);
-            multiply::<1>(queries, keys, keys, steps, both, scores, width);
+            multiply::<Bf16<1>>(Factors::of(queries, keys), steps, both, scores, width);
         }
     }
     let mut factors = [0.0; BLOCK];
@@ -264,7 +264,8 @@ unsafe fn block(
                 .add((dim / BLOCK * keys + span.first / BLOCK) * BYTES);
             let sums = scratch.sums.as_mut_ptr();
             let count = (span.end - span.first) / BLOCK;
-            multiply::<1>(scratch.weights.as_ptr(), values, values, count, both, sums, BLOCK);
+            let product = Factors::of(scratch.weights.as_ptr(), values);
+            multiply::<Bf16<1>>(product, count, both, sums, BLOCK);
             for (row, factor) in factors.iter().enumerate().take(rows) {
                 let factor = _mm512_set1_ps(*factor);
                 let to = out

@@ -2,16 +2,17 @@
 //! their scales, bias and activation.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use super::matmul::pack_right;
-use super::multiply::{ahead, multiply, multiply_bytes};
+use super::multiply::{self, Bf16, Codes, Dot, Factors};
 use super::split::split;
 use super::{BF16_STEP, BLOCK, BYTES, ROW_BYTES, ROWS, Tiles};
 use crate::activation::Activation;
 use crate::buffer::Buffer;
 use crate::linear::{Epilogue, Int8Panels, Linear};
 use crate::matmul::Factor;
-use crate::product::{Last, Residual, RoughGelu};
+use crate::product::{Gelu, Last, Plain, Residual, RoughGelu};
 use crate::quantize::{QuantizedRows, steps as steps_of};
 use crate::simd::Simd;
 use crate::simd::x86::Avx512;
@@ -21,6 +22,9 @@ pub(crate) const INT8_STEP: usize = 64;
 /// The most steps that are multiplied before the product is added to what is there: rows and weights of so many inputs stay in the second-level
 /// cache.
 const DEEPEST: usize = 8;
+
+/// In how many turns a block is multiplied and the one before it finished.
+const PIECES: usize = 8;
 
 /// Bytes of rows that are multiplied with all panels before the next ones are: they stay in the second-level cache, beside a panel.
 const NEAR: usize = 1200 << 10;
@@ -139,35 +143,9 @@ pub(crate) unsafe fn whole(
     epilogue: Epilogue,
 ) {
     let steps = layer.inputs.div_ceil(INT8_STEP);
-    let make = |panel: usize, turn: usize, row: usize, rows: usize, sums: &mut Sums| {
-        let size = steps * 2 * BYTES;
-        // SAFETY: rows of codes are padded to whole blocks, and panels to whole steps.
-        unsafe {
-            let weights = panels.weights.as_ptr().add(panel * size);
-            let codes = x.codes.as_ptr().add(row * steps * INT8_STEP);
-            multiply_bytes(
-                codes,
-                weights,
-                next(weights, size, size, turn * steps * ahead(1)),
-                steps,
-                rows > ROWS,
-                sums.0.as_mut_ptr().cast(),
-                BLOCK,
-            );
-        }
-    };
-    // SAFETY: the caller's promise is passed on.
-    unsafe {
-        blocks(
-            layer,
-            x.rows(),
-            out,
-            steps * INT8_STEP,
-            make,
-            Bytes { panels, x },
-            epilogue,
-        )
-    }
+    let source = Source::new::<Codes>(x.codes.as_ptr(), panels.weights.as_ptr(), steps, (0, steps));
+    // SAFETY: the caller's promise is passed on; rows of codes are padded to whole blocks, and panels to whole steps.
+    unsafe { blocks(layer, x.rows(), out, source, Bytes { panels, x }, epilogue) }
 }
 
 /// At f32 by sums of three bf16 values, or at bf16.
@@ -180,94 +158,99 @@ pub(crate) unsafe fn floats<const PARTS: usize>(
     epilogue: Epilogue,
 ) {
     let all = layer.inputs.div_ceil(BF16_STEP);
-    let make = |first: usize, steps: usize| {
-        move |panel: usize, turn: usize, row: usize, rows: usize, sums: &mut Sums| {
-            // SAFETY: split rows are padded to whole blocks, and panels to whole steps.
-            unsafe {
-                let weights = panels.as_ptr().add((panel * all + first) * PARTS * BYTES);
-                let x = x
-                    .parts
-                    .as_ptr()
-                    .add((row * all + first * BLOCK) * PARTS * BF16_STEP);
-                let size = PARTS * BYTES;
-                let next = next(weights, all * size, steps * size, turn * steps * ahead(PARTS) / 2);
-                multiply::<PARTS>(
-                    x,
-                    weights,
-                    next,
-                    steps,
-                    rows > ROWS,
-                    sums.0.as_mut_ptr().cast(),
-                    BLOCK,
-                );
-            }
-        }
-    };
     // What is added in parts reads only a part of the rows and weights over and over.
     let deepest = if epilogue == Epilogue::Add { DEEPEST } else { all };
-    let row_bytes = 2 * PARTS * BF16_STEP * deepest.min(all);
     for first in (0..all).step_by(deepest) {
-        let part = make(first, deepest.min(all - first));
-        // SAFETY: the caller's promise is passed on.
+        let part = (first, deepest.min(all - first));
+        let source = Source::new::<Bf16<PARTS>>(x.parts.as_ptr(), panels.as_ptr(), all, part);
+        // SAFETY: the caller's promise is passed on; split rows are padded to whole blocks, and panels to whole steps.
         unsafe {
             match first {
-                0 => blocks(layer, x.rows(), out, row_bytes, part, Floats::<true>, epilogue),
-                _ => blocks(layer, x.rows(), out, row_bytes, part, Floats::<false>, epilogue),
+                0 => blocks(layer, x.rows(), out, source, Floats::<PARTS, true>, epilogue),
+                _ => blocks(layer, x.rows(), out, source, Floats::<PARTS, false>, epilogue),
             }
         }
     }
 }
 
-/// Where weights are to be fetched from while these are multiplied: from the panel behind theirs, `stride` values on, of which so many are `wanted` and
-/// the first `done` are there already; or from theirs, which costs nothing.
-#[inline(always)]
-fn next<T>(weights: *const T, stride: usize, wanted: usize, done: usize) -> *const T {
-    if done < wanted {
-        weights.wrapping_add(stride + done)
-    } else {
-        weights
+/// Blocks of rows and panels of weights, and the steps of them that are multiplied.
+#[derive(Clone, Copy)]
+struct Source {
+    rows: *const u8,
+    panels: *const u8,
+    /// Bytes from a block or panel to the next.
+    stride: usize,
+    /// Bytes of these steps.
+    bytes: usize,
+    steps: usize,
+}
+
+impl Source {
+    /// Rows and weights of `all` steps, of which `count` from `first` on are multiplied.
+    fn new<D: Dot>(
+        rows: *const impl Sized,
+        panels: *const impl Sized,
+        all: usize,
+        (first, count): (usize, usize),
+    ) -> Self {
+        Self {
+            rows: rows.cast::<u8>().wrapping_add(first * D::BYTES),
+            panels: panels.cast::<u8>().wrapping_add(first * D::BYTES),
+            stride: all * D::BYTES,
+            bytes: count * D::BYTES,
+            steps: count,
+        }
+    }
+
+    /// A block of rows and a panel. `turn`: how many blocks met this panel before, and fetched parts of the next one.
+    #[inline(always)]
+    fn factors<D: Dot>(&self, block: usize, panel: usize, turn: usize) -> Factors {
+        let rows = self.rows.wrapping_add(block * self.stride);
+        let panel = self.panels.wrapping_add(panel * self.stride);
+        let done = turn * self.steps * D::AHEAD;
+        match done < self.bytes {
+            true => Factors::before(rows, panel, panel.wrapping_add(self.stride + done)),
+            false => Factors::of(rows, panel),
+        }
     }
 }
 
-/// Multiplies by `make`, a block at a time, and does what the epilogue says.
+/// Multiplies, a block at a time, and does what the epilogue says.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
 unsafe fn blocks<K: Kind>(
     layer: &Linear,
     rows: usize,
     out: &mut [f32],
-    row_bytes: usize,
-    make: impl Fn(usize, usize, usize, usize, &mut Sums),
+    source: Source,
     kind: K,
     epilogue: Epilogue,
 ) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         match epilogue {
-            Epilogue::Add => each_block(layer, rows, out, row_bytes, make, kind, Residual),
-            Epilogue::Activate(Activation::Identity) => {
-                each_block(layer, rows, out, row_bytes, make, kind, Activation::Identity);
-            }
+            Epilogue::Add => each_block(layer, rows, out, source, kind, Residual),
+            Epilogue::Activate(Activation::Identity) => each_block(layer, rows, out, source, kind, Plain),
             Epilogue::Activate(Activation::Gelu) if K::ROUGH => {
-                each_block(layer, rows, out, row_bytes, make, kind, RoughGelu);
+                each_block(layer, rows, out, source, kind, RoughGelu);
             }
             Epilogue::Activate(Activation::Gelu) => {
-                each_block(layer, rows, out, row_bytes, make, kind, Activation::Gelu);
+                each_block(layer, rows, out, source, kind, Gelu);
             }
-            Epilogue::Activate(other) => each_block(layer, rows, out, row_bytes, make, kind, other),
+            Epilogue::Activate(other) => each_block(layer, rows, out, source, kind, other),
         }
     }
 }
 
-/// Panel after panel, so that a panel stays near while rows pass by, as many of `row_bytes` as stay near, too. `make` multiplies a block into sums.
+/// Panel after panel, so that a panel stays near while rows pass by, as many as stay near, too. Each block's steps take turns with finishing the
+/// block before: tiles are multiplied while the rest of the processor does that.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
 unsafe fn each_block<K: Kind, L: Last<Avx512>>(
     layer: &Linear,
     rows: usize,
     out: &mut [f32],
-    row_bytes: usize,
-    make: impl Fn(usize, usize, usize, usize, &mut Sums),
+    source: Source,
     kind: K,
     last: L,
 ) {
@@ -277,7 +260,7 @@ unsafe fn each_block<K: Kind, L: Last<Avx512>>(
     let (mut now, mut before) = (&mut one, &mut two);
     let mut waiting: Option<Block> = None;
     // About equally many each time.
-    let parts = (rows * row_bytes).div_ceil(NEAR).max(1);
+    let parts = (rows.div_ceil(BLOCK) * source.bytes).div_ceil(NEAR).max(1);
     let near = rows.div_ceil(parts).next_multiple_of(BLOCK).max(BLOCK);
     for from in (0..rows).step_by(near) {
         for column in (0..layer.outputs).step_by(BLOCK) {
@@ -288,18 +271,39 @@ unsafe fn each_block<K: Kind, L: Last<Avx512>>(
                     column,
                     columns: BLOCK.min(layer.outputs - column),
                 };
-                make(column / BLOCK, turn, row, block.rows, now);
-                if let Some(waiting) = waiting.replace(block) {
-                    // SAFETY: the block is inside the output.
-                    unsafe { finish(layer, waiting, before, out, &kind, &last) };
+                let factors = source.factors::<K::Dot>(row / BLOCK, column / BLOCK, turn);
+                let both = block.rows > ROWS;
+                // SAFETY: the blocks are inside the rows, the panels and the output.
+                unsafe {
+                    multiply::clear();
+                    let mut done = 0;
+                    for piece in 1..=PIECES {
+                        let to = source.steps * piece / PIECES;
+                        K::Dot::steps(factors, done, to - done, both);
+                        done = to;
+                        if let Some(waiting) = waiting {
+                            let share = |piece: usize| waiting.rows * piece / PIECES;
+                            finish(
+                                layer,
+                                waiting,
+                                share(piece - 1)..share(piece),
+                                before,
+                                out,
+                                &kind,
+                                &last,
+                            );
+                        }
+                    }
+                    multiply::store(both, now.0.as_mut_ptr(), BLOCK);
                 }
+                waiting = Some(block);
                 std::mem::swap(&mut now, &mut before);
             }
         }
     }
     if let Some(waiting) = waiting {
         // SAFETY: as above.
-        unsafe { finish(layer, waiting, before, out, &kind, &last) };
+        unsafe { finish(layer, waiting, 0..waiting.rows, before, out, &kind, &last) };
     }
 }
 
@@ -309,6 +313,8 @@ trait Kind {
     const BIAS: bool;
     /// Whether what comes out is not more exact than a byte.
     const ROUGH: bool;
+    /// What multiplies.
+    type Dot: Dot;
     /// What all outputs of a row share.
     type Row: Copy;
     unsafe fn row(&self, row: usize) -> Self::Row;
@@ -317,9 +323,10 @@ trait Kind {
 }
 
 /// Sums of bf16 products are values already. `BIAS`: whether the bias is to be added.
-struct Floats<const BIAS: bool>;
+struct Floats<const PARTS: usize, const BIAS: bool>;
 
-impl<const BIAS: bool> Kind for Floats<BIAS> {
+impl<const PARTS: usize, const BIAS: bool> Kind for Floats<PARTS, BIAS> {
+    type Dot = Bf16<PARTS>;
     const BIAS: bool = BIAS;
     const ROUGH: bool = false;
     type Row = ();
@@ -339,6 +346,7 @@ struct Bytes<'a> {
 }
 
 impl Kind for Bytes<'_> {
+    type Dot = Codes;
     const BIAS: bool = true;
     const ROUGH: bool = true;
     type Row = (__m512i, __m512);
@@ -365,12 +373,13 @@ impl Kind for Bytes<'_> {
     }
 }
 
-/// Stores what becomes of a block's sums.
+/// Stores what becomes of these rows of a block's sums.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
 unsafe fn finish<K: Kind, L: Last<Avx512>>(
     layer: &Linear,
     block: Block,
+    rows: Range<usize>,
     sums: &Sums,
     out: &mut [f32],
     kind: &K,
@@ -378,7 +387,7 @@ unsafe fn finish<K: Kind, L: Last<Avx512>>(
 ) {
     // SAFETY: rows and columns are inside the output and the sums; bias, scales and the like are padded to whole panels.
     unsafe {
-        for row in 0..block.rows {
+        for row in rows {
             let shared = kind.row(block.row + row);
             for at in (0..block.columns).step_by(ROWS) {
                 let column = block.column + at;

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::multiply::multiply;
+use super::multiply::{Bf16, Factors, multiply};
 use super::split::split;
 use super::{BF16_STEP, BLOCK, BYTES, ROWS, Tiles};
 use crate::buffer::Buffer;
@@ -68,7 +68,7 @@ pub(crate) unsafe fn matmul(
                         let mut sums = Sums([0.0; BLOCK * BLOCK]);
                         let steps = depth.div_ceil(BF16_STEP);
                         let (a, to) = (packed.left.as_ptr(), sums.0.as_mut_ptr());
-                        multiply::<PARTS>(a, panels, panels, steps, rows > ROWS, to, BLOCK);
+                        multiply::<Bf16<PARTS>>(Factors::of(a, panels), steps, rows > ROWS, to, BLOCK);
                         let to = out.as_mut_ptr().add(row * shape.out_stride + column + panel);
                         store(&sums, rows, count, replace, to, shape.out_stride);
                     }

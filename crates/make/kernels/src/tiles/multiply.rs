@@ -1,13 +1,9 @@
-//! Two tiles of rows times two tiles of columns: 32 by 32 sums of products.
+//! Two tiles of rows times two tiles of columns: 32 by 32 sums of products. The sums stay in tiles between steps, so that other work can be done
+//! while they are made.
 
 use std::arch::asm;
 
-use super::{ROW_BYTES, ROWS};
-
-/// Bytes that are fetched ahead in a step of so many parts.
-pub(crate) const fn ahead(parts: usize) -> usize {
-    if parts == 1 { 256 } else { 768 }
-}
+use super::{BYTES, ROW_BYTES, ROWS};
 
 /// Loads a tile: from the rows (`a`) or the columns (`b`) of this step, so many bytes behind its first tile.
 macro_rules! load {
@@ -64,141 +60,210 @@ macro_rules! product {
     };
 }
 
-/// Fetches columns of another multiplication into the second-level cache: lines of 64 bytes, with these offsets.
+/// Fetches columns into the second-level cache: lines of 64 bytes, with these offsets.
 macro_rules! fetch {
     ($($line:literal)*) => {
-        concat!($("prefetcht1 [{ahead} + ", $line, "]\n",)* "add {ahead}, 64 * (0 ", $(" + 1 + 0 * ", $line,)* ")")
+        concat!($("prefetcht1 [{ahead} + ", $line, "]\n",)*)
     };
 }
 
-/// `steps` steps, each of these products and `$bytes` long in rows and in columns, and these lines ahead.
+/// `$count` steps, each of these products and `$bytes` long in rows and in columns, and these lines ahead.
 macro_rules! steps {
-    ($a:ident, $b:ident, $ahead:ident, $steps:ident, $both:ident, $out:ident, $stride:ident, $bytes:literal, $lines:tt, $dot:literal: $(($($part:tt)*)),*) => {
+    ($factors:ident, $count:ident, $both:ident, $bytes:expr, $ahead:expr, $lines:tt, $dot:literal: $(($($part:tt)*)),*) => {
         if $both {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                fetch! $lines,
-                $(product!(both, $dot, $($part)*),)*
-                concat!("add {a}, ", $bytes),
-                concat!("add {b}, ", $bytes),
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {stride}], tmm0",
-                "tilestored [{out} + {stride} + 64], tmm1",
-                "tilestored [{below} + {stride}], tmm2",
-                "tilestored [{below} + {stride} + 64], tmm3",
-                a = inout(reg) $a => _,
-                b = inout(reg) $b => _,
-                ahead = inout(reg) $ahead => _,
-                line = in(reg) ROW_BYTES,
-                stride = in(reg) 4 * $stride,
-                out = in(reg) $out,
-                below = in(reg) $out.add(ROWS * $stride),
-                steps = inout(reg) $steps => _,
-                options(nostack),
-            );
+            steps!(of both, $factors, $count, $bytes, $ahead, $lines, $dot: $(($($part)*)),*)
         } else {
-            asm!(
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "2:",
-                fetch! $lines,
-                $(product!(one, $dot, $($part)*),)*
-                concat!("add {a}, ", $bytes),
-                concat!("add {b}, ", $bytes),
-                "dec {steps}",
-                "jnz 2b",
-                "tilestored [{out} + {stride}], tmm0",
-                "tilestored [{out} + {stride} + 64], tmm1",
-                a = inout(reg) $a => _,
-                b = inout(reg) $b => _,
-                ahead = inout(reg) $ahead => _,
-                line = in(reg) ROW_BYTES,
-                stride = in(reg) 4 * $stride,
-                out = in(reg) $out,
-                steps = inout(reg) $steps => _,
-                options(nostack),
-            );
+            steps!(of one, $factors, $count, $bytes, $ahead, $lines, $dot: $(($($part)*)),*)
         }
     };
+    (of $both:ident, $factors:ident, $count:ident, $bytes:expr, $ahead:expr, $lines:tt, $dot:literal: $(($($part:tt)*)),*) => {
+        asm!(
+            "2:",
+            fetch! $lines,
+            $(product!($both, $dot, $($part)*),)*
+            "add {a}, {bytes}",
+            "add {b}, {bytes}",
+            "add {ahead}, {ahead_bytes}",
+            "dec {steps}",
+            "jnz 2b",
+            a = inout(reg) $factors.rows => _,
+            b = inout(reg) $factors.columns => _,
+            ahead = inout(reg) $factors.ahead => _,
+            bytes = const $bytes,
+            ahead_bytes = const $ahead,
+            line = in(reg) ROW_BYTES,
+            steps = inout(reg) $count => _,
+            options(nostack),
+        )
+    };
 }
 
-/// The sum of `steps` products of two tiles of rows (`a`, `[steps][PARTS][32][32]` bf16 values) and two of columns (`b`, `[steps][PARTS][2 tiles]`),
-/// as 32 rows of 32 values, `stride` values apart. `both`: whether more than 16 rows count. `ahead`: columns that are wanted soon, [`ahead`] bytes a step
-/// are fetched; any address will do.
+/// What is multiplied, a step after another; and columns that are wanted soon, which are fetched meanwhile, [`Dot::AHEAD`] bytes a step. Any
+/// address will do there.
+#[derive(Clone, Copy)]
+pub(crate) struct Factors {
+    rows: *const u8,
+    columns: *const u8,
+    ahead: *const u8,
+}
+
+impl Factors {
+    /// Rows and columns; nothing is wanted soon.
+    pub(crate) fn of<A, B>(rows: *const A, columns: *const B) -> Self {
+        Self::before(rows, columns, columns)
+    }
+
+    /// Rows and columns, and what is wanted soon.
+    pub(crate) fn before<A, B>(rows: *const A, columns: *const B, ahead: *const B) -> Self {
+        Self {
+            rows: rows.cast(),
+            columns: columns.cast(),
+            ahead: ahead.cast(),
+        }
+    }
+}
+
+/// How a step's tiles are multiplied.
+pub(crate) trait Dot {
+    /// Bytes of a step: of rows, and as many of columns.
+    const BYTES: usize;
+    /// Bytes that are fetched ahead in a step.
+    const AHEAD: usize;
+
+    /// Adds the products of `count` steps from the step `first` on to the sums. `both`: whether more than 16 rows count.
+    ///
+    /// # Safety
+    /// Tiles are configured and cleared, and there are so many steps of whole tiles.
+    unsafe fn steps(factors: Factors, first: usize, count: usize, both: bool);
+}
+
+impl Factors {
+    #[inline(always)]
+    unsafe fn from<D: Dot>(self, step: usize) -> Self {
+        // SAFETY: the caller promises that there are more steps.
+        unsafe {
+            Self {
+                rows: self.rows.add(step * D::BYTES),
+                columns: self.columns.add(step * D::BYTES),
+                ahead: self.ahead.wrapping_add(step * D::AHEAD),
+            }
+        }
+    }
+}
+
+/// Values as sums of so many bf16 values: rows `[steps][PARTS][32][32]`, columns `[steps][PARTS][2 tiles]`, sums of f32.
+pub(crate) struct Bf16<const PARTS: usize>;
+
+impl<const PARTS: usize> Dot for Bf16<PARTS> {
+    const BYTES: usize = PARTS * 2 * BYTES;
+    const AHEAD: usize = if PARTS == 1 { 256 } else { 768 };
+
+    #[inline(always)]
+    unsafe fn steps(factors: Factors, first: usize, count: usize, both: bool) {
+        const { assert!(PARTS == 1 || PARTS == 3, "there is a loop for these") };
+        if count == 0 {
+            return;
+        }
+        // SAFETY: the caller's promise is passed on.
+        unsafe {
+            let factors = factors.from::<Self>(first);
+            match PARTS {
+                1 => {
+                    steps!(factors, count, both, Self::BYTES, Self::AHEAD, (0 64 128 192), "tdpbf16ps": (rows 0, columns 0))
+                }
+                // High, middle and low: the six products that are not smaller than what rounding to f32 loses. In an order in which each needs one
+                // more load.
+                _ => {
+                    steps!(factors, count, both, Self::BYTES, Self::AHEAD, (0 64 128 192 256 320 384 448 512 576 640 704), "tdpbf16ps":
+                    (rows 0, columns 4096), (columns 2048), (rows 2048), (columns 0), (rows 4096), (rows 0))
+                }
+            }
+        }
+    }
+}
+
+/// Codes (`[steps][32][64]` unsigned bytes) times weights (`[steps][2 tiles]` of signed bytes), summed as i32.
+pub(crate) struct Codes;
+
+impl Dot for Codes {
+    const BYTES: usize = 2 * BYTES;
+    const AHEAD: usize = 256;
+
+    #[inline(always)]
+    unsafe fn steps(factors: Factors, first: usize, count: usize, both: bool) {
+        if count == 0 {
+            return;
+        }
+        // SAFETY: the caller's promise is passed on.
+        unsafe {
+            let factors = factors.from::<Self>(first);
+            steps!(factors, count, both, Self::BYTES, Self::AHEAD, (0 64 128 192), "tdpbusd": (rows 0, columns 0));
+        }
+    }
+}
+
+/// Makes all sums zero.
+///
+/// # Safety
+/// Tiles are configured.
 #[inline(always)]
-pub(crate) unsafe fn multiply<const PARTS: usize>(
-    a: *const u16,
-    b: *const u16,
-    ahead: *const u16,
-    steps: usize,
-    both: bool,
-    out: *mut f32,
-    stride: usize,
-) {
-    const { assert!(PARTS == 1 || PARTS == 3, "there is a loop for these") };
+pub(crate) unsafe fn clear() {
     // SAFETY: the caller's promise is passed on.
     unsafe {
-        match PARTS {
-            1 => single(a, b, ahead, steps, both, out, stride),
-            _ => triple(a, b, ahead, steps, both, out, stride),
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            options(nostack)
+        );
+    }
+}
+
+/// Stores the sums as 32 rows of 32 values of four bytes, `stride` values apart; only the first 16 rows unless `both`.
+///
+/// # Safety
+/// Tiles are configured, and there is room.
+#[inline(always)]
+pub(crate) unsafe fn store<T>(both: bool, out: *mut T, stride: usize) {
+    const { assert!(size_of::<T>() == 4, "sums are f32, or 32-bit numbers") };
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        asm!(
+            "tilestored [{out} + {stride}], tmm0",
+            "tilestored [{out} + {stride} + 64], tmm1",
+            out = in(reg) out,
+            stride = in(reg) 4 * stride,
+            options(nostack),
+        );
+        if both {
+            asm!(
+                "tilestored [{out} + {stride}], tmm2",
+                "tilestored [{out} + {stride} + 64], tmm3",
+                out = in(reg) out.add(ROWS * stride),
+                stride = in(reg) 4 * stride,
+                options(nostack),
+            );
         }
     }
 }
 
-/// bf16 values as they are.
+/// The sum of `steps` steps, stored.
+///
+/// # Safety
+/// See [`Dot::steps`] and [`store`].
 #[inline(always)]
-unsafe fn single(
-    a: *const u16,
-    b: *const u16,
-    ahead: *const u16,
+pub(crate) unsafe fn multiply<D: Dot>(
+    factors: Factors,
     steps: usize,
     both: bool,
     out: *mut f32,
     stride: usize,
 ) {
-    // SAFETY: the caller promises whole tiles, and that tiles are configured.
+    // SAFETY: the caller's promise is passed on.
     unsafe {
-        steps!(a, b, ahead, steps, both, out, stride, 2048, (0 64 128 192), "tdpbf16ps": (rows 0, columns 0))
-    }
-}
-
-/// Sums of three bf16 values, high, middle and low: the six products that are not smaller than what rounding to f32 loses. In an order in which
-/// each needs one more load.
-#[inline(always)]
-unsafe fn triple(
-    a: *const u16,
-    b: *const u16,
-    ahead: *const u16,
-    steps: usize,
-    both: bool,
-    out: *mut f32,
-    stride: usize,
-) {
-    // SAFETY: the caller promises whole tiles, and that tiles are configured.
-    unsafe {
-        steps!(a, b, ahead, steps, both, out, stride, 6144, (0 64 128 192 256 320 384 448 512 576 640 704), "tdpbf16ps":
-            (rows 0, columns 4096), (columns 2048), (rows 2048), (columns 0), (rows 4096), (rows 0))
-    }
-}
-
-/// The same for codes (`a`, `[steps][32][64]` unsigned bytes) and weights (`b`, `[steps][2 tiles]` of signed bytes), summed as i32.
-#[inline(always)]
-pub(crate) unsafe fn multiply_bytes(
-    a: *const u8,
-    b: *const i8,
-    ahead: *const i8,
-    steps: usize,
-    both: bool,
-    out: *mut i32,
-    stride: usize,
-) {
-    // SAFETY: the caller promises whole tiles, and that tiles are configured.
-    unsafe {
-        steps!(a, b, ahead, steps, both, out, stride, 2048, (0 64 128 192), "tdpbusd": (rows 0, columns 0))
+        clear();
+        D::steps(factors, 0, steps, both);
+        store(both, out, stride);
     }
 }
