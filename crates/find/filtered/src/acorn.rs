@@ -151,15 +151,22 @@ impl Acorn {
             // ACORN-1 chooses few, so that links to it are what fills a list and the far ones of its youth stay.
             let own = if config.gamma == 1 { m } else { capacity };
             choose(hits, own, bottom, config, &mut covered, &mut kept);
+            if config.gamma == 1 {
+                // Farthest first, as in the published code: the first of a list are what building looks at, and the far ones lead on.
+                kept.reverse();
+            }
             bottom.set(row, kept.iter().map(|near| near.row()));
             for near in kept.clone() {
                 let other = near.row();
-                // In the order of their coming, as in the published code: the first links of a row, which are all that building looks
-                // at, were made while rows were few, and lead far.
+                // In the order of their coming, as in the published code: the first links of a row were made while rows were few, and
+                // lead far.
                 if !bottom.push(other, row) {
                     let old = bottom.of(other).iter().copied();
                     by_distance(&pairs, other, old.chain([row]), &mut list);
                     choose(&list, capacity, bottom, config, &mut covered, &mut kept);
+                    if config.gamma == 1 {
+                        kept.reverse();
+                    }
                     bottom.set(other, kept.iter().map(|near| near.row()));
                 }
             }

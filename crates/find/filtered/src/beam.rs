@@ -100,6 +100,11 @@ pub(crate) trait Walk {
 
     /// Is told of every row that was compared.
     fn met(&mut self, _near: Near) {}
+
+    /// How many of the rows that can be reached from one are compared, those that were compared before left out.
+    fn width(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// Whether a row passes a filter that there may be; asking counts.
@@ -127,11 +132,12 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// The distances of `query` to those of `rows` that were not seen before.
-    fn compare(&mut self, query: &[f32], points: &Embeddings, rows: impl Iterator<Item = u32>) {
+    /// The distances of `query` to the first `width` of `rows` that were not seen before.
+    fn compare(&mut self, query: &[f32], points: &Embeddings, rows: impl Iterator<Item = u32>, width: usize) {
         self.fresh.clear();
         let seen = &mut self.seen;
-        self.fresh.extend(rows.filter(|&row| seen.insert(row)));
+        self.fresh
+            .extend(rows.filter(|&row| seen.insert(row)).take(width));
         self.distances.clear();
         self.distances.resize(self.fresh.len(), 0.0);
         distance::l2_squared_gather(query, points.as_slice(), &self.fresh, &mut self.distances);
@@ -156,7 +162,7 @@ impl Scratch {
         around.clear();
         around.extend(entries);
         loop {
-            self.compare(query, points, around.drain(..));
+            self.compare(query, points, around.drain(..), walk.width());
             for (&row, &distance) in self.fresh.iter().zip(&self.distances) {
                 let near = Near::new(distance, row);
                 walk.met(near);
@@ -197,7 +203,7 @@ impl Scratch {
         hits: &mut Vec<Near>,
     ) {
         self.seen.clear(points.rows());
-        self.compare(query, points, rows);
+        self.compare(query, points, rows, usize::MAX);
         hits.clear();
         let near = self.fresh.iter().zip(&self.distances);
         hits.extend(near.map(|(&row, &distance)| Near::new(distance, row)));

@@ -22,7 +22,7 @@ pub(crate) struct Growing {
     pub upper: Upper,
 }
 
-/// One of its levels: the first `width` neighbours of each row.
+/// One of its levels: of each row the first `width` neighbours that were not compared before.
 struct Level<'a> {
     graph: &'a Growing,
     level: usize,
@@ -31,8 +31,11 @@ struct Level<'a> {
 
 impl Walk for Level<'_> {
     fn neighbours(&mut self, from: Near, out: &mut Vec<u32>, _: &mut Counts) {
-        let list = self.graph.of(from.row(), self.level);
-        out.extend_from_slice(&list[..list.len().min(self.width)]);
+        out.extend_from_slice(self.graph.of(from.row(), self.level));
+    }
+
+    fn width(&self) -> usize {
+        self.width
     }
 }
 
@@ -62,7 +65,7 @@ pub(crate) struct Growth {
     pub capacity: usize,
     /// The length of the candidate list.
     pub ef: usize,
-    /// How many neighbours of a row are looked at.
+    /// How many neighbours of a row are compared, those that were compared before left out.
     pub width: usize,
     /// Of the levels.
     pub seed: u64,
