@@ -3,7 +3,7 @@
 usage: scale.py GRAPH_WORKER VECTORS.npy FOLDER [--sizes 10000,...] [--build]
 Makes what is not in FOLDER yet: the largest set out of the real VECTORS.npy (grow.py), graphs over its first rows and over two sets that show how real it is
 (`real`: the real rows; `grown`: as many grown from a part of them), on all threads. `--build` does only that. Then searches all on one thread; the list is the
-shortest that finds as much, between two that were tried. Needs numpy.
+shortest that finds as much, between two that were tried; and at the default effort. Needs numpy.
 """
 import argparse
 import json
@@ -16,6 +16,8 @@ from run import K, np
 
 LISTS = (10, 12, 14, 16, 18, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256, 384, 512)
 RECALLS = (0.95, 0.99)
+# What the worker takes for the effort of a search that does not say what it wants.
+DEFAULT = 0
 
 
 class Part:
@@ -62,19 +64,24 @@ class Part:
         worker.process.wait()
 
     def search(self):
-        """List, microseconds and comparisons a query at each of RECALLS."""
+        """List, microseconds and comparisons a query at each of RECALLS; recall, microseconds and comparisons at the default effort."""
         worker = self.start()
         asked, worst = np.load(self.queries), np.load(self.file("worst.npy"))
+
+        def one(effort):
+            took, ids = worker.search(effort)
+            scores = np.einsum("qkd,qd->qk", self.rows[ids.ravel()].reshape(len(asked), K, -1), asked)
+            return float((scores >= worst[:, None] - 1e-6).mean()), effort, took / len(asked) * 1e6, worker.distances
+
         points = []
         worker.search(LISTS[-1])
         for effort in LISTS:
-            took, ids = worker.search(effort)
-            scores = np.einsum("qkd,qd->qk", self.rows[ids.ravel()].reshape(len(asked), K, -1), asked)
-            points.append((float((scores >= worst[:, None] - 1e-6).mean()), effort, took / len(asked) * 1e6, worker.distances))
+            points.append(one(effort))
             if points[-1][0] > max(RECALLS):
                 break
+        default = one(DEFAULT)
         self.stop(worker)
-        return [at(points, recall) for recall in RECALLS]
+        return [at(points, recall) for recall in RECALLS], default
 
 
 def at(points, wanted):
@@ -113,7 +120,8 @@ def main():
               f"vectors, {built['bytes'] / count:.0f} bytes a row beside them", flush=True)
         if arguments.build:
             continue
-        found = part.search()
+        found, (recall, _, micros, distances) = part.search()
+        print(f"    default effort: recall {recall:.3f}, {distances:.0f} comparisons, {micros:.1f} us a query", flush=True)
         for recall, (length, micros, distances) in zip(RECALLS, found):
             print(f"    recall {recall}: list {length:.1f}, {distances:.0f} comparisons, {micros:.1f} us a query", flush=True)
         if name.isdigit():
