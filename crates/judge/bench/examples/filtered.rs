@@ -1,6 +1,6 @@
 //! `kokeshi bench filtered` without the rest of the program, which takes a fraction of the time to build:
 //! `cargo run --release -p kokeshi-bench --example filtered -- VECTORS.npy ROWS.jsonl PLOTS EACH ROUNDS equality:primary range:created`.
-//! Prints the report as JSON.
+//! Fields named `only:` are no fields but parts of the names of the methods that are built. Prints the report as JSON.
 
 use std::path::Path;
 
@@ -13,8 +13,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [vectors, rows, plots, each, rounds, fields @ ..] = &arguments[..] else {
         return Err("usage: filtered VECTORS.npy ROWS.jsonl PLOTS EACH ROUNDS KIND:FIELD ...".into());
     };
+    let named = |field: &String| field.strip_prefix("only:").map(str::to_owned);
+    let only = fields.iter().filter_map(named).collect();
     let fields: Vec<(&str, Kind)> = fields
         .iter()
+        .filter(|field| named(field).is_none())
         .map(|field| match field.split_once(':') {
             Some(("equality", name)) => Ok((name, Kind::Category)),
             Some(("set", name)) => Ok((name, Kind::Set)),
@@ -33,6 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = Options {
         each: each.parse()?,
         rounds: rounds.parse()?,
+        only,
         ..Options::default()
     };
     let report = run(&npy::open(Path::new(vectors))?, &named, &options, &Silent)?;

@@ -20,6 +20,10 @@ use crate::attributes::Column;
 /// ACORN's gamma: it serves selectivities from a twelfth on by its graph (the published default).
 pub const GAMMA: usize = 12;
 
+/// Methods that are built together.
+const PLANNER: &str = "Kokeshi's planner";
+const PARTS: &str = "Kokeshi's parts";
+
 /// A method that is ready, and what it took.
 pub struct Ready {
     /// The method.
@@ -49,25 +53,37 @@ pub struct BuildCost {
 
 type Build<'a> = Box<dyn Fn() -> Result<Vec<Box<dyn Method>>> + Send + Sync + 'a>;
 
-/// A thing to build: the column that it is for, whether it has one setting, and how.
+/// A thing to build: its methods, the column that it is for, whether it has one setting, and how.
 struct Job<'a> {
+    names: &'static [&'static str],
     column: Option<String>,
     fixed: bool,
     build: Build<'a>,
 }
 
-/// Builds the methods that need no column and those that each of `columns` can have, several at a time. Rows have unit length.
+/// Builds the methods that need no column and those that each of `columns` can have, several at a time; of these those whose
+/// names have one of `only` in them, all if that is empty. Rows have unit length.
 ///
 /// # Errors
-/// Columns of other lengths than the rows; an interrupted build.
+/// Columns of other lengths than the rows; an interrupted build; `only` names none.
 pub fn build(
     points: &Arc<Embeddings>,
     columns: &[(String, Column)],
+    only: &[String],
     progress: &dyn Progress,
 ) -> Result<Vec<Ready>> {
-    let mut jobs = general(points, columns);
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|part| name.contains(part.as_str()));
+    let mut jobs = general(points, columns, wanted(PARTS));
     for (name, column) in columns {
         jobs.extend(special(points, name, column));
+    }
+    jobs.retain(|job| job.names.iter().any(|name| wanted(name)));
+    if jobs.is_empty() {
+        return Err(kokeshi_core::Error::Parse {
+            what: "methods".into(),
+            expected: "parts of the names of some".into(),
+            found: only.join(", "),
+        });
     }
     progress.start("building", Some(jobs.len() as u64), "indexes");
     let built: Result<Vec<Vec<Ready>>> = jobs
@@ -86,6 +102,7 @@ pub fn build(
             progress.advance(1);
             Ok(methods
                 .into_iter()
+                .filter(|method| wanted(method.name()))
                 .map(|method| ready(method, job, seconds))
                 .collect())
         })
@@ -111,40 +128,47 @@ fn ready(method: Box<dyn Method>, job: &Job<'_>, seconds: f64) -> Ready {
 }
 
 fn job<'a>(
+    names: &'static [&'static str],
     column: Option<&str>,
     build: impl Fn() -> Result<Vec<Box<dyn Method>>> + Send + Sync + 'a,
 ) -> Job<'a> {
     Job {
+        names,
         column: column.map(str::to_owned),
         fixed: false,
         build: Box::new(build),
     }
 }
 
-fn general<'a>(points: &'a Arc<Embeddings>, columns: &'a [(String, Column)]) -> Vec<Job<'a>> {
+fn general<'a>(points: &'a Arc<Embeddings>, columns: &'a [(String, Column)], parts: bool) -> Vec<Job<'a>> {
     let scan = Job {
         fixed: true,
-        ..job(None, || Ok(vec![Box::new(PreFilter(points.clone()))]))
+        ..job(&["pre-filter scan"], None, || {
+            Ok(vec![Box::new(PreFilter(points.clone()))])
+        })
     };
     let planner = Job {
         fixed: true,
-        ..job(None, || {
+        ..job(&[PLANNER, PARTS], None, move || {
             let planner = Planner::build(points)?;
-            let parts = Parts::build(points, columns, planner.clone())?;
-            Ok(vec![Box::new(planner), Box::new(parts)])
+            let mut methods: Vec<Box<dyn Method>> = vec![Box::new(planner.clone())];
+            if parts {
+                methods.push(Box::new(Parts::build(points, columns, planner)?));
+            }
+            Ok(methods)
         })
     };
     vec![
-        job(None, || {
+        job(&["ACORN-gamma"], None, || {
             let gamma = Acorn::build(points.clone(), AcornConfig::gamma(GAMMA));
             let gamma = OrScan::below(1.0 / GAMMA as f64, gamma, points.clone());
             Ok(vec![Box::new(gamma)])
         }),
-        job(None, || {
+        job(&["HNSW, gate", "HNSW, post-filter"], None, || {
             let hnsw = Arc::new(Hnsw::build(points.clone(), HnswConfig::default()));
             Ok(vec![Box::new(Gate(hnsw.clone())), Box::new(PostFilter(hnsw))])
         }),
-        job(None, || {
+        job(&["ACORN-1"], None, || {
             Ok(vec![Box::new(Acorn::build(points.clone(), AcornConfig::one()))])
         }),
         scan,
@@ -163,27 +187,27 @@ fn special<'a>(points: &'a Arc<Embeddings>, name: &'a str, column: &'a Column) -
                 ..VamanaConfig::default()
             };
             vec![
-                job(name, move || {
+                job(&["FilteredVamana"], name, move || {
                     let config = VamanaConfig::default();
                     let graph = LabelGraph::filtered(points.clone(), filtered.clone(), config)?;
                     Ok(vec![Box::new(graph)])
                 }),
-                job(name, move || {
+                job(&["StitchedVamana"], name, move || {
                     let config = VamanaConfig::default();
                     let graph = LabelGraph::stitched(points.clone(), stitched.clone(), small, config)?;
                     Ok(vec![Box::new(graph)])
                 }),
-                job(name, move || {
+                job(&["UNG"], name, move || {
                     Ok(vec![Box::new(Ung::build(points, &labels, UngConfig::default())?)])
                 }),
             ]
         }
         Column::Number(numbers) => vec![
-            job(name, move || {
+            job(&["SeRF"], name, move || {
                 let config = SerfConfig::default();
                 Ok(vec![Box::new(RangeGraph::build(points, numbers, config)?)])
             }),
-            job(name, move || {
+            job(&["SeRF, half-bounded"], name, move || {
                 let config = SerfConfig::default();
                 Ok(vec![Box::new(PrefixGraph::build(points, numbers, config)?)])
             }),
@@ -237,7 +261,7 @@ impl Planner {
 
 impl Method for Planner {
     fn name(&self) -> &'static str {
-        "Kokeshi's planner"
+        PLANNER
     }
 
     fn dims(&self) -> usize {
@@ -333,7 +357,7 @@ fn ordered(number: f64) -> i64 {
 
 impl Method for Parts {
     fn name(&self) -> &'static str {
-        "Kokeshi's parts"
+        PARTS
     }
 
     fn dims(&self) -> usize {

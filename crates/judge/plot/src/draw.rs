@@ -11,6 +11,9 @@ use crate::{Axis, Mark, Panel, Series};
 /// Pixels of a panel.
 const WIDTH: u32 = 760;
 const HEIGHT: u32 = 520;
+/// Pixels beside the axes for the names of series, if there are more of them than leave the marks visible behind a box.
+const LEGEND: u32 = 150;
+const MOST_INSIDE: usize = 6;
 
 /// Okabe and Ito's colours (Color Universal Design, 2008), and four for pictures with more.
 const COLOURS: [RGBColor; 12] = [
@@ -71,9 +74,14 @@ fn draw<'a>(panel: &Panel, area: &Area<'a>) -> Drawn {
         })
     };
     let (low, high) = range(&panel.y, marks().flat_map(ends));
-    let mut builder = ChartBuilder::on(area);
+    let (axes, beside) = area.split_horizontally(WIDTH - LEGEND);
+    let many = panel.series.len() > MOST_INSIDE;
+    if many {
+        legend(&panel.series, &beside)?;
+    }
+    let mut builder = ChartBuilder::on(if many { &axes } else { area });
     builder
-        .caption(&panel.title, ("sans-serif", 17))
+        .caption(&panel.title, ("sans-serif", if many { 14 } else { 17 }))
         .margin(14)
         .x_label_area_size(46)
         .y_label_area_size(66);
@@ -87,6 +95,19 @@ fn draw<'a>(panel: &Panel, area: &Area<'a>) -> Drawn {
             panel,
         ),
     }
+}
+
+/// The names of series with their colours, below each other.
+fn legend(series: &[Series], area: &Area<'_>) -> Drawn {
+    for (series, row) in series.iter().zip(0..) {
+        let middle = 58 + 20 * row;
+        let colour = COLOURS[series.colour % COLOURS.len()];
+        area.draw(&Circle::new((8, middle), 4, colour.filled()))?;
+        let style = ("sans-serif", 12).into_font().color(&BLACK);
+        let style = style.pos(Pos::new(HPos::Left, VPos::Center));
+        area.draw(&Text::new(series.name.clone(), (20, middle), style))?;
+    }
+    Ok(())
 }
 
 /// Where a logarithmic axis is labelled: at 1, 2 and 5 times the powers of ten, or at these alone if there are many.
@@ -158,6 +179,9 @@ where
             let style = style.pos(Pos::new(side, VPos::Bottom));
             EmptyElement::at((mark.x, mark.y)) + Text::new(mark.label.clone(), (by, -3), style)
         }))?;
+    }
+    if panel.series.len() > MOST_INSIDE {
+        return Ok(());
     }
     chart
         .configure_series_labels()
@@ -244,6 +268,27 @@ mod tests {
             // Two marks; two panels with a legend each.
             assert_eq!(drawn.matches("<circle").count(), 2 + 2);
         }
+    }
+
+    #[test]
+    fn the_names_of_many_series_are_right_of_all_marks() {
+        let mut many = panel(true, vec![Mark::at(1.0, 2.0), Mark::at(9.0, 2.0)]);
+        let one = many.series[0].clone();
+        many.series = (0..8)
+            .map(|at| Series {
+                name: format!("series {at}"),
+                ..one.clone()
+            })
+            .collect();
+        let drawn = svg(&[many]);
+        let places = drawn.split("<circle cx=\"").skip(1);
+        let places: Vec<u32> = places
+            .filter_map(|part| part.split('"').next()?.parse().ok())
+            .collect();
+        let names = places.iter().filter(|&&x| x == WIDTH - LEGEND + 8).count();
+        assert_eq!((names, places.len()), (8, 8 + 16));
+        assert!(places.iter().all(|&x| x <= WIDTH - LEGEND + 8));
+        assert!(drawn.contains("series 7"));
     }
 
     #[test]
