@@ -12,8 +12,11 @@ use crate::flat::{count, scan};
 use crate::query::Query;
 use crate::{Effort, Found, Graph, GraphIndex, Index, Result, Vectors};
 
-/// Fewer rows need no graph of their own: of 1,000 a scan of codes takes as long as a walk.
-pub const LEAST: usize = 1024;
+/// Fewer rows need no graph of their own: of so many a scan of codes takes as long as a walk, and is nearer to the processor, being part of what all
+/// searches read.
+pub const LEAST: usize = 2048;
+/// How many times as long as for its own rows the list of a part is: queries come from everywhere.
+const FARTHER: usize = 2;
 /// Parts of one attribute by its values, at most: the values that most rows have.
 const MOST_VALUES: usize = 256;
 
@@ -95,6 +98,10 @@ impl Part {
         filter: &Bitmap,
         narrowed: &Narrowed,
     ) -> Result<Found> {
+        let effort = match (effort, self.index.graph().default_list()) {
+            (Effort::Default, Some(list)) if narrowed.rows.is_none() => Effort::List(FARTHER * list),
+            _ => effort,
+        };
         let Found { hits, mut cost } = self.index.search(query, k, effort, narrowed.rows.as_ref())?;
         let mut best = TopK::new(k.min(vectors.rows()));
         for hit in hits {
