@@ -24,9 +24,6 @@ pub enum Error {
     /// The evaluation data.
     #[error(transparent)]
     Eval(#[from] kokeshi_eval::Error),
-    /// A search for hard negatives.
-    #[error(transparent)]
-    Index(#[from] kokeshi_index::Error),
     /// The training data.
     #[error(transparent)]
     Sources(#[from] kokeshi_sources::Error),

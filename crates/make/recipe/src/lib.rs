@@ -19,6 +19,7 @@
 //! | `estimate` | time and memory before the first step |
 //! | `output` | the sentence-transformers directory with its card |
 //! | `mine` | hard negatives for pairs |
+//! | `nearest` | the nearest rows of many others at once |
 //! | `merge` | averages and slerp of models' weights |
 //! | `peft` | adapters on disk, and a base with one added |
 //! | `distill` | a static model of a teacher, as a recipe |
@@ -33,6 +34,7 @@ mod judge;
 mod loss;
 mod merge;
 mod mine;
+mod nearest;
 mod objective;
 mod order;
 mod output;
