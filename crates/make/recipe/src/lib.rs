@@ -14,6 +14,7 @@
 //! | `order` | which rows make which batch, from the seed alone |
 //! | `schedule` | the learning rate by step |
 //! | `judge` | how good each size is on scored pairs |
+//! | `workplace` | the folder of a run, one run at a time |
 //! | `checkpoint` | everything that a run needs to go on to the bit |
 //! | `run` | the loop |
 //! | `estimate` | time and memory before the first step |
@@ -45,6 +46,7 @@ mod recipe;
 mod run;
 mod schedule;
 mod scratch;
+mod workplace;
 
 pub use distill::{AnyRecipe, Distillation, Distilled, Texts};
 pub use error::{Error, Result};
