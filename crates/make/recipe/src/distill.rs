@@ -203,7 +203,12 @@ impl Distillation {
             write_atomic(file, &packed)?;
             compact = Some(packed.len() as u64);
         }
-        let reports = sources.iter().map(|(source, _)| source.report().lines());
+        let reports = sources.iter().map(|(source, _)| {
+            let mut report = source.report();
+            // Nothing asks for ids here.
+            (report.derived_ids, report.duplicate_ids) = (0, 0);
+            report.lines()
+        });
         Ok(Distilled {
             teacher: teacher.id().to_string(),
             compact,
