@@ -19,7 +19,7 @@ const STEPS: usize = 150;
 /// Of a training for the transfer, its loss is the mean of the last ones.
 const LAST: usize = 30;
 const COORDINATE_RATE: f32 = 1.0 / 128.0;
-/// Draws of the first weights that movements are the means of: one of 64 values varies by a tenth.
+/// Draws of the first weights that movements are the means of, chosen as for the limit.
 const DRAWS: u64 = 8;
 /// Rates, as powers of two.
 const POWERS: std::ops::RangeInclusive<i32> = -12..=-3;
