@@ -21,11 +21,12 @@ plain = AutoModel.from_pretrained(base).eval()
 def vectors(model):
     out = []
     with torch.no_grad():
-        for text in texts:
-            tokens = tokenizer(text, return_tensors="pt", truncation=True, max_length=256)
-            mean = model(**tokens).last_hidden_state[0].mean(0)
-            out.append((mean / mean.norm()).numpy())
-    return np.stack(out)
+        for start in range(0, len(texts), 32):
+            tokens = tokenizer(texts[start : start + 32], return_tensors="pt", padding=True, truncation=True, max_length=256)
+            mask = tokens["attention_mask"][..., None]
+            means = (model(**tokens).last_hidden_state * mask).sum(1) / mask.sum(1)
+            out.append(torch.nn.functional.normalize(means).numpy())
+    return np.concatenate(out)
 
 
 def kokeshi_vectors(model):

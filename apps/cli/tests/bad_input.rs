@@ -390,6 +390,31 @@ fn models() -> Vec<Case> {
             &["no-such-model"],
             |p| p.kokeshi_with("hi\n", &["embed", "--model", "nobody/no-such-model"]),
         ),
+        case("a pooling that is not known", 2, &["1_Pooling", "median"], |p| {
+            p.pooled_model(
+                "m",
+                r#"{"word_embedding_dimension": 32, "pooling_mode": "median"}"#,
+            );
+            p.kokeshi_with("hi\n", &["embed", "--model", "./m"])
+        }),
+        case(
+            "words made of bytes with heads that don't divide their width",
+            2,
+            &["0_BytesToWords/config.json", "heads", "8 dims", "found 3"],
+            |p| {
+                p.byte_words("m", r#"{"dims": 8, "heads": 3}"#);
+                p.kokeshi_with("hi\n", &["embed", "--model", "./m"])
+            },
+        ),
+        case(
+            "words made of bytes without their weights",
+            2,
+            &["0_BytesToWords", "model.safetensors"],
+            |p| {
+                p.byte_words("m", r#"{"dims": 8, "heads": 2}"#);
+                p.kokeshi_with("hi\n", &["embed", "--model", "./m"])
+            },
+        ),
         case("weights cut short", 2, &["model.safetensors"], |p| {
             p.static_model("m");
             truncate(&p.path("m/model.safetensors"), 0.5);
@@ -540,6 +565,10 @@ fn judging() -> Vec<Case> {
                 p.kokeshi(&["eval", "beir", "--run", "bad.run"])
             },
         ),
+        case("a paired test that is none", 2, &["ttest", "'--test "], |p| {
+            p.beir("beir");
+            p.kokeshi(&["eval", "beir", "--test", "ttest"])
+        }),
         case("judgements with a missing column", 2, &["test.tsv:2"], |p| {
             p.beir("beir");
             p.write("beir/qrels/test.tsv", "query-id\tcorpus-id\tscore\nq\t1\n");

@@ -13,6 +13,7 @@
 //! | [`seed`] | [`Seed`]: every random choice starts from one |
 //! | [`progress`] | [`Progress`]: how long work reports what it has done |
 //! | [`mod@file`] | checksummed, atomically written files |
+//! | [`lock`] | [`Lock`]: one at a time, released by the system |
 //! | [`eigen`] | eigenvalues and eigenvectors of symmetric matrices |
 //! | [`npy`] | NumPy arrays in and out, rows appended, memory-mapped |
 //! | [`safetensors`] | matrices of a safetensors file, and the checked header behind every reader of one |
@@ -75,6 +76,7 @@ pub mod eigen;
 pub mod embeddings;
 pub mod error;
 pub mod file;
+pub mod lock;
 pub mod metric;
 pub mod npy;
 pub mod progress;
@@ -87,6 +89,7 @@ pub mod vecs;
 pub use bitmap::Bitmap;
 pub use embeddings::{Embeddings, check_query};
 pub use error::{Error, Result};
+pub use lock::Lock;
 pub use metric::Metric;
 pub use progress::{Progress, Silent};
 pub use seed::Seed;

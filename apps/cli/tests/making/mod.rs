@@ -1,5 +1,7 @@
 //! Rows of docs/bad-input.md about training, merging, mining and sizes.
 
+use kokeshi_core::Lock;
+
 use super::support::{Place, Printed};
 use super::{Case, case};
 
@@ -66,6 +68,36 @@ fn recipes() -> Vec<Case> {
             2,
             &["line 16", "train.batch", "found 1"],
             |p| train(p, "batch = 2", "batch = 1"),
+        ),
+        case(
+            "a base width below 0",
+            2,
+            &["line 18", "base_width = -64", "integer `-64`"],
+            |p| train(p, "steps = 2\n", "steps = 2\nbase_width = -64\n"),
+        ),
+        case(
+            "a pooling that is none",
+            2,
+            &["line 2", "pooling", "\"max\"", "latent_attention"],
+            |p| train(p, "out = ", "pooling = \"max\"\nout = "),
+        ),
+        case(
+            "a pooling whose heads don't divide the base's width",
+            2,
+            &["line 2", "pooling", "32 dims", "found 5"],
+            |p| train(p, "out = ", "pooling = \"latent_attention(heads=5)\"\nout = "),
+        ),
+        case(
+            "a directory that another run writes",
+            2,
+            &["new: it is being trained by process"],
+            |p| {
+                p.write("new/.training/lock", "");
+                let held = Lock::take(&p.path("new/.training/lock")).unwrap();
+                let printed = train(p, "steps = 2", "steps = 2");
+                drop(held);
+                printed
+            },
         ),
         case(
             "sizes that don't end with the base's",

@@ -153,6 +153,29 @@ impl Place {
         self.write_bytes(&format!("{name}/model.safetensors"), &bytes);
     }
 
+    /// The small BERT of the training tests, with another configuration of its pooling.
+    pub fn pooled_model(&self, name: &str, pooling: &str) {
+        let bert = kokeshi_testing::workspace().join("crates/make/encode/tests/fixtures/small/bases/bert");
+        for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+            self.write_bytes(&format!("{name}/{file}"), &fs::read(bert.join(file)).unwrap());
+        }
+        self.write(
+            &format!("{name}/modules.json"),
+            r#"[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+                {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]"#,
+        );
+        self.write(&format!("{name}/1_Pooling/config.json"), pooling);
+    }
+
+    /// A directory of words made of bytes that has a configuration and nothing else.
+    pub fn byte_words(&self, name: &str, config: &str) {
+        self.write(
+            &format!("{name}/modules.json"),
+            r#"[{"idx": 0, "name": "0", "path": "0_BytesToWords", "type": "kokeshi.BytesToWords"}]"#,
+        );
+        self.write(&format!("{name}/0_BytesToWords/config.json"), config);
+    }
+
     /// Replaces a model's tokenizer by one with more ids than it has rows.
     pub fn larger_tokenizer(&self, name: &str) {
         self.write(

@@ -16,7 +16,7 @@ use crate::coded::LEAST_CANDIDATES;
 use crate::embedder::{BridgedEmbedder, Embedder, ModelEmbedder};
 use crate::fields::Fields;
 use crate::folder::Folder;
-use crate::lock::Lock;
+use crate::lock;
 use crate::manifest::{FORMAT, MANIFEST, Manifest};
 use crate::measured::Measured;
 use crate::parts::Inside;
@@ -164,7 +164,7 @@ impl Collection {
         let directory = directory.as_ref();
         std::fs::create_dir_all(directory).map_err(kokeshi_core::Error::io(directory))?;
         check_free(directory)?;
-        let _lock = Lock::take(directory)?;
+        let _lock = lock::take(directory)?;
         let fields = Fields::new(&options.schema)?;
         let embedder = options.embedder;
         let passages = options

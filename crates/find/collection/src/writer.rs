@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use kokeshi_core::Lock;
 use kokeshi_core::file::sync_folder;
 use kokeshi_core::npy;
 use kokeshi_sources::Schema;
@@ -19,7 +20,7 @@ use crate::data::{Data, remove_strangers, vector_file};
 use crate::embedder::Embedder;
 use crate::fields::Fields;
 use crate::known::{self, KnownDocuments, document_key};
-use crate::lock::Lock;
+use crate::lock;
 use crate::manifest::Manifest;
 use crate::optimize::join_files;
 use crate::snapshot::{Check, Snapshot, TEXT, open_words};
@@ -93,7 +94,7 @@ pub(crate) struct Pending {
 impl Writer {
     pub(crate) fn open(collection: Collection, options: WriterOptions) -> Result<Self> {
         let directory = collection.directory();
-        let lock = Lock::take(directory)?;
+        let lock = lock::take(directory)?;
         // Another process may have committed since the collection was opened.
         collection.refresh()?;
         let current = collection.current();

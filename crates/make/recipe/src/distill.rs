@@ -12,6 +12,7 @@ use toml::Spanned;
 
 use crate::error::{Error, Result};
 use crate::recipe::{DataKind, Paths, Recipe, forty_two, line, parse_toml, read_text};
+use crate::workplace::Workplace;
 
 /// A recipe of either kind.
 #[derive(Debug, Clone)]
@@ -179,8 +180,9 @@ impl Distillation {
     /// Reads the texts, makes the student, writes the model.
     ///
     /// # Errors
-    /// A teacher, texts or settings that don't fit; a model that can't be written; [`kokeshi_train::Error::Interrupted`] if `progress` says so.
+    /// A teacher, texts or settings that don't fit; [`Error::Busy`] if another run writes to the same directory; a model that can't be written; [`kokeshi_train::Error::Interrupted`] if `progress` says so.
     pub fn run(&self, progress: &dyn Progress) -> Result<Distilled> {
+        let workplace = Workplace::open(&self.out)?;
         let teacher = Model::load(&self.teacher)?;
         let sources: Vec<(Source, usize)> = self.texts.iter().map(Texts::open).collect::<Result<_>>()?;
         let mut texts = sources.iter().flat_map(|(source, limit)| {
@@ -194,13 +196,19 @@ impl Distillation {
         let student = distill(&teacher, &mut texts, &self.config, progress)?;
         drop(texts);
         student.save(&self.out, None)?;
+        workplace.clear();
         let mut compact = None;
         if let Some(file) = &self.compact {
             let packed = student.compact()?;
             write_atomic(file, &packed)?;
             compact = Some(packed.len() as u64);
         }
-        let reports = sources.iter().map(|(source, _)| source.report().lines());
+        let reports = sources.iter().map(|(source, _)| {
+            let mut report = source.report();
+            // Nothing asks for ids here.
+            (report.derived_ids, report.duplicate_ids) = (0, 0);
+            report.lines()
+        });
         Ok(Distilled {
             teacher: teacher.id().to_string(),
             compact,

@@ -24,9 +24,6 @@ pub enum Error {
     /// The evaluation data.
     #[error(transparent)]
     Eval(#[from] kokeshi_eval::Error),
-    /// A search for hard negatives.
-    #[error(transparent)]
-    Index(#[from] kokeshi_index::Error),
     /// The training data.
     #[error(transparent)]
     Sources(#[from] kokeshi_sources::Error),
@@ -78,6 +75,14 @@ pub enum Error {
     /// Models that can't be merged, or other settings that don't fit.
     #[error("{0}")]
     Settings(String),
+    /// Another run writes to the same directory.
+    #[error("{}: it is being trained by {holder}; wait until it is done or stop it", out.display())]
+    Busy {
+        /// The directory.
+        out: PathBuf,
+        /// Who trains it, such as `process 4711`.
+        holder: String,
+    },
     /// The user asked to stop; the checkpoint is written.
     #[error("interrupted; the same command goes on at step {0}")]
     Interrupted(u64),

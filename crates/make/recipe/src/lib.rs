@@ -14,11 +14,13 @@
 //! | `order` | which rows make which batch, from the seed alone |
 //! | `schedule` | the learning rate by step |
 //! | `judge` | how good each size is on scored pairs |
+//! | `workplace` | the folder of a run, one run at a time |
 //! | `checkpoint` | everything that a run needs to go on to the bit |
 //! | `run` | the loop |
 //! | `estimate` | time and memory before the first step |
 //! | `output` | the sentence-transformers directory with its card |
 //! | `mine` | hard negatives for pairs |
+//! | `nearest` | the nearest rows of many others at once |
 //! | `merge` | averages and slerp of models' weights |
 //! | `peft` | adapters on disk, and a base with one added |
 //! | `distill` | a static model of a teacher, as a recipe |
@@ -33,6 +35,7 @@ mod judge;
 mod loss;
 mod merge;
 mod mine;
+mod nearest;
 mod objective;
 mod order;
 mod output;
@@ -43,6 +46,7 @@ mod recipe;
 mod run;
 mod schedule;
 mod scratch;
+mod workplace;
 
 pub use distill::{AnyRecipe, Distillation, Distilled, Texts};
 pub use error::{Error, Result};

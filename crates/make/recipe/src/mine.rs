@@ -6,11 +6,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kokeshi_core::{Embeddings, Metric, Scored, Seed};
-use kokeshi_index::{Effort, FlatIndex, Index};
-use rayon::prelude::*;
+use kokeshi_core::{Embeddings, Scored, Seed};
 
 use crate::error::{Error, Result};
+use crate::nearest::nearest;
 
 /// Which texts become negatives.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -115,6 +114,37 @@ impl Mining {
         ];
         bounds.into_iter().flatten().fold(f32::INFINITY, f32::min)
     }
+
+    /// Negatives of a pair whose positive has the cosine `own`, among what is near its anchor.
+    fn choose(&self, pair: usize, own: f32, near: &[Scored], mut seed: Seed) -> Result<Found, Left> {
+        if let Some(most) = self.consistent
+            && near.iter().filter(|hit| hit.score > own).count() >= most
+        {
+            return Err(Left::Inconsistent);
+        }
+        let (from, to) = self.ranks;
+        let bound = self.bound(own);
+        let mut fitting: Vec<(u32, f32)> = near
+            .iter()
+            .take(to)
+            .skip(from - 1)
+            .filter(|hit| hit.score <= bound && self.least.is_none_or(|least| hit.score >= least))
+            .map(|hit| (hit.id, hit.score))
+            .collect();
+        if fitting.len() < self.negatives {
+            return Err(Left::TooFew);
+        }
+        if self.random {
+            seed.fork(pair as u64).shuffle(&mut fitting);
+        }
+        fitting.truncate(self.negatives);
+        fitting.sort_by(|a, b| b.1.total_cmp(&a.1));
+        Ok(Found {
+            pair,
+            positive: own,
+            negatives: fitting,
+        })
+    }
 }
 
 /// Finds negatives for `pairs` of (anchor, positive): the anchor is a row of `anchors`, the positive one of `texts`. `same[anchor]`: the row of
@@ -131,55 +161,39 @@ pub fn mine(
     seed: Seed,
 ) -> Result<Mined> {
     options.check()?;
-    let mut positives: HashMap<u32, HashSet<u32>> = HashMap::new();
-    for (anchor, positive) in pairs {
-        positives.entry(*anchor).or_default().insert(*positive);
+    if anchors.dims() != texts.dims() {
+        return Err(Error::Core(kokeshi_core::Error::Dims {
+            what: "texts".into(),
+            expected: anchors.dims(),
+            found: texts.dims(),
+        }));
     }
-    for (anchor, own) in same {
-        positives.entry(*anchor).or_default().insert(*own);
+    // Of each anchor: its pairs, and the texts that are no negatives of it.
+    let mut own = vec![(Vec::new(), HashSet::new()); anchors.rows()];
+    for (number, (anchor, positive)) in pairs.iter().enumerate() {
+        let (pairs, known) = &mut own[*anchor as usize];
+        pairs.push(number);
+        known.insert(*positive);
+    }
+    for (anchor, text) in same {
+        own[*anchor as usize].1.insert(*text);
     }
     let deepest = options.ranks.1.max(options.consistent.unwrap_or(0));
-    let index = FlatIndex::new(texts.clone().into(), Metric::Cosine);
-    let one = |(number, (anchor, positive)): (usize, &(u32, u32))| -> Result<Result<Found, Left>> {
-        let known = &positives[anchor];
-        let query = anchors.row(*anchor as usize);
-        let hits = index
-            .search(query, deepest + known.len(), Effort::Exact, None)?
-            .hits;
-        let near: Vec<Scored> = hits.into_iter().filter(|hit| !known.contains(&hit.id)).collect();
-        let own = kokeshi_core::distance::dot(query, texts.row(*positive as usize));
-        if let Some(most) = options.consistent
-            && near.iter().filter(|hit| hit.score > own).count() >= most
-        {
-            return Ok(Err(Left::Inconsistent));
-        }
-        let (from, to) = options.ranks;
-        let bound = options.bound(own);
-        let mut fitting: Vec<(u32, f32)> = near
-            .iter()
-            .take(to)
-            .skip(from - 1)
-            .filter(|hit| hit.score <= bound && options.least.is_none_or(|least| hit.score >= least))
-            .map(|hit| (hit.id, hit.score))
-            .collect();
-        if fitting.len() < options.negatives {
-            return Ok(Err(Left::TooFew));
-        }
-        if options.random {
-            let mut draw = seed;
-            draw.fork(number as u64).shuffle(&mut fitting);
-        }
-        fitting.truncate(options.negatives);
-        fitting.sort_by(|a, b| b.1.total_cmp(&a.1));
-        Ok(Ok(Found {
-            pair: number,
-            positive: own,
-            negatives: fitting,
-        }))
-    };
-    let found: Vec<_> = pairs.par_iter().enumerate().map(one).collect::<Result<_>>()?;
+    let count = |anchor: usize| deepest + own[anchor].1.len();
+    let found = nearest(anchors, texts, count, |anchor, mut near| {
+        let (numbers, known) = &own[anchor];
+        near.retain(|hit| !known.contains(&hit.id));
+        let pair = |number: &usize| {
+            let positive = texts.row(pairs[*number].1 as usize);
+            let own = kokeshi_core::distance::dot(anchors.row(anchor), positive);
+            (*number, options.choose(*number, own, &near, seed))
+        };
+        numbers.iter().map(pair).collect::<Vec<_>>()
+    });
+    let mut found: Vec<_> = found.into_iter().flatten().collect();
+    found.sort_unstable_by_key(|(number, _)| *number);
     let mut mined = Mined::default();
-    for found in found {
+    for (_, found) in found {
         match found {
             Ok(found) => mined.rows.push(found),
             Err(Left::Inconsistent) => mined.inconsistent += 1,

@@ -20,6 +20,7 @@ use crate::output;
 use crate::peft;
 use crate::recipe::{Base, Recipe};
 use crate::schedule;
+use crate::workplace::Workplace;
 
 /// What happened.
 #[derive(Debug)]
@@ -226,13 +227,12 @@ impl Prepared {
 /// go on.
 ///
 /// # Errors
-/// What is wrong with recipe, base or data; [`Error::NotFinite`] with the batch named; [`Error::Interrupted`] if `watch` says so.
+/// What is wrong with recipe, base or data; [`Error::Busy`] if another run writes to the same directory; [`Error::NotFinite`] with the batch named; [`Error::Interrupted`] if `watch` says so.
 pub fn run(recipe: &Recipe, watch: &mut dyn FnMut(Event<'_>) -> bool) -> Result<Outcome> {
     let started = Instant::now();
-    let folder = recipe.out.join(".training");
-    let mut prepared = prepare(recipe, &folder)?;
-    std::fs::create_dir_all(&folder).map_err(kokeshi_core::Error::io(&folder))?;
-    remove_unfinished(&folder);
+    let workplace = Workplace::open(&recipe.out)?;
+    let folder = &workplace.folder;
+    let mut prepared = prepare(recipe, folder)?;
     let rows = prepared.examples.sets.iter().map(data::Set::len).sum();
     watch(Event::Read {
         rows,
@@ -305,7 +305,7 @@ pub fn run(recipe: &Recipe, watch: &mut dyn FnMut(Event<'_>) -> bool) -> Result<
             adapter,
         )?;
     }
-    let _ = std::fs::remove_dir_all(&folder);
+    workplace.clear();
     Ok(Outcome {
         steps: run.place.step,
         early,
@@ -314,14 +314,6 @@ pub fn run(recipe: &Recipe, watch: &mut dyn FnMut(Event<'_>) -> bool) -> Result<
         test,
         seconds: started.elapsed().as_secs_f64(),
     })
-}
-
-/// Files that a killed run was writing; if one stays, it only takes room.
-fn remove_unfinished(folder: &Path) {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().contains(".tmp-")) {
-        let _ = std::fs::remove_file(entry.path());
-    }
 }
 
 struct Run<'a> {

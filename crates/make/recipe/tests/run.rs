@@ -143,6 +143,35 @@ fn heads_that_do_not_divide_the_width_are_named() {
 }
 
 #[test]
+fn a_directory_is_written_by_one_run_at_a_time() {
+    let folder = kitchen(|text| text);
+    let recipe = Recipe::read(&folder.path().join("recipe.toml")).unwrap();
+    let mut refused = Vec::new();
+    let outcome = run(&recipe, &mut |event| {
+        if matches!(event, Event::Step { step: 1, .. }) {
+            refused.push(run(&recipe, &mut |_| true).unwrap_err());
+        }
+        true
+    });
+    assert_eq!(outcome.unwrap().steps, 12);
+    let error = refused[0].to_string();
+    assert!(matches!(refused[..], [Error::Busy { .. }]), "{error}");
+    assert!(
+        error.contains(&format!("process {}", std::process::id())),
+        "{error}"
+    );
+    // It is let go of: the same recipe can be run anew.
+    cook(folder.path(), 0).unwrap();
+}
+
+#[test]
+fn a_recipe_that_can_not_be_leaves_no_folder() {
+    let folder = kitchen(|text| text.replacen("2x32", "2x16", 1));
+    cook(folder.path(), 0).unwrap_err();
+    assert!(!folder.path().join("new").exists());
+}
+
+#[test]
 fn an_interrupted_run_goes_on_to_the_bit() {
     let [whole, parts] = [(); 2].map(|()| kitchen(|text| text));
     cook(whole.path(), 0).unwrap();

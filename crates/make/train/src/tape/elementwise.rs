@@ -34,6 +34,19 @@ impl Op for Scale {
     }
 }
 
+/// `tanh(x)`, with its values.
+struct Tanh(Var, Matrix);
+
+impl Op for Tanh {
+    fn backward(&self, _: &Tape, gradient: &Matrix, sink: &mut Gradients) {
+        let values = gradient.data.iter().zip(&self.1.data);
+        let data = values
+            .map(|(gradient, value)| gradient * (1.0 - value * value))
+            .collect();
+        sink.add(self.0, Matrix::new(gradient.rows, gradient.cols, data));
+    }
+}
+
 /// A weighted sum of all values of several matrices.
 struct Total(Vec<(Var, f32)>);
 
@@ -70,6 +83,13 @@ impl Tape {
         self.push(out, &[x], Scale(x, factor))
     }
 
+    /// `tanh(x)`, value by value.
+    pub fn tanh(&mut self, x: Var) -> Var {
+        let mut out = self.value(x).clone();
+        out.data.iter_mut().for_each(|value| *value = value.tanh());
+        self.push(out.clone(), &[x], Tanh(x, out))
+    }
+
     /// The sum of all values, each part's times its weight: `[1, 1]`.
     pub fn total(&mut self, parts: &[(Var, f32)]) -> Var {
         let sum = parts
@@ -93,6 +113,7 @@ mod tests {
             let sum = tape.add(v[0], v[1]);
             let bent = tape.multiply(sum, v[1]);
             let bent = tape.scale(bent, 0.7);
+            let bent = tape.tanh(bent);
             tape.total(&[(bent, 2.0), (v[0], -0.5)])
         });
     }

@@ -1,17 +1,14 @@
-//! Feature Learning in Infinite-Width Neural Networks (arXiv 2011.14522): the parametrisation for Adam, on encoders of several widths that learn
-//! from titles and abstracts of arXiv.
+//! Encoders of several widths that learn from titles and abstracts of arXiv.
 
 use kokeshi_core::Seed;
 use kokeshi_train::encoder::Encoder;
 use kokeshi_train::losses::{Aux, Ranking};
 use kokeshi_train::{AdamWConfig, Batch, Learner, Optimizer, StepConfig};
 
-use crate::check::{Bar, Check, Claim, measured};
-use crate::reproduction::{Context, Reproduction, Result, failed};
+use super::{ID, excess, largest_over_smallest};
+use crate::reproduction::{Result, failed};
 use crate::training::arxiv::{Arxiv, Paper};
 use crate::training::tiny::random_wide;
-
-const ID: &str = "mup";
 
 const LAYERS: usize = 2;
 /// Width of a head, whatever the encoder's.
@@ -31,104 +28,56 @@ const LAST: usize = 16;
 /// Rates, as powers of two.
 const POWERS: std::ops::RangeInclusive<i32> = -11..=-4;
 
-const CLAIMS: &[Claim] = &[
-    Claim {
-        name: "base width",
-        claim: "at the base width the parametrisation changes nothing: largest difference of a parameter after a few steps",
-        bar: Bar::AtMost(0.0),
-    },
-    Claim {
-        name: "coordinates",
-        claim: "how far vectors have moved after a few steps hardly depends on the width (32, 64, 128): largest over smallest",
-        bar: Bar::AtMost(1.15),
-    },
-    Claim {
-        name: "coordinates, plain",
-        claim: "with one rate for all they move further the wider the encoder is: at 128 over at 32",
-        bar: Bar::AtLeast(1.5),
-    },
-    Claim {
-        name: "transfer",
-        claim: "the rate found at 32, used at 128: loss above the best rate's there, against what one rate for all loses so",
-        bar: Bar::AtMost(1.0 / 3.0),
-    },
-];
+/// At the base width, how far parameters are apart with and without it; how far vectors move, largest over smallest width; the same with one rate
+/// for all, widest over narrowest; what the rate of the narrowest loses at the widest, beside what one rate for all loses.
+///
+/// # Errors
+/// A loss that is no number.
+pub(super) fn figures(arxiv: &Arxiv, seed: Seed) -> Result<[f64; 4]> {
+    let bench = Bench { arxiv, seed };
+    let values = |base_width| -> Result<Vec<f32>> {
+        let mut learner = bench.learner(BASE, base_width);
+        bench.steps(&mut learner, FEW, |_| COORDINATE_RATE)?;
+        Ok(learner.encoder.values().to_vec())
+    };
+    let (plain, same) = (values(0)?, values(BASE)?);
+    let apart = plain.iter().zip(&same).map(|(a, b)| f64::from((a - b).abs()));
+    let apart = apart.fold(0.0, f64::max);
 
-/// The reproduction.
-pub(crate) struct Mup;
-
-impl Reproduction for Mup {
-    fn id(&self) -> &'static str {
-        ID
-    }
-
-    fn claims(&self) -> &'static [Claim] {
-        CLAIMS
-    }
-
-    fn run(&self, context: &Context) -> Result<Vec<Check>> {
-        let arxiv = Arxiv::read(context, ID)?;
-        let bench = Bench {
-            arxiv: &arxiv,
-            seed: Seed(context.seed),
-        };
-        let values = |base_width| -> Result<Vec<f32>> {
-            let mut learner = bench.learner(BASE, base_width);
-            bench.steps(&mut learner, FEW, |_| COORDINATE_RATE)?;
-            Ok(learner.encoder.values().to_vec())
-        };
-        let (plain, same) = (values(0)?, values(BASE)?);
-        let apart = plain.iter().zip(&same).map(|(a, b)| f64::from((a - b).abs()));
-        let apart = apart.fold(0.0, f64::max);
-
-        let mut moved = [[0.0; WIDTHS.len()]; 2];
-        for (base_width, moved) in [BASE, 0].into_iter().zip(&mut moved) {
-            for (width, moved) in WIDTHS.into_iter().zip(moved) {
-                *moved = bench.moved(width, base_width)?;
-            }
+    let mut moved = [[0.0; WIDTHS.len()]; 2];
+    for (base_width, moved) in [BASE, 0].into_iter().zip(&mut moved) {
+        for (width, moved) in WIDTHS.into_iter().zip(moved) {
+            *moved = bench.moved(width, base_width)?;
         }
-        let [with, without] = moved;
-        eprintln!(
-            "widths {WIDTHS:?}: vectors moved by {with:.3?} with muP, {without:.3?} with one rate for all"
-        );
-        let (least, most) = with
-            .iter()
-            .fold((f64::INFINITY, 0.0_f64), |(least, most), value| {
-                (least.min(*value), most.max(*value))
-            });
-
-        let [narrow, wide] = [BASE, WIDTHS[2]];
-        let losses = |width, base_width| -> Result<Vec<f64>> {
-            let found: Vec<f64> = POWERS
-                .map(|power| bench.loss(width, base_width, 2.0_f32.powi(power)))
-                .collect::<Result<_>>()?;
-            let name = if base_width == 0 { "one rate" } else { "muP" };
-            eprintln!("width {width}, {name}: loss by power of two {POWERS:?}: {found:.3?}");
-            Ok(found)
-        };
-        let best = lowest(&losses(narrow, 0)?);
-        // At the base width both are the same.
-        let excess = |base_width| -> Result<f64> {
-            let found = losses(wide, base_width)?;
-            Ok(found[best] - found[lowest(&found)])
-        };
-        let (with, without) = (excess(BASE)?, excess(0)?);
-        eprintln!("loss above the best at {wide}: {with:.3} with muP, {without:.3} with one rate for all");
-        Ok(measured(
-            CLAIMS,
-            [apart, most / least, moved_ratio(&moved[1]), with / without],
-        ))
     }
-}
+    let [with, without] = moved;
+    eprintln!("widths {WIDTHS:?}: vectors moved by {with:.3?} with muP, {without:.3?} with one rate for all");
 
-fn moved_ratio(moved: &[f64]) -> f64 {
-    moved[moved.len() - 1] / moved[0]
-}
-
-fn lowest(losses: &[f64]) -> usize {
-    (0..losses.len())
-        .min_by(|a, b| losses[*a].total_cmp(&losses[*b]))
-        .unwrap_or(0)
+    let [narrow, wide] = [BASE, WIDTHS[2]];
+    let losses = |width, base_width| -> Result<Vec<f64>> {
+        let found: Vec<f64> = POWERS
+            .map(|power| bench.loss(width, base_width, 2.0_f32.powi(power)))
+            .collect::<Result<_>>()?;
+        let name = if base_width == 0 { "one rate" } else { "muP" };
+        eprintln!("width {width}, {name}: loss by power of two {POWERS:?}: {found:.3?}");
+        Ok(found)
+    };
+    // At the base width both are the same.
+    let narrow = losses(narrow, 0)?;
+    let lost = [
+        excess(&narrow, &losses(wide, BASE)?),
+        excess(&narrow, &losses(wide, 0)?),
+    ];
+    eprintln!(
+        "loss above the best at {wide}: {:.3} with muP, {:.3} with one rate for all",
+        lost[0], lost[1]
+    );
+    Ok([
+        apart,
+        largest_over_smallest(&with),
+        without[WIDTHS.len() - 1] / without[0],
+        lost[0] / lost[1],
+    ])
 }
 
 struct Bench<'a> {
