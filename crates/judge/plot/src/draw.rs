@@ -11,9 +11,8 @@ use crate::{Axis, Mark, Panel, Series};
 /// Pixels of a panel.
 const WIDTH: u32 = 760;
 const HEIGHT: u32 = 520;
-/// Pixels beside the axes for the names of series, if there are more of them than leave the marks visible behind a box.
-const LEGEND: u32 = 150;
-const MOST_INSIDE: usize = 6;
+/// The most pixels beside the axes for the names of series, where they hide no mark.
+const LEGEND: u32 = 300;
 
 /// Okabe and Ito's colours (Color Universal Design, 2008), and four for pictures with more.
 const COLOURS: [RGBColor; 12] = [
@@ -74,14 +73,11 @@ fn draw<'a>(panel: &Panel, area: &Area<'a>) -> Drawn {
         })
     };
     let (low, high) = range(&panel.y, marks().flat_map(ends));
-    let (axes, beside) = area.split_horizontally(WIDTH - LEGEND);
-    let many = panel.series.len() > MOST_INSIDE;
-    if many {
-        legend(&panel.series, &beside)?;
-    }
-    let mut builder = ChartBuilder::on(if many { &axes } else { area });
+    let (axes, beside) = area.split_horizontally(WIDTH - room(&panel.series));
+    legend(&panel.series, &beside)?;
+    let mut builder = ChartBuilder::on(&axes);
     builder
-        .caption(&panel.title, ("sans-serif", if many { 14 } else { 17 }))
+        .caption(&panel.title, ("sans-serif", 14))
         .margin(14)
         .x_label_area_size(46)
         .y_label_area_size(66);
@@ -95,6 +91,12 @@ fn draw<'a>(panel: &Panel, area: &Area<'a>) -> Drawn {
             panel,
         ),
     }
+}
+
+/// Pixels that the names of series take.
+fn room(series: &[Series]) -> u32 {
+    let longest = series.iter().map(|series| series.name.chars().count()).max();
+    longest.map_or(0, |longest| (28 + 7 * longest as u32).min(LEGEND))
 }
 
 /// The names of series with their colours, below each other.
@@ -156,10 +158,7 @@ where
             })
         };
         chart.draw_series(marks().filter_map(bar))?;
-        chart
-            .draw_series(marks().map(|mark| Circle::new((mark.x, mark.y), 4, colour.filled())))?
-            .label(&series.name)
-            .legend(move |(x, y)| Circle::new((x + 10, y), 4, colour.filled()));
+        chart.draw_series(marks().map(|mark| Circle::new((mark.x, mark.y), 4, colour.filled())))?;
         // Left and above: where a front that rises to the right leaves room; right of marks at the left edge.
         let all = panel
             .series
@@ -180,16 +179,6 @@ where
             EmptyElement::at((mark.x, mark.y)) + Text::new(mark.label.clone(), (by, -3), style)
         }))?;
     }
-    if panel.series.len() > MOST_INSIDE {
-        return Ok(());
-    }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
-        .background_style(WHITE.mix(0.85))
-        .border_style(BLACK.mix(0.3))
-        .label_font(("sans-serif", 12))
-        .draw()?;
     Ok(())
 }
 
@@ -271,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_many_series_are_right_of_all_marks() {
+    fn the_names_of_series_are_right_of_all_marks() {
         let mut many = panel(true, vec![Mark::at(1.0, 2.0), Mark::at(9.0, 2.0)]);
         let one = many.series[0].clone();
         many.series = (0..8)
@@ -285,9 +274,10 @@ mod tests {
         let places: Vec<u32> = places
             .filter_map(|part| part.split('"').next()?.parse().ok())
             .collect();
-        let names = places.iter().filter(|&&x| x == WIDTH - LEGEND + 8).count();
+        let right = WIDTH - 28 - 7 * "series 7".len() as u32 + 8;
+        let names = places.iter().filter(|&&x| x == right).count();
         assert_eq!((names, places.len()), (8, 8 + 16));
-        assert!(places.iter().all(|&x| x <= WIDTH - LEGEND + 8));
+        assert!(places.iter().all(|&x| x <= right));
         assert!(drawn.contains("series 7"));
     }
 
