@@ -12,7 +12,7 @@ use kokeshi_core::{Seed, Silent};
 use kokeshi_index::Effort;
 
 /// So many that the half with a parity, and the upper half of the years, have graphs.
-const ROWS: usize = 2500;
+const ROWS: usize = 5000;
 
 fn wanted(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_string()).collect()
