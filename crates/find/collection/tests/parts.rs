@@ -84,14 +84,14 @@ fn a_filter_whose_rows_have_a_graph_of_their_own_is_answered_by_it() {
     let both = "category:parity.1 AND category:topic.whales";
     assert_eq!(part(&collection, both), parity);
     assert_eq!(
-        part(&collection, "score:[200 TO *]"),
-        Some("score:[125 TO *]".into())
+        part(&collection, "score:[325 TO *]"),
+        Some("score:[250 TO *]".into())
     );
     assert_eq!(
-        part(&collection, "score:{* TO 120}"),
-        Some("score:[* TO 124.9]".into())
+        part(&collection, "score:{* TO 245}"),
+        Some("score:[* TO 249.9]".into())
     );
-    for all in ["category:topic.whales", "score:[100 TO 150]", "open:true"] {
+    for all in ["category:topic.whales", "score:[200 TO 300]", "open:true"] {
         assert_eq!(part(&collection, all), None, "{all}");
     }
 }
@@ -204,7 +204,7 @@ fn killed_while_parts_are_made_a_collection_finds_what_it_found() {
         assert_eq!(collection.info().documents as usize, ROWS);
         made += usize::from(collection.info().bytes.contains_key("parts"));
         part(&collection, "category:parity.1");
-        part(&collection, "score:[200 TO *]");
+        part(&collection, "score:[325 TO *]");
     }
     assert!(made > 0, "no part was ever made");
 }
