@@ -1,5 +1,5 @@
-//! Two tiles of rows times two tiles of columns: 32 by 32 sums of products. The sums stay in tiles between steps, so that other work can be done
-//! while they are made.
+//! Two tiles of rows times two tiles of columns: 32 by 32 sums of products. The sums stay in tiles between steps, which no code that the compiler
+//! makes touches, so that other work can be done while they are made.
 
 use std::arch::asm;
 
