@@ -269,21 +269,44 @@ unsafe fn whole_tile<D: Dot, const ROWS: usize, const VECTORS: usize>(
     ROWS
 }
 
+/// Calls with the [`Last`] of an epilogue, the frequent ones by types of their own, so that nothing is looked up for each vector. `$rough`: whether
+/// what comes out is not more exact than a byte.
+macro_rules! with_last {
+    ($epilogue:expr, $rough:expr, |$last:ident| $call:expr) => {{
+        use $crate::activation::Activation;
+        use $crate::linear::Epilogue;
+        use $crate::product::{Gelu, Plain, Residual, RoughGelu};
+        match $epilogue {
+            Epilogue::Add => {
+                let $last = Residual;
+                $call
+            }
+            Epilogue::Activate(Activation::Identity) => {
+                let $last = Plain;
+                $call
+            }
+            Epilogue::Activate(Activation::Gelu) if $rough => {
+                let $last = RoughGelu;
+                $call
+            }
+            Epilogue::Activate(Activation::Gelu) => {
+                let $last = Gelu;
+                $call
+            }
+            Epilogue::Activate(other) => {
+                let $last = other;
+                $call
+            }
+        }
+    }};
+}
+pub(crate) use with_last;
+
 /// Adds the bias to a tile of sums, does what the epilogue says and stores them. `ROUGH`: what comes out is not more exact than a byte.
 #[inline(always)]
 unsafe fn finish<S: Simd, const ROUGH: bool>(place: &Place, sums: &Sums, epilogue: Epilogue) {
     // SAFETY: the caller's promise is passed on.
-    unsafe {
-        match epilogue {
-            Epilogue::Add => each::<S, Residual>(place, sums, Residual),
-            Epilogue::Activate(Activation::Identity) => {
-                each::<S, Activation>(place, sums, Activation::Identity)
-            }
-            Epilogue::Activate(Activation::Gelu) if ROUGH => each::<S, RoughGelu>(place, sums, RoughGelu),
-            Epilogue::Activate(Activation::Gelu) => each::<S, Activation>(place, sums, Activation::Gelu),
-            Epilogue::Activate(other) => each::<S, Activation>(place, sums, other),
-        }
-    }
+    unsafe { with_last!(epilogue, ROUGH, |last| each::<S, _>(place, sums, last)) }
 }
 
 /// What becomes of a sum. Not a closure: those are not surely inlined, and outside the function that is compiled for the instruction set

@@ -44,12 +44,12 @@ pub(crate) fn nearest<T: Send>(
         }
         let both = best.into_iter().zip(queries.chunks_exact(dims)).zip(first..);
         let found = both.map(|((best, query), number)| {
-            let mut hits = best.into_sorted();
             // As a single comparison has them, so that equal rows are equally near.
-            hits.iter_mut()
-                .for_each(|hit| hit.score = dot(query, rows.row(hit.id as usize)));
-            hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
-            each(number, hits)
+            let mut exact = TopK::new(best.k());
+            for hit in best.into_sorted() {
+                exact.push(hit.id, dot(query, rows.row(hit.id as usize)));
+            }
+            each(number, exact.into_sorted())
         });
         found.collect::<Vec<T>>()
     });

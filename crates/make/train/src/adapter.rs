@@ -2,8 +2,8 @@
 //! `A` and `B` alone learn, everything else stays as it is.
 //!
 //! The encoder runs on the sums: the forward and backward halves are those of the encoder, and the gradients of `A` and `B` are products of the
-//! sum's with the other factor. Dropout of the
-//! adapter's input (PEFT's `lora_dropout`), which would need a path of its own beside each layer, is not there.
+//! sum's with the other factor. Dropout of the adapter's input (PEFT's `lora_dropout`), which would need a path of its own beside each layer, is
+//! not there.
 
 use kokeshi_core::Seed;
 use kokeshi_encode::Trainable;

@@ -293,13 +293,7 @@ impl crate::Pq {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn random(rows: usize, dims: usize, seed: &mut Seed) -> Embeddings {
-        let values = (0..rows * dims).map(|_| seed.normal() as f32).collect();
-        let mut rows = Embeddings::from_vec(values, dims).unwrap();
-        rows.normalize();
-        rows
-    }
+    use crate::random;
 
     #[test]
     fn every_centroid_of_a_codebook_learns_from_a_document_and_the_one_chosen_is_the_nearest() {

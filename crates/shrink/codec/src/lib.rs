@@ -86,3 +86,12 @@ pub use scalar::Scalar;
 pub use sign::Sign;
 pub use spec::{Spec, Step};
 pub use trial::Trial;
+
+/// Rows of unit length in random directions.
+#[cfg(test)]
+fn random(rows: usize, dims: usize, seed: &mut kokeshi_core::Seed) -> kokeshi_core::Embeddings {
+    let values = (0..rows * dims).map(|_| seed.normal() as f32).collect();
+    let mut rows = kokeshi_core::Embeddings::from_vec(values, dims).expect("rows of this width");
+    rows.normalize();
+    rows
+}

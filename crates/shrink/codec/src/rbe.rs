@@ -537,14 +537,8 @@ impl Query for Prepared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random;
     use kokeshi_core::distance;
-
-    fn random(rows: usize, dims: usize, seed: &mut Seed) -> Embeddings {
-        let mut rows =
-            Embeddings::from_vec((0..rows * dims).map(|_| seed.normal() as f32).collect(), dims).unwrap();
-        rows.normalize();
-        rows
-    }
 
     #[test]
     fn scores_are_the_cosines_of_codes_and_packed_scores_are_the_same() {

@@ -8,11 +8,10 @@ use super::matmul::pack_right;
 use super::multiply::{self, Bf16, Codes, Dot, Factors};
 use super::split::split;
 use super::{BF16_STEP, BLOCK, BYTES, ROW_BYTES, ROWS, Tiles};
-use crate::activation::Activation;
 use crate::buffer::Buffer;
 use crate::linear::{Epilogue, Int8Panels, Linear};
 use crate::matmul::Factor;
-use crate::product::{Gelu, Last, Plain, Residual, RoughGelu};
+use crate::product::{Last, with_last};
 use crate::quantize::{QuantizedRows, steps as steps_of};
 use crate::simd::Simd;
 use crate::simd::x86::Avx512;
@@ -228,17 +227,9 @@ unsafe fn blocks<K: Kind>(
 ) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
-        match epilogue {
-            Epilogue::Add => each_block(layer, rows, out, source, kind, Residual),
-            Epilogue::Activate(Activation::Identity) => each_block(layer, rows, out, source, kind, Plain),
-            Epilogue::Activate(Activation::Gelu) if K::ROUGH => {
-                each_block(layer, rows, out, source, kind, RoughGelu);
-            }
-            Epilogue::Activate(Activation::Gelu) => {
-                each_block(layer, rows, out, source, kind, Gelu);
-            }
-            Epilogue::Activate(other) => each_block(layer, rows, out, source, kind, other),
-        }
+        with_last!(epilogue, K::ROUGH, |last| each_block(
+            layer, rows, out, source, kind, last
+        ))
     }
 }
 

@@ -361,13 +361,7 @@ fn wrong(what: &str, expected: &str, found: &str) -> Error {
 mod tests {
     use super::*;
     use crate::polar;
-
-    fn random(rows: usize, dims: usize, seed: &mut Seed) -> Embeddings {
-        let values = (0..rows * dims).map(|_| seed.normal() as f32).collect();
-        let mut rows = Embeddings::from_vec(values, dims).unwrap();
-        rows.normalize();
-        rows
-    }
+    use crate::random;
 
     fn quick() -> HeadConfig {
         HeadConfig {
