@@ -5,7 +5,7 @@ use std::path::Path;
 
 use kokeshi_core::Bitmap;
 use tantivy::index::SegmentComponent;
-use tantivy::{DocAddress, Index, ReloadPolicy, Searcher, TantivyDocument};
+use tantivy::{Directory, DocAddress, Index, ReloadPolicy, Searcher, TantivyDocument};
 
 use crate::data::Data;
 use crate::fields::Fields;
@@ -199,7 +199,7 @@ fn newest_generation(directory: &Path) -> Result<u64> {
     Ok(open_words(&directory.join(TEXT))?.1.generation)
 }
 
-/// Checks that the files of every segment are there and, with `bytes`, that they are what was written.
+/// Checks that the files of every segment are there, can be opened and, with `bytes`, that they are what was written.
 fn check_words(index: &Index, folder: &Path, bytes: bool) -> Result<()> {
     let metas = index.load_metas().map_err(Error::words(folder))?;
     let managed = index.directory().list_managed_files();
@@ -227,6 +227,9 @@ fn check_words(index: &Index, folder: &Path, bytes: bool) -> Result<()> {
                     format!("{} is not listed", name.display()),
                 ));
             }
+            // It would be opened later, too, but by tantivy, which does not always say which file it could not make sense of.
+            let opened = index.directory().open_read(&name);
+            opened.map_err(|error| Error::damaged(&path, error.to_string()))?;
             if bytes {
                 match index.directory().validate_checksum(&name) {
                     Ok(true) => {}

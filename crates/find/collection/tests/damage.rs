@@ -98,6 +98,30 @@ fn a_flipped_bit_anywhere_is_noticed_and_its_file_named() {
 }
 
 #[test]
+fn a_file_of_another_version_of_tantivy_is_named() {
+    let (folder, directory) = prepared();
+    let target = folder.path().join("old");
+    let version = b"\"index_format_version\":";
+    let mut tried = 0;
+    for file in files(&directory) {
+        let mut bytes = std::fs::read(&file).unwrap();
+        let mut places = bytes.windows(version.len());
+        let Some(at) = places.rposition(|found| found == version) else {
+            continue;
+        };
+        let _ = std::fs::remove_dir_all(&target);
+        copy(&directory, &target);
+        bytes[at + version.len()] = b'3';
+        let place = target.join(file.strip_prefix(&directory).unwrap());
+        std::fs::write(&place, bytes).unwrap();
+        assert!(judge(&target, &place, "version 3"));
+        tried += 1;
+    }
+    // Those of one segment; how many more there are depends on when segments are merged.
+    assert!(tried >= 6, "{tried} files have a version");
+}
+
+#[test]
 fn a_torn_or_missing_file_is_named() {
     let (folder, directory) = prepared();
     let mut seed = Seed(12);
