@@ -17,15 +17,210 @@ const FILLER: [&str; 5] = [
     "Here we go.",
     "There and back again.",
 ];
-const FIRST_NAMES: &[&str] = &[
-    "Ada", "Boris", "Carla", "Dmitri", "Elena", "Farid", "Greta", "Hugo", "Irene", "Jamal", "Keiko", "Liam",
-    "Mona", "Nadia", "Oscar", "Priya", "Quentin", "Rosa", "Stefan", "Tamara", "Umar", "Vera", "Wanda",
-    "Xavier", "Yusuf", "Zelda",
+/// The hundred most frequent first names and surnames of the United States (Social Security Administration, 1924 to 2023; census of 2010).
+const FIRST_NAMES: [&str; 100] = [
+    "James",
+    "Mary",
+    "Robert",
+    "Patricia",
+    "John",
+    "Jennifer",
+    "Michael",
+    "Linda",
+    "David",
+    "Elizabeth",
+    "William",
+    "Barbara",
+    "Richard",
+    "Susan",
+    "Joseph",
+    "Jessica",
+    "Thomas",
+    "Karen",
+    "Christopher",
+    "Sarah",
+    "Charles",
+    "Lisa",
+    "Daniel",
+    "Nancy",
+    "Matthew",
+    "Sandra",
+    "Anthony",
+    "Betty",
+    "Mark",
+    "Ashley",
+    "Donald",
+    "Emily",
+    "Steven",
+    "Kimberly",
+    "Andrew",
+    "Margaret",
+    "Paul",
+    "Donna",
+    "Joshua",
+    "Michelle",
+    "Kenneth",
+    "Carol",
+    "Kevin",
+    "Amanda",
+    "Brian",
+    "Melissa",
+    "Timothy",
+    "Deborah",
+    "Ronald",
+    "Stephanie",
+    "George",
+    "Rebecca",
+    "Jason",
+    "Sharon",
+    "Edward",
+    "Laura",
+    "Jeffrey",
+    "Cynthia",
+    "Ryan",
+    "Dorothy",
+    "Jacob",
+    "Amy",
+    "Nicholas",
+    "Kathleen",
+    "Gary",
+    "Angela",
+    "Eric",
+    "Shirley",
+    "Jonathan",
+    "Emma",
+    "Stephen",
+    "Brenda",
+    "Larry",
+    "Pamela",
+    "Justin",
+    "Nicole",
+    "Scott",
+    "Anna",
+    "Brandon",
+    "Samantha",
+    "Benjamin",
+    "Katherine",
+    "Samuel",
+    "Christine",
+    "Gregory",
+    "Debra",
+    "Alexander",
+    "Rachel",
+    "Patrick",
+    "Carolyn",
+    "Frank",
+    "Janet",
+    "Raymond",
+    "Maria",
+    "Jack",
+    "Olivia",
+    "Dennis",
+    "Heather",
+    "Jerry",
+    "Helen",
 ];
-const LAST_NAMES: &[&str] = &[
-    "Abbott", "Becker", "Castillo", "Dubois", "Eriksen", "Fischer", "Garcia", "Haddad", "Ivanov", "Jansen",
-    "Kovacs", "Lindgren", "Moretti", "Novak", "Okafor", "Petrov", "Quinn", "Rossi", "Sato", "Tanaka", "Ueda",
-    "Varga", "Weber", "Xu", "Yilmaz", "Zimmer",
+const LAST_NAMES: [&str; 100] = [
+    "Smith",
+    "Johnson",
+    "Williams",
+    "Brown",
+    "Jones",
+    "Garcia",
+    "Miller",
+    "Davis",
+    "Rodriguez",
+    "Martinez",
+    "Hernandez",
+    "Lopez",
+    "Gonzalez",
+    "Wilson",
+    "Anderson",
+    "Thomas",
+    "Taylor",
+    "Moore",
+    "Jackson",
+    "Martin",
+    "Lee",
+    "Perez",
+    "Thompson",
+    "White",
+    "Harris",
+    "Sanchez",
+    "Clark",
+    "Ramirez",
+    "Lewis",
+    "Robinson",
+    "Walker",
+    "Young",
+    "Allen",
+    "King",
+    "Wright",
+    "Scott",
+    "Torres",
+    "Nguyen",
+    "Hill",
+    "Flores",
+    "Green",
+    "Adams",
+    "Nelson",
+    "Baker",
+    "Hall",
+    "Rivera",
+    "Campbell",
+    "Mitchell",
+    "Carter",
+    "Roberts",
+    "Gomez",
+    "Phillips",
+    "Evans",
+    "Turner",
+    "Diaz",
+    "Parker",
+    "Cruz",
+    "Edwards",
+    "Collins",
+    "Reyes",
+    "Stewart",
+    "Morris",
+    "Morales",
+    "Murphy",
+    "Cook",
+    "Rogers",
+    "Gutierrez",
+    "Ortiz",
+    "Morgan",
+    "Cooper",
+    "Peterson",
+    "Bailey",
+    "Reed",
+    "Kelly",
+    "Howard",
+    "Ramos",
+    "Kim",
+    "Cox",
+    "Ward",
+    "Richardson",
+    "Watson",
+    "Brooks",
+    "Chavez",
+    "Wood",
+    "James",
+    "Bennett",
+    "Gray",
+    "Mendoza",
+    "Ruiz",
+    "Hughes",
+    "Price",
+    "Alvarez",
+    "Castillo",
+    "Sanders",
+    "Patel",
+    "Myers",
+    "Long",
+    "Ross",
+    "Foster",
+    "Jimenez",
 ];
 const PLACES: &[&str] = &[
     "Amsterdam",
@@ -85,18 +280,21 @@ pub struct LongTask {
 
 impl LongTask {
     /// `documents` texts of about `tokens` tokens (4/3 of a word, as LongEmbed counts), each with the passkey of one person somewhere in
-    /// filler; the first `queries` of them are asked for. At most 676 documents, which have as many names.
-    pub fn passkey(tokens: usize, documents: usize, queries: usize, seed: Seed) -> Self {
+    /// filler; the first `queries` of them are asked for. Of the first hundred persons no two share a name; there are 10,000 at most.
+    pub fn passkey(tokens: usize, documents: usize, queries: usize, mut seed: Seed) -> Self {
         let filler = FILLER.map(str::to_owned);
+        let (mut firsts, mut lasts) = (FIRST_NAMES, LAST_NAMES);
+        seed.shuffle(&mut firsts);
+        seed.shuffle(&mut lasts);
+        let people = firsts.len() * lasts.len();
         Self::hidden(
             tokens,
-            documents,
+            documents.min(people),
             queries,
             &filler,
             seed,
             |at, seed| {
-                // Everybody has another name, and few persons of a set share a first or a last one.
-                let (first, last) = (FIRST_NAMES[at % 26], LAST_NAMES[(7 * at + at / 26) % 26]);
+                let (first, last) = (firsts[at % 100], lasts[(at + at / 100) % 100]);
                 let key = 10_000 + seed.below(90_000);
                 (
                     format!(
@@ -105,33 +303,30 @@ impl LongTask {
                     format!("what is the passkey for {first} {last}?"),
                 )
             },
-            676,
         )
     }
 
     /// The same with one odd fact about a place in sentences of `haystack`. At most 144 documents.
-    pub fn needle(tokens: usize, documents: usize, queries: usize, haystack: &str, seed: Seed) -> Self {
+    pub fn needle(tokens: usize, documents: usize, queries: usize, haystack: &str, mut seed: Seed) -> Self {
         let lines = haystack.split(['\n', '.', '?', '!']).map(str::trim);
         let sentences: Vec<String> = lines
             .filter(|line| line.split_whitespace().nth(3).is_some())
             .map(|line| format!("{line}."))
             .collect();
-        Self::hidden(
-            tokens,
-            documents,
-            queries,
-            &sentences,
-            seed,
-            |at, seed| {
-                let (place, time) = (PLACES[at % 24], TIMES[at / 24 % 6]);
-                let deed = DEEDS[seed.below(DEEDS.len())];
-                (
-                    format!("The best thing to do in {place} {time} is to {deed}."),
-                    format!("What is the best thing to do in {place} {time}?"),
-                )
-            },
-            144,
-        )
+        let mut subjects: Vec<(&str, &str)> = PLACES
+            .iter()
+            .flat_map(|place| TIMES.iter().map(|time| (*place, *time)))
+            .collect();
+        seed.shuffle(&mut subjects);
+        let documents = documents.min(subjects.len());
+        Self::hidden(tokens, documents, queries, &sentences, seed, |at, seed| {
+            let (place, time) = subjects[at];
+            let deed = DEEDS[seed.below(DEEDS.len())];
+            (
+                format!("The best thing to do in {place} {time} is to {deed}."),
+                format!("What is the best thing to do in {place} {time}?"),
+            )
+        })
     }
 
     fn hidden(
@@ -141,13 +336,10 @@ impl LongTask {
         sentences: &[String],
         mut seed: Seed,
         mut fact: impl FnMut(usize, &mut Seed) -> (String, String),
-        most: usize,
     ) -> Self {
-        let mut subjects: Vec<usize> = (0..most).collect();
-        seed.shuffle(&mut subjects);
         let mut task = Self::default();
-        for (number, subject) in subjects.into_iter().take(documents).enumerate() {
-            let (fact, question) = fact(subject, &mut seed);
+        for number in 0..documents {
+            let (fact, question) = fact(number, &mut seed);
             let room = (tokens * 3 / 4).saturating_sub(fact.split_whitespace().count());
             // Filler goes round from its start; other text begins anywhere.
             let start = if sentences.len() > FILLER.len() {
