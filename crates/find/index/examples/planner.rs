@@ -1,5 +1,6 @@
 //! Prints recall@10 and processor time by kind of filter and selectivity: of what the planner chose at one setting, and of each single plan, to see
-//! that it chose well: `cargo run --release -p kokeshi-index --example planner -- VECTORS.npy QUERIES.npy [--recall 0.95] [--queries 200] [--runs 3]`.
+//! that it chose well: `cargo run --release -p kokeshi-index --example planner -- VECTORS.npy QUERIES.npy [--recall 0.95] [--queries 200] [--runs 3]`,
+//! of one kind or share alone with `--kind against --share 0.05`.
 //!
 //! Filters: `equality` (a random label), `set` (rows near one of a few rows, as topics are), `range` (a window of the largest direction), `conjunction`
 //! (a range and a label) and `against` (rows that are far from the query, a different filter for each query).
@@ -28,6 +29,7 @@ const TOPICS: usize = 4;
 
 fn main() -> Result<(), Error> {
     let (mut files, mut recall, mut count, mut runs) = (Vec::new(), 0.0, 200, 3);
+    let (mut kinds, mut shares) = (KINDS.map(String::from).to_vec(), SHARES.to_vec());
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
@@ -35,6 +37,8 @@ fn main() -> Result<(), Error> {
             "--recall" => recall = value()?.parse()?,
             "--queries" => count = value()?.parse()?,
             "--runs" => runs = value()?.parse()?,
+            "--kind" => kinds = vec![value()?],
+            "--share" => shares = vec![value()?.parse()?],
             _ => files.push(argument),
         }
     }
@@ -63,7 +67,7 @@ fn main() -> Result<(), Error> {
     let index = GraphIndex::new(graph, vectors)?;
     // One thread, as the peers have.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
-    pool.install(|| measure(&index, &rows, &queries, effort, runs))
+    pool.install(|| measure(&index, &rows, &queries, effort, runs, (&kinds, &shares)))
 }
 
 fn measure(
@@ -72,6 +76,7 @@ fn measure(
     queries: &[&[f32]],
     effort: Effort,
     runs: usize,
+    (kinds, shares): (&[String], &[f64]),
 ) -> Result<(), Error> {
     println!(
         "| filter | share | recall | us | chose | beside best | scan us | codes us, recall | walk us, recall |"
@@ -79,8 +84,8 @@ fn measure(
     println!("|---|---:|---:|---:|---|---:|---:|---:|---:|");
     let mut worst = (0.0f64, String::new());
     let mut least = (1.0f64, String::new());
-    for kind in KINDS {
-        for share in SHARES {
+    for kind in kinds {
+        for &share in shares {
             let filters = filters(kind, share, rows, queries);
             let exact: Vec<f32> = queries
                 .iter()

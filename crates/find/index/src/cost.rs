@@ -15,8 +15,8 @@ pub(crate) struct Costs {
     code_bytes: usize,
     /// A node of a walk: about [`DISTANCES_PER_NODE`] neighbours that were not met before are compared.
     node: f64,
-    /// A candidate that is kept in order and whose row is compared after its code.
-    rescored: f64,
+    /// A candidate that is kept in order and whose row is compared after its code: of rows as for a scan.
+    rescored: [f64; 2],
     /// Making a query ready for codes.
     prepared: f64,
     /// Cells there are.
@@ -60,34 +60,50 @@ impl Costs {
             } else {
                 DISTANCES_PER_NODE * row[1] * JUMP
             },
-            rescored: if coded { row[1] * JUMP } else { 0.0 },
+            rescored: row.map(|row| if coded { row * JUMP } else { 0.0 }),
             prepared: if coded { 1500.0 + 4.0 * dims as f64 } else { 0.0 },
             cells: cells as f64,
             nodes: nodes as f64,
         }
     }
 
-    /// A scan of `rows` rows.
-    pub fn rows(&self, rows: usize) -> f64 {
-        rows as f64 * self.row[usize::from(rows * self.row_bytes > CACHE)]
+    /// Whether so many rows are more than a cache holds, as the place of what they cost.
+    fn tier(&self, rows: usize) -> usize {
+        usize::from(rows * self.row_bytes > CACHE)
     }
 
-    /// Comparing the codes of the matches among `rows` rows in a share of the cells, and finding `length`.
+    /// A scan of `rows` rows.
+    pub fn rows(&self, rows: usize) -> f64 {
+        rows as f64 * self.row[self.tier(rows)]
+    }
+
+    /// Comparing the codes of the `rows` matches in a share of the cells, if that is cheaper than comparing those of all, and the vectors of `length`.
     pub fn codes(&self, rows: usize, reach: f64, length: usize) -> f64 {
-        let code = self.code[usize::from(rows * self.code_bytes > CACHE)];
-        let (order, compared) = if reach < WHOLE {
-            let order = self.cells * (CELL + ORDERED) + self.nodes * reach * LOOKED_AT;
-            (order, rows as f64 * reach)
+        let [near, all] = self.near_or_all(rows, reach);
+        self.prepared + near.min(all) + length as f64 * self.rescored[self.tier(rows)]
+    }
+
+    /// Whether looking through a share of the cells for some of `rows` matches is cheaper than comparing the codes of all.
+    pub fn cells_pay(&self, rows: usize, reach: f64) -> bool {
+        let [near, all] = self.near_or_all(rows, reach);
+        near < all
+    }
+
+    fn near_or_all(&self, rows: usize, reach: f64) -> [f64; 2] {
+        let all = rows as f64 * self.code[usize::from(rows * self.code_bytes > CACHE)];
+        let order = self.cells * (CELL + ORDERED) + self.nodes * reach * LOOKED_AT;
+        let near = if reach < WHOLE {
+            order + all * reach
         } else {
-            (0.0, rows as f64)
+            f64::INFINITY
         };
-        self.prepared + order + compared * code + length as f64 * self.rescored
+        [near, all]
     }
 
     /// A walk that expands `nodes` nodes and finds `length`.
     pub fn walk(&self, nodes: f64, length: usize) -> f64 {
         let entry = CELL * self.cells.min(ENTRY_CELLS as f64);
-        self.prepared + entry + nodes * self.node + length as f64 * self.rescored
+        self.prepared + entry + nodes * self.node + length as f64 * self.rescored[1]
     }
 
     /// How many nodes a walk can expand for the cost of a scan of `cost`.

@@ -3,7 +3,7 @@
 use kokeshi_core::{Bitmap, Metric, TopK};
 
 use crate::flat::{count, scan};
-use crate::graph::{DEFAULT_RECALL, Gate, Graph, MEASURED_K, Steps, Wanted};
+use crate::graph::{DEFAULT_RECALL, Gate, Graph, MEASURED_K, Steps, Wanted, candidates, list_for};
 use crate::query::Query;
 use crate::{Cost, Effort, Expected, Found, Index, Plan, Result, Vectors};
 
@@ -132,11 +132,15 @@ impl GraphIndex {
         let look = self.graph.look(&self.vectors);
         let costs = look.costs();
         let share = wish.matches as f64 / self.graph.nodes().max(1) as f64;
-        // A scan misses nothing on the way, so that half as many candidates find as much.
-        let scanned = (wish.length / 2).max(list_for(wish.k));
-        let reach = look.reach(wish.k, share, wish.recall);
+        let scanned = candidates(wish.length, wish.k);
         let by_rows = costs.rows(wish.matches);
-        let by_codes = costs.codes(wish.matches, reach, scanned);
+        let [close, in_vain] = look.close(share);
+        let close = (wish.matches as f64 * close) as usize;
+        let by_codes = costs.codes(
+            wish.matches,
+            look.reach(wish.k, share, wish.recall),
+            scanned.max(close),
+        ) + in_vain * by_rows;
         let scan = by_rows.min(by_codes);
         let (wanted, nodes) = spread(wish.length, wish.k, share);
         let by_walk = costs.walk(nodes, wanted);
@@ -214,11 +218,6 @@ fn add(cost: &mut Cost, steps: Steps, coded: bool) {
     cost.distances += steps.distances + steps.rescored;
     cost.visited += steps.expanded;
     cost.vectors += if coded { steps.rescored } else { steps.distances };
-}
-
-/// The shortest list for `k` hits: one not much longer than k loses the last of them.
-fn list_for(k: usize) -> usize {
-    k + k / 2
 }
 
 /// How many results a walk with a filter should collect, and how many nodes it is likely to expand for that.

@@ -1,10 +1,11 @@
 //! Looking for the rows in a filter that are nearest to a query by their codes, without the graph: those of the cells nearest to the query, or all.
 
-use kokeshi_core::{Bitmap, Scored, TopK};
+use kokeshi_core::{Bitmap, TopK};
 
 use super::cells::Cells;
 use super::codes::ToCodes;
 use super::find::{Look, Steps, order, rescore};
+use super::nearest::Nearest;
 use super::scratch::{Entry, Near, Scratch};
 use super::search::ToQuery;
 use crate::flat::blocks;
@@ -28,6 +29,17 @@ const FIRST: usize = 8;
 /// if there are as many as this.
 const LEAST_FIRST: usize = 64;
 
+/// How many candidates for `k` hits a search through codes should find where a walk needs a list of `length`: it misses nothing on the way, so that
+/// half as many find as much.
+pub(crate) fn candidates(length: usize, k: usize) -> usize {
+    (length / 2).max(list_for(k))
+}
+
+/// The shortest list for `k` hits: one not much longer than k loses the last of them.
+pub(crate) fn list_for(k: usize) -> usize {
+    k + k / 2
+}
+
 /// What a search through codes is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted<'a> {
@@ -47,6 +59,12 @@ impl Look<'_> {
     /// The share of the cells that should be looked through for the best `k` of rows of which a share is in the filter.
     pub fn reach(&self, k: usize, share: f64, recall: f32) -> f64 {
         self.measured.reach(k as f64 / share.max(1e-9), recall)
+    }
+
+    /// How likely it is that codes leave so many rows open that comparing all is as good, and the share of the matches that they leave open otherwise,
+    /// where a share of the rows is in the filter, drawn at random.
+    pub fn close(&self, share: f64) -> [f64; 2] {
+        self.measured.close(share)
     }
 
     /// Compares the codes of the rows in the filter, of the cells nearest to the query and no more than are likely to hold the best, and then the
@@ -72,11 +90,11 @@ impl Look<'_> {
                 wanted,
                 ids: std::mem::take(&mut scratch.ids),
                 estimates: std::mem::take(&mut scratch.estimates),
-                kept: TopK::new(wanted.length),
+                kept: Nearest::new(wanted.length, std::mem::take(&mut scratch.list)),
             };
             search.ids.clear();
             search.estimates.clear();
-            let ended = if reach < WHOLE {
+            let ended = if self.costs().cells_pay(wanted.matches, reach) {
                 steps.distances = order(cells, cells.len(), &target, scratch);
                 search.near(reach, cells, &mut scratch.order)
             } else {
@@ -85,6 +103,7 @@ impl Look<'_> {
             steps.distances += search.ids.len();
             let ended = ended && search.settle(&rows, scratch, &mut steps, best);
             (scratch.ids, scratch.estimates) = (search.ids, search.estimates);
+            scratch.list = search.kept.into_entries();
             (steps, ended)
         })
     }
@@ -99,7 +118,7 @@ struct Search<'a> {
     /// How far they are, in the same order; shorter if there are new ones.
     estimates: Vec<f32>,
     /// The nearest of them.
-    kept: TopK,
+    kept: Nearest,
 }
 
 impl Search<'_> {
@@ -147,7 +166,7 @@ impl Search<'_> {
             if enough >= WHOLE {
                 self.ids.clear();
                 self.estimates.clear();
-                self.kept = TopK::new(self.wanted.length);
+                self.kept.clear();
                 return self.all();
             }
             until = if until < reach {
@@ -163,11 +182,11 @@ impl Search<'_> {
     /// The share of the cells that is likely to hold the best, if no nearer matches than those found so far are: about as many of all rows are as near
     /// as the last that was kept as its distance says, and a part of those are matches. `near` are the cells looked through.
     fn enough(&self, cells: &Cells, near: &[Entry], rest: &[Entry]) -> f64 {
-        let Some(last) = self.kept.worst() else {
+        let Some(last) = self.kept.farthest() else {
             return 1.0;
         };
         let count =
-            |some: &mut dyn Iterator<Item = &Entry>| self.look.measured.nearer(-last.score, cells, some);
+            |some: &mut dyn Iterator<Item = &Entry>| self.look.measured.nearer(last.distance, cells, some);
         let rank = count(&mut near.iter()) + SOME as f64 * count(&mut rest.iter().step_by(SOME));
         let share = self.kept.len() as f64 / rank.max(1.0);
         self.look.reach(self.wanted.k, share.min(1.0), self.wanted.recall)
@@ -179,13 +198,7 @@ impl Search<'_> {
         self.estimates.resize(self.ids.len(), 0.0);
         let (ids, estimates) = (&self.ids[from..], &mut self.estimates[from..]);
         super::search::Target::distances(self.target, ids, estimates);
-        let mut worst = -self.kept.threshold();
-        for (id, distance) in ids.iter().zip(estimates) {
-            if *distance <= worst {
-                self.kept.push(*id, -*distance);
-                worst = -self.kept.threshold();
-            }
-        }
+        self.kept.offer(ids, estimates);
     }
 
     /// How many are estimated to be no farther than `limit`.
@@ -196,22 +209,27 @@ impl Search<'_> {
             .count()
     }
 
-    /// How many may be among the best if the `rank`th of those kept is the last of the best.
-    fn close(&self, rank: usize) -> usize {
-        let kept = self.kept.clone().into_sorted();
-        kept.get(rank.max(1) - 1).copied().map(near).map_or(0, |last| {
+    /// How many may be among the best if the `rank`th nearest by its estimate is the last of the best.
+    fn close(&mut self, rank: usize) -> usize {
+        self.kept.at(rank.max(1) - 1).map_or(0, |last| {
             self.within(last.distance + self.look.measured.sure * self.target.estimate(last).1)
         })
     }
 
     /// Compares the rows of what was kept, and of all others whose codes leave it open whether they are among the best. False if those are so
     /// many that comparing all is as good.
-    fn settle(&self, rows: &ToQuery<'_>, scratch: &mut Scratch, steps: &mut Steps, best: &mut TopK) -> bool {
+    fn settle(
+        &mut self,
+        rows: &ToQuery<'_>,
+        scratch: &mut Scratch,
+        steps: &mut Steps,
+        best: &mut TopK,
+    ) -> bool {
         let sure = self.look.measured.sure;
+        let most = (self.wanted.matches as f64 * MOST_CLOSE) as usize;
         // The nearest estimate that was not kept is farther than this.
-        let next = -self.kept.threshold();
-        let kept = self.kept.clone().into_sorted();
-        scratch.candidates.extend(kept.into_iter().map(near));
+        let next = self.kept.limit();
+        scratch.candidates.extend(self.kept.sorted());
         steps.rescored = rescore(scratch, self.target, rows, sure, best);
         let errors = scratch.candidates.iter().map(|near| {
             let (estimate, error) = self.target.estimate(*near);
@@ -221,25 +239,23 @@ impl Search<'_> {
             (shared, most.max(error))
         });
         let limit = -best.threshold() - shared + sure * error;
-        if next >= limit {
-            return true;
+        scratch.candidates.clear();
+        if next < limit {
+            let worst = -best.threshold();
+            let all = self.ids.iter().zip(&self.estimates);
+            let near = all
+                .filter(|(_, distance)| **distance > next && **distance <= limit)
+                .map(|(&id, &distance)| Near { distance, id })
+                .filter(|near| {
+                    let (estimate, error) = self.target.estimate(*near);
+                    estimate - sure * error <= worst
+                });
+            scratch.candidates.extend(near.take(most + 1));
         }
-        if self.within(limit) as f64 > self.wanted.matches as f64 * MOST_CLOSE {
+        if scratch.candidates.len() > most {
             return false;
         }
-        scratch.candidates.clear();
-        let all = self.ids.iter().zip(&self.estimates);
-        let close = all.filter(|(_, distance)| **distance > next && **distance <= limit);
-        let near = close.map(|(&id, &distance)| Near { distance, id });
-        scratch.candidates.extend(near);
         steps.rescored += rescore(scratch, self.target, rows, sure, best);
         true
-    }
-}
-
-fn near(hit: Scored) -> Near {
-    Near {
-        distance: -hit.score,
-        id: hit.id,
     }
 }

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use kokeshi_core::{Bitmap, Metric, Scored, Seed, TopK};
 use rayon::prelude::*;
 
+use super::by_codes::{Wanted, candidates};
 use super::cells::Cells;
 use super::find::Look;
 use super::scratch::{Entry, Near};
@@ -64,6 +65,9 @@ pub(crate) struct Measured {
     pub reach: [[f32; SHARES_FOUND.len()]; SHARES.len()],
     /// How much farther than the centre of its cell a row is on average, and the standard deviation of that, widened by [`TAIL`].
     pub apart: [f32; 2],
+    /// For each of [`SHARES`] of the rows: the share of those whose rows were compared after their codes, where that sufficed, and the share of
+    /// queries where so many would have been that comparing all is as good.
+    pub close: [[f32; 2]; SHARES.len()],
 }
 
 impl Measured {
@@ -74,6 +78,7 @@ impl Measured {
         sure: 3.0,
         reach: [[1.0; SHARES_FOUND.len()]; SHARES.len()],
         apart: [0.0; 2],
+        close: [[0.0; 2]; SHARES.len()],
     };
 
     /// The list of a search that does not say what it wants; none if scanning is as good.
@@ -142,10 +147,17 @@ impl Measured {
             f64::from(before + (line[found] - before) * part)
         };
         // Between two that were measured, and past the last, as a power of the rank.
-        let place = (rank / K as f64).max(1.0).log(STEP);
-        let first = (place as usize).min(SHARES.len() - 2);
+        let (first, part) = place(K as f64 / rank);
         let (a, b) = (at(first).ln(), at(first + 1).ln());
-        (a + (b - a) * (place - first as f64)).exp().min(1.0)
+        (a + (b - a) * part).exp().min(1.0)
+    }
+
+    /// [`Measured::close`] of a share of the rows: between two that were measured on the line, by the logarithm of the share, and past the last as
+    /// that.
+    pub fn close(&self, share: f64) -> [f64; 2] {
+        let (first, part) = place(share);
+        let (a, b) = (self.close[first], self.close[first + 1]);
+        [0, 1].map(|at| f64::from(a[at]) + f64::from(b[at] - a[at]) * part.min(1.0))
     }
 
     /// About how many rows of `some` of the cells, which have their distances from a query, are no farther from it than `distance`.
@@ -171,6 +183,13 @@ impl Measured {
             0
         }
     }
+}
+
+/// Before or between which two of [`SHARES`] a share is: the first of them, and how much of the way to the second, more than 1 past the last.
+fn place(share: f64) -> (usize, f64) {
+    let place = share.clamp(1e-9, 1.0).recip().log(STEP);
+    let first = (place as usize).min(SHARES.len() - 2);
+    (first, place - first as f64)
 }
 
 /// Steps of [`NORMAL`] from one standard deviation to the next, and the standard deviations to each side.
@@ -262,7 +281,15 @@ pub(super) fn measure(look: Look<'_>, metric: Metric, linked: &Bitmap, sample: &
             break;
         }
     }
-    measured
+    let close = close(
+        Look {
+            measured: &measured,
+            ..look
+        },
+        linked,
+        &cases,
+    );
+    Measured { close, ..measured }
 }
 
 /// How many standard deviations the normal distribution of [`Measured::nearer`] has for each that was measured: there are more rows nearer than it has,
@@ -312,10 +339,7 @@ fn reach(look: Look<'_>, linked: &Bitmap, cases: &[Case]) -> [[f32; SHARES_FOUND
         cells.cell(at).iter().for_each(|&id| cell_of[id as usize] = at);
     }
     for (share, reach) in SHARES.iter().zip(&mut reach) {
-        // Rows drawn at random, the same ones each time.
-        let mut seed = Seed(0x6b6f_6b65_7368_6923);
-        let drawn = linked.iter().filter(|_| seed.uniform() < *share);
-        let some = Bitmap::from_sorted(look.vectors.rows(), drawn);
+        let some = draw(linked, *share);
         let ranks = cases.par_chunks(GROUP).flat_map_iter(|cases| {
             let mut distances = Vec::new();
             let queries = cases.iter().map(|case| case.query.clone()).collect();
@@ -341,6 +365,40 @@ fn reach(look: Look<'_>, linked: &Bitmap, cases: &[Case]) -> [[f32; SHARES_FOUND
         }
     }
     reach
+}
+
+/// See [`Measured::close`].
+fn close(look: Look<'_>, linked: &Bitmap, cases: &[Case]) -> [[f32; 2]; SHARES.len()] {
+    let Some(list) = look.measured.default_list().filter(|_| look.cells.is_some()) else {
+        return Measured::NOT_YET.close;
+    };
+    SHARES.map(|share| {
+        let some = draw(linked, share);
+        let matches = some.count();
+        let wanted = Wanted {
+            k: K,
+            length: candidates(list, K),
+            recall: RECALL,
+            filter: Some(&some),
+            matches,
+        };
+        let each = cases.par_iter().map(|case| {
+            let (steps, sufficed) = look.by_codes(&case.query, wanted, &mut TopK::new(K));
+            if sufficed { (1, steps.rescored) } else { (0, 0) }
+        });
+        let (sufficed, rescored) = each.reduce(|| (0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        [
+            rescored as f32 / (sufficed * matches).max(1) as f32,
+            1.0 - sufficed as f32 / cases.len().max(1) as f32,
+        ]
+    })
+}
+
+/// A share of the rows `linked`, drawn at random, the same ones each time.
+fn draw(linked: &Bitmap, share: f64) -> Bitmap {
+    let mut seed = Seed(0x6b6f_6b65_7368_6923);
+    let drawn = linked.iter().filter(|_| seed.uniform() < share);
+    Bitmap::from_sorted(linked.len(), drawn)
 }
 
 fn exact(vectors: &Vectors, metric: Metric, linked: &Bitmap, ids: &[u32]) -> Vec<Case> {

@@ -1,4 +1,4 @@
-//! A graph on disk: one of core's checksummed containers with 256 bytes of fields, then the adjacency and, if there are any, the codes: all
+//! A graph on disk: one of core's checksummed containers with 320 bytes of fields, then the adjacency and, if there are any, the codes: all
 //! begin at multiples of 64 bytes, ready to be mapped.
 
 use std::io::Write;
@@ -16,16 +16,18 @@ use super::{Graph, GraphConfig, NONE, Words};
 use crate::Result;
 
 const MAGIC: &[u8; 8] = b"KKGRAPH\0";
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// metric, dims, degree, list, alpha (f32), nodes, entry, linked: 4 bytes each; seed: 8 bytes; the rows that lists were measured on, bytes of a
 /// code's record (0 if there are none), the rows that the directions were learnt from: 4 bytes each; how many standard errors estimates
 /// may be off (f32); cells (0 if there are none) and the rows that their centres were learnt from; from byte 64 on the recalls
-/// that were measured, from byte 128 on the shares of the cells that hold the best, and how far rows are from their centres (f32). Of the codes come the centre, the directions and
+/// that were measured, from byte 128 on the shares of the cells that hold the best, how far rows are from their centres,
+/// and how many rows codes leave open (f32). Of the codes come the centre, the directions and
 /// the records; of the cells the records of their centres, where each begins, and their rows, one for each linked row.
-const FIELDS: usize = 256;
+const FIELDS: usize = 320;
 const RECALLS_AT: usize = 64;
 const REACH_AT: usize = 128;
 const APART_AT: usize = REACH_AT + 4 * SHARES.len() * SHARES_FOUND.len();
+const CLOSE_AT: usize = APART_AT + 8;
 /// Rows that are wider have no codes: what a file claims must not overflow.
 const MOST_DIMS: usize = 1 << 24;
 
@@ -76,8 +78,9 @@ impl Graph {
                 .flat_map(|recall| recall.to_le_bytes()),
         );
         let reach = self.measured.reach.iter().flatten();
-        let apart = self.measured.apart.iter();
-        fields.extend(reach.chain(apart).flat_map(|value| value.to_le_bytes()));
+        let close = self.measured.close.iter().flatten();
+        let values = reach.chain(&self.measured.apart).chain(close);
+        fields.extend(values.flat_map(|value| value.to_le_bytes()));
         fields.resize(FIELDS, 0);
         let mut writer = Writer::create(path, MAGIC, VERSION)?;
         writer.write_all(&fields).map_err(Error::io(path))?;
@@ -168,12 +171,21 @@ fn parse(file: Mapped) -> Result<Graph, String> {
     if !reach.iter().flatten().all(|reach| (0.0..=1.0).contains(reach)) {
         return Err(format!("expected shares of the cells, found {reach:?}"));
     }
+    let close: [[f32; 2]; SHARES.len()] = std::array::from_fn(|share| {
+        std::array::from_fn(|part| f32::from_bits(word(CLOSE_AT + 4 * (2 * share + part))))
+    });
+    if !close.iter().flatten().all(|close| (0.0..=1.0).contains(close)) {
+        return Err(format!(
+            "expected shares of the rows that codes leave open, found {close:?}"
+        ));
+    }
     let measured = Measured {
         recalls,
         rows: word(40) as usize,
         sure: f32::from_bits(word(52)),
         reach,
         apart,
+        close,
     };
     if !(measured.sure >= 0.0 && measured.sure.is_finite()) {
         return Err(format!(

@@ -7,6 +7,7 @@ mod cells;
 mod codes;
 mod file;
 mod find;
+mod nearest;
 mod projection;
 mod scratch;
 mod search;
@@ -15,7 +16,7 @@ mod words;
 
 use kokeshi_core::{Error as CoreError, Metric, Progress, Seed};
 
-pub(crate) use by_codes::{WHOLE, Wanted};
+pub(crate) use by_codes::{WHOLE, Wanted, candidates, list_for};
 use calibrate::Measured;
 pub(crate) use calibrate::{K as MEASURED_K, RECALL as DEFAULT_RECALL};
 use cells::Cells;

@@ -94,7 +94,7 @@ fn cells_that_are_hostile_are_refused_and_a_graph_in_memory_is_that_of_the_file(
     let write = |at: usize, value: [u8; 4]| {
         let mut bytes = good.clone();
         bytes[at..at + 4].copy_from_slice(&value);
-        let mut writer = Writer::create(&path, b"KKGRAPH\0", 4).unwrap();
+        let mut writer = Writer::create(&path, b"KKGRAPH\0", 5).unwrap();
         writer.write_all(&bytes).unwrap();
         writer.finish().unwrap();
         Graph::open(&path)
@@ -113,6 +113,8 @@ fn cells_that_are_hostile_are_refused_and_a_graph_in_memory_is_that_of_the_file(
         (128, 2.0f32.to_bits()),
         (248, f32::INFINITY.to_bits()),
         (252, (-1.0f32).to_bits()),
+        (256, f32::NAN.to_bits()),
+        (292, 1.5f32.to_bits()),
     ] {
         let error = write(at, value.to_le_bytes()).unwrap_err().to_string();
         assert!(error.contains("cells.bin"), "byte {at}: {error}");
@@ -132,11 +134,11 @@ fn a_hostile_file_with_a_right_checksum_is_refused() {
     // metric, dims, degree, list, alpha, nodes, entry, linked, seed (two words), rows that lists were measured on, bytes of a code, rows
     // that codes were learnt from, how far estimates are off, cells, rows that those were learnt from; from word 16 on the recalls that were measured.
     let with_recall = |fields: [u32; 16], places: &[u32], recall: f32| {
-        let mut writer = Writer::create(&path, b"KKGRAPH\0", 4).unwrap();
+        let mut writer = Writer::create(&path, b"KKGRAPH\0", 5).unwrap();
         let mut bytes: Vec<u8> = fields.iter().flat_map(|field| field.to_le_bytes()).collect();
         bytes.resize(64, 0);
         bytes.extend(recall.to_le_bytes());
-        bytes.resize(256, 0);
+        bytes.resize(320, 0);
         bytes.extend(places.iter().flat_map(|place| place.to_le_bytes()));
         bytes.resize(bytes.len().next_multiple_of(64), 0);
         writer.write_all(&bytes).unwrap();
