@@ -13,7 +13,10 @@ use crate::simd::neon::DotProd;
 use crate::simd::portable::Portable;
 use crate::simd::{Level, Set, at_level, at_level_int8};
 #[cfg(target_arch = "x86_64")]
-use crate::tiles;
+use crate::tiles::{
+    self,
+    multiply::{Bf16, Short},
+};
 
 /// What happens to a product before it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +94,10 @@ enum Panels {
     /// On tiles: sums of three bf16 values.
     #[cfg(target_arch = "x86_64")]
     Sums(Buffer<u16>),
-    /// On tiles: bf16 values.
+    /// On tiles: weights that are bf16 values, as many models are published; rows are sums of three.
+    #[cfg(target_arch = "x86_64")]
+    Short(Buffer<u16>),
+    /// On tiles: bf16 values, and so are rows.
     #[cfg(target_arch = "x86_64")]
     Bf16(Buffer<u16>),
     Int8(Int8Panels),
@@ -171,6 +177,11 @@ impl Linear {
                     Panels::Bf16(unsafe { tiles::linear::pack::<1>(inputs, outputs, weights) })
                 }
                 #[cfg(target_arch = "x86_64")]
+                _ if level.0 == Set::Amx && weights.iter().all(|weight| weight.to_bits() << 16 == 0) => {
+                    // SAFETY: as above.
+                    Panels::Short(unsafe { tiles::linear::pack::<1>(inputs, outputs, weights) })
+                }
+                #[cfg(target_arch = "x86_64")]
                 _ if level.0 == Set::Amx => {
                     // SAFETY: as above.
                     Panels::Sums(unsafe { tiles::linear::pack::<3>(inputs, outputs, weights) })
@@ -198,7 +209,9 @@ impl Linear {
         match &self.panels {
             Panels::F32(weights) => size_of_val::<[f32]>(weights),
             #[cfg(target_arch = "x86_64")]
-            Panels::Sums(weights) | Panels::Bf16(weights) => size_of_val::<[u16]>(weights),
+            Panels::Sums(weights) | Panels::Short(weights) | Panels::Bf16(weights) => {
+                size_of_val::<[u16]>(weights)
+            }
             Panels::Int8(panels) => panels.weights.len(),
             Panels::Grouped(panels) => panels.bytes(),
         }
@@ -240,7 +253,7 @@ impl Linear {
         match &self.panels {
             Panels::F32(_) | Panels::Grouped(_) => {}
             #[cfg(target_arch = "x86_64")]
-            Panels::Sums(_) => quantized.split::<3>(rows, self.inputs, x),
+            Panels::Sums(_) | Panels::Short(_) => quantized.split::<3>(rows, self.inputs, x),
             #[cfg(target_arch = "x86_64")]
             Panels::Bf16(_) => quantized.split::<1>(rows, self.inputs, x),
             Panels::Int8(_) => quantized.fill(self.level, rows, self.inputs, x),
@@ -285,13 +298,19 @@ impl Linear {
             Panels::Sums(panels) => {
                 quantized.check(rows, self.inputs);
                 // SAFETY: as above; panels of bf16 values are made where tiles are available; `quantized` has room for its rows.
-                unsafe { tiles::linear::floats::<3>(layer, panels, quantized, out, epilogue) }
+                unsafe { tiles::linear::floats::<Bf16<3>>(layer, panels, quantized, out, epilogue) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Panels::Short(panels) => {
+                quantized.check(rows, self.inputs);
+                // SAFETY: as above.
+                unsafe { tiles::linear::floats::<Short>(layer, panels, quantized, out, epilogue) }
             }
             #[cfg(target_arch = "x86_64")]
             Panels::Bf16(panels) => {
                 quantized.check(rows, self.inputs);
                 // SAFETY: as above.
-                unsafe { tiles::linear::floats::<1>(layer, panels, quantized, out, epilogue) }
+                unsafe { tiles::linear::floats::<Bf16<1>>(layer, panels, quantized, out, epilogue) }
             }
             #[cfg(target_arch = "x86_64")]
             Panels::Int8(panels) if self.level.0 == Set::Amx => {

@@ -145,6 +145,38 @@ fn bf16_layers_multiply_rounded_values() {
 }
 
 #[test]
+fn weights_that_are_bf16_values_give_the_same_bits_as_among_others_that_are_not() {
+    let mut seed = Seed(8);
+    for level in Level::available() {
+        for (inputs, outputs, rows) in [(1, 1, 1), (33, 47, 17), (300, 65, 40)] {
+            let short = |value: f32| f32::from_bits(value.to_bits() & 0xffff_0000);
+            let weights = normals(&mut seed, inputs * outputs).into_iter().map(short);
+            let mut weights: Vec<f32> = weights.collect();
+            let few = Linear::new(level, Precision::F32, inputs, outputs, &weights, None);
+            assert_eq!(few.precision(), Precision::F32);
+            // One more output, which is not of such values: all are packed in three parts.
+            weights.extend(normals(&mut seed, inputs));
+            let all = Linear::new(level, Precision::F32, inputs, outputs + 1, &weights, None);
+            if level.has_bf16() {
+                assert!(2 * few.weight_bytes() < all.weight_bytes());
+            }
+            let x = normals(&mut seed, rows * inputs);
+            for epilogue in [Epilogue::Activate(Activation::Identity), Epilogue::Add] {
+                let run = |layer: &Linear| {
+                    let mut out = vec![0.5; rows * layer.outputs()];
+                    layer.apply(rows, &x, &mut QuantizedRows::default(), &mut out, epilogue);
+                    out
+                };
+                let (few, all) = (run(&few), run(&all));
+                for (few, all) in few.chunks_exact(outputs).zip(all.chunks_exact(outputs + 1)) {
+                    assert_eq!(few, &all[..outputs], "{level:?}, {inputs} inputs");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn layers_with_weights_in_groups_give_the_bits_of_an_f32_layer_of_the_decoded_weights() {
     let mut seed = Seed(6);
     let shapes = [

@@ -2,10 +2,11 @@
 //! their scales, bias and activation.
 
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::matmul::pack_right;
-use super::multiply::{self, Bf16, Codes, Dot, Factors};
+use super::multiply::{self, Codes, Dot, Factors};
 use super::split::split;
 use super::{BF16_STEP, BLOCK, BYTES, ROW_BYTES, ROWS, Tiles};
 use crate::buffer::Buffer;
@@ -147,9 +148,9 @@ pub(crate) unsafe fn whole(
     unsafe { blocks(layer, x.rows(), out, source, Bytes { panels, x }, epilogue) }
 }
 
-/// At f32 by sums of three bf16 values, or at bf16.
+/// At f32 by sums of three bf16 values, or at bf16; panels and split rows are those that `D` multiplies.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16,avx2,fma")]
-pub(crate) unsafe fn floats<const PARTS: usize>(
+pub(crate) unsafe fn floats<D: Dot>(
     layer: &Linear,
     panels: &Buffer<u16>,
     x: &QuantizedRows,
@@ -161,12 +162,26 @@ pub(crate) unsafe fn floats<const PARTS: usize>(
     let deepest = if epilogue == Epilogue::Add { DEEPEST } else { all };
     for first in (0..all).step_by(deepest) {
         let part = (first, deepest.min(all - first));
-        let source = Source::new::<Bf16<PARTS>>(x.parts.as_ptr(), panels.as_ptr(), all, part);
+        let source = Source::new::<D>(x.parts.as_ptr(), panels.as_ptr(), all, part);
         // SAFETY: the caller's promise is passed on; split rows are padded to whole blocks, and panels to whole steps.
         unsafe {
             match first {
-                0 => blocks(layer, x.rows(), out, source, Floats::<PARTS, true>, epilogue),
-                _ => blocks(layer, x.rows(), out, source, Floats::<PARTS, false>, epilogue),
+                0 => blocks(
+                    layer,
+                    x.rows(),
+                    out,
+                    source,
+                    Floats::<D, true>(PhantomData),
+                    epilogue,
+                ),
+                _ => blocks(
+                    layer,
+                    x.rows(),
+                    out,
+                    source,
+                    Floats::<D, false>(PhantomData),
+                    epilogue,
+                ),
             }
         }
     }
@@ -177,10 +192,9 @@ pub(crate) unsafe fn floats<const PARTS: usize>(
 struct Source {
     rows: *const u8,
     panels: *const u8,
-    /// Bytes from a block or panel to the next.
-    stride: usize,
-    /// Bytes of these steps.
-    bytes: usize,
+    /// Steps from a block or panel to the next.
+    all: usize,
+    /// Steps that are multiplied.
     steps: usize,
 }
 
@@ -193,10 +207,9 @@ impl Source {
         (first, count): (usize, usize),
     ) -> Self {
         Self {
-            rows: rows.cast::<u8>().wrapping_add(first * D::BYTES),
-            panels: panels.cast::<u8>().wrapping_add(first * D::BYTES),
-            stride: all * D::BYTES,
-            bytes: count * D::BYTES,
+            rows: rows.cast::<u8>().wrapping_add(first * D::ROWS),
+            panels: panels.cast::<u8>().wrapping_add(first * D::COLUMNS),
+            all,
             steps: count,
         }
     }
@@ -204,11 +217,12 @@ impl Source {
     /// A block of rows and a panel. `turn`: how many blocks met this panel before, and fetched parts of the next one.
     #[inline(always)]
     fn factors<D: Dot>(&self, block: usize, panel: usize, turn: usize) -> Factors {
-        let rows = self.rows.wrapping_add(block * self.stride);
-        let panel = self.panels.wrapping_add(panel * self.stride);
+        let rows = self.rows.wrapping_add(block * self.all * D::ROWS);
+        let stride = self.all * D::COLUMNS;
+        let panel = self.panels.wrapping_add(panel * stride);
         let done = turn * self.steps * D::AHEAD;
-        match done < self.bytes {
-            true => Factors::before(rows, panel, panel.wrapping_add(self.stride + done)),
+        match done < self.steps * D::COLUMNS {
+            true => Factors::before(rows, panel, panel.wrapping_add(stride + done)),
             false => Factors::of(rows, panel),
         }
     }
@@ -251,7 +265,9 @@ unsafe fn each_block<K: Kind, L: Last<Avx512>>(
     let (mut now, mut before) = (&mut one, &mut two);
     let mut waiting: Option<Block> = None;
     // About equally many each time.
-    let parts = (rows.div_ceil(BLOCK) * source.bytes).div_ceil(NEAR).max(1);
+    let parts = (rows.div_ceil(BLOCK) * source.steps * K::Dot::ROWS)
+        .div_ceil(NEAR)
+        .max(1);
     let near = rows.div_ceil(parts).next_multiple_of(BLOCK).max(BLOCK);
     for from in (0..rows).step_by(near) {
         for column in (0..layer.outputs).step_by(BLOCK) {
@@ -314,10 +330,10 @@ trait Kind {
 }
 
 /// Sums of bf16 products are values already. `BIAS`: whether the bias is to be added.
-struct Floats<const PARTS: usize, const BIAS: bool>;
+struct Floats<D, const BIAS: bool>(PhantomData<D>);
 
-impl<const PARTS: usize, const BIAS: bool> Kind for Floats<PARTS, BIAS> {
-    type Dot = Bf16<PARTS>;
+impl<D: Dot, const BIAS: bool> Kind for Floats<D, BIAS> {
+    type Dot = D;
     const BIAS: bool = BIAS;
     const ROUGH: bool = false;
     type Row = ();

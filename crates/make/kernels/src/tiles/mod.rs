@@ -18,7 +18,7 @@
 pub(crate) mod attention;
 pub(crate) mod linear;
 pub(crate) mod matmul;
-mod multiply;
+pub(crate) mod multiply;
 pub(crate) mod split;
 
 use std::arch::asm;

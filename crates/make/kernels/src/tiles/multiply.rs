@@ -67,30 +67,31 @@ macro_rules! fetch {
     };
 }
 
-/// `$count` steps, each of these products and `$bytes` long in rows and in columns, and these lines ahead.
+/// `$count` steps, each of these products, and these lines ahead.
 macro_rules! steps {
-    ($factors:ident, $count:ident, $both:ident, $bytes:expr, $ahead:expr, $lines:tt, $dot:literal: $(($($part:tt)*)),*) => {
+    ($factors:ident, $count:ident, $both:ident, $lines:tt, $dot:literal: $(($($part:tt)*)),*) => {
         if $both {
-            steps!(of both, $factors, $count, $bytes, $ahead, $lines, $dot: $(($($part)*)),*)
+            steps!(of both, $factors, $count, $lines, $dot: $(($($part)*)),*)
         } else {
-            steps!(of one, $factors, $count, $bytes, $ahead, $lines, $dot: $(($($part)*)),*)
+            steps!(of one, $factors, $count, $lines, $dot: $(($($part)*)),*)
         }
     };
-    (of $both:ident, $factors:ident, $count:ident, $bytes:expr, $ahead:expr, $lines:tt, $dot:literal: $(($($part:tt)*)),*) => {
+    (of $both:ident, $factors:ident, $count:ident, $lines:tt, $dot:literal: $(($($part:tt)*)),*) => {
         asm!(
             "2:",
             fetch! $lines,
             $(product!($both, $dot, $($part)*),)*
-            "add {a}, {bytes}",
-            "add {b}, {bytes}",
+            "add {a}, {rows}",
+            "add {b}, {columns}",
             "add {ahead}, {ahead_bytes}",
             "dec {steps}",
             "jnz 2b",
             a = inout(reg) $factors.rows => _,
             b = inout(reg) $factors.columns => _,
             ahead = inout(reg) $factors.ahead => _,
-            bytes = const $bytes,
-            ahead_bytes = const $ahead,
+            rows = const Self::ROWS,
+            columns = const Self::COLUMNS,
+            ahead_bytes = const Self::AHEAD,
             line = in(reg) ROW_BYTES,
             steps = inout(reg) $count => _,
             options(nostack),
@@ -125,8 +126,9 @@ impl Factors {
 
 /// How a step's tiles are multiplied.
 pub(crate) trait Dot {
-    /// Bytes of a step: of rows, and as many of columns.
-    const BYTES: usize;
+    /// Bytes of a step, of rows and of columns.
+    const ROWS: usize;
+    const COLUMNS: usize;
     /// Bytes that are fetched ahead in a step.
     const AHEAD: usize;
 
@@ -143,8 +145,8 @@ impl Factors {
         // SAFETY: the caller promises that there are more steps.
         unsafe {
             Self {
-                rows: self.rows.add(step * D::BYTES),
-                columns: self.columns.add(step * D::BYTES),
+                rows: self.rows.add(step * D::ROWS),
+                columns: self.columns.add(step * D::COLUMNS),
                 ahead: self.ahead.wrapping_add(step * D::AHEAD),
             }
         }
@@ -155,7 +157,8 @@ impl Factors {
 pub(crate) struct Bf16<const PARTS: usize>;
 
 impl<const PARTS: usize> Dot for Bf16<PARTS> {
-    const BYTES: usize = PARTS * 2 * BYTES;
+    const ROWS: usize = PARTS * 2 * BYTES;
+    const COLUMNS: usize = PARTS * 2 * BYTES;
     const AHEAD: usize = if PARTS == 1 { 256 } else { 768 };
 
     #[inline(always)]
@@ -169,15 +172,37 @@ impl<const PARTS: usize> Dot for Bf16<PARTS> {
             let factors = factors.from::<Self>(first);
             match PARTS {
                 1 => {
-                    steps!(factors, count, both, Self::BYTES, Self::AHEAD, (0 64 128 192), "tdpbf16ps": (rows 0, columns 0))
+                    steps!(factors, count, both, (0 64 128 192), "tdpbf16ps": (rows 0, columns 0))
                 }
                 // High, middle and low: the six products that are not smaller than what rounding to f32 loses. In an order in which each needs one
                 // more load.
                 _ => {
-                    steps!(factors, count, both, Self::BYTES, Self::AHEAD, (0 64 128 192 256 320 384 448 512 576 640 704), "tdpbf16ps":
+                    steps!(factors, count, both, (0 64 128 192 256 320 384 448 512 576 640 704), "tdpbf16ps":
                     (rows 0, columns 4096), (columns 2048), (rows 2048), (columns 0), (rows 4096), (rows 0))
                 }
             }
+        }
+    }
+}
+
+/// Sums of three bf16 values as rows, `[steps][3][32][32]`, and single ones as columns, `[steps][2 tiles]`: what [`Bf16<3>`] makes of columns whose
+/// other parts are zeros, to the bit.
+pub(crate) struct Short;
+
+impl Dot for Short {
+    const ROWS: usize = Bf16::<3>::ROWS;
+    const COLUMNS: usize = Bf16::<1>::COLUMNS;
+    const AHEAD: usize = Bf16::<1>::AHEAD;
+
+    #[inline(always)]
+    unsafe fn steps(factors: Factors, first: usize, count: usize, both: bool) {
+        if count == 0 {
+            return;
+        }
+        // SAFETY: the caller's promise is passed on.
+        unsafe {
+            let factors = factors.from::<Self>(first);
+            steps!(factors, count, both, (0 64 128 192), "tdpbf16ps": (rows 2048, columns 0), (rows 4096), (rows 0));
         }
     }
 }
@@ -186,7 +211,8 @@ impl<const PARTS: usize> Dot for Bf16<PARTS> {
 pub(crate) struct Codes;
 
 impl Dot for Codes {
-    const BYTES: usize = 2 * BYTES;
+    const ROWS: usize = 2 * BYTES;
+    const COLUMNS: usize = 2 * BYTES;
     const AHEAD: usize = 256;
 
     #[inline(always)]
@@ -197,7 +223,7 @@ impl Dot for Codes {
         // SAFETY: the caller's promise is passed on.
         unsafe {
             let factors = factors.from::<Self>(first);
-            steps!(factors, count, both, Self::BYTES, Self::AHEAD, (0 64 128 192), "tdpbusd": (rows 0, columns 0));
+            steps!(factors, count, both, (0 64 128 192), "tdpbusd": (rows 0, columns 0));
         }
     }
 }
