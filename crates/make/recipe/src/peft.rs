@@ -44,7 +44,7 @@ pub(crate) fn save(out: &Path, base: &str, config: &AdapterConfig, adapter: &Ada
     write_atomic(&out.join(WEIGHTS), &safetensors_bytes(&views))?;
     let about = json!({
         "peft_type": "LORA", "task_type": "FEATURE_EXTRACTION", "base_model_name_or_path": base, "r": config.rank,
-        "lora_alpha": config.alpha, "lora_dropout": 0.0, "target_modules": config.targets, "bias": "none", "fan_in_fan_out": false,
+        "lora_alpha": config.alpha, "lora_dropout": config.dropout, "target_modules": config.targets, "bias": "none", "fan_in_fan_out": false,
         "init_lora_weights": true, "inference_mode": true, "modules_to_save": null, "use_rslora": false, "use_dora": false,
     });
     write_json(&out.join(CONFIG), &about)

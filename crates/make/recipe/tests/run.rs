@@ -299,18 +299,18 @@ fn a_base_of_random_weights_has_the_vocabulary_of_the_data_or_of_a_tokenizer() {
     );
 }
 
-fn adapted() -> tempfile::TempDir {
+fn adapted(dropout: f32) -> tempfile::TempDir {
     kitchen(|text| {
-        text.replace("ema = 0.5\n", "").replace(
-            "[evaluation]",
-            "[lora]\nrank = 4\nalpha = 8\ntargets = [\"query\", \"dense\"]\n\n[evaluation]",
-        )
+        let lora = format!(
+            "[lora]\nrank = 4\nalpha = 8\ntargets = [\"query\", \"dense\"]\ndropout = {dropout}\n\n[evaluation]"
+        );
+        text.replace("ema = 0.5\n", "").replace("[evaluation]", &lora)
     })
 }
 
 #[test]
 fn an_adapter_learns_alone_goes_on_to_the_bit_and_is_merged_again() {
-    let [whole, parts] = [(); 2].map(|()| adapted());
+    let [whole, parts] = [(); 2].map(|()| adapted(0.25));
     cook(whole.path(), 0).unwrap();
     for stop_at in [2, 5, 11] {
         cook(parts.path(), stop_at).unwrap_err();
@@ -322,7 +322,13 @@ fn an_adapter_learns_alone_goes_on_to_the_bit_and_is_merged_again() {
         let bytes = |folder: &Path| std::fs::read(folder.join(file)).unwrap();
         assert!(bytes(whole.path()) == bytes(parts.path()), "{file}");
     }
+    let plain = adapted(0.0);
+    cook(plain.path(), 0).unwrap();
+    assert_ne!(log(whole.path()), log(plain.path()));
     let recipe = Recipe::read(&whole.path().join("recipe.toml")).unwrap();
+    let config = std::fs::read_to_string(recipe.out.join("adapter/adapter_config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["lora_dropout"], 0.25);
     let (base, out) = (recipe.base.to_string(), whole.path().join("merged"));
     merge_adapter(&base, &recipe.out.join("adapter"), &out).unwrap();
     let load = |path: &Path| kokeshi_encode::Trainable::load(path.to_str().unwrap()).unwrap();
@@ -350,7 +356,7 @@ fn an_adapter_learns_alone_goes_on_to_the_bit_and_is_merged_again() {
 
 #[test]
 fn an_adapter_that_does_not_fit_is_an_error_with_what_was_found() {
-    let folder = adapted();
+    let folder = adapted(0.0);
     cook(folder.path(), 0).unwrap();
     let recipe = Recipe::read(&folder.path().join("recipe.toml")).unwrap();
     let (base, adapter, out) = (

@@ -2,14 +2,13 @@
 //! `A` and `B` alone learn, everything else stays as it is.
 //!
 //! The encoder runs on the sums: the forward and backward halves are those of the encoder, and the gradients of `A` and `B` are products of the
-//! sum's with the other factor. Dropout of the adapter's input (PEFT's `lora_dropout`), which would need a path of its own beside each layer, is
-//! not there.
+//! sum's with the other factor. Dropout of the adapter's input adds what it changes beside that (`encoder::side`).
 
 use kokeshi_core::Seed;
 use kokeshi_encode::Trainable;
 use kokeshi_kernels::{AdamW, Factor, Level, MatmulScratch, Store, adamw, backward, matmul};
 
-use crate::encoder::{Encoder, Gradient};
+use crate::encoder::{Encoder, Gradient, Side};
 use crate::error::{Error, Result};
 use crate::optimizer::AdamWConfig;
 
@@ -22,6 +21,8 @@ pub struct AdapterConfig {
     pub alpha: f32,
     /// Linear layers of the blocks that have one, by the ends of their names: `query`, `attention.output.dense`, `dense`, ...
     pub targets: Vec<String>,
+    /// The share of the adapter's input that is left out while it learns (PEFT's `lora_dropout`).
+    pub dropout: f32,
 }
 
 /// One weight with its factors.
@@ -34,9 +35,18 @@ pub struct Target {
     /// Its rows.
     pub outputs: usize,
     /// Where the weight starts among the encoder's values.
-    start: usize,
+    pub(crate) start: usize,
     /// Where `A` starts among the adapter's; `B` is behind it.
-    first: usize,
+    pub(crate) first: usize,
+}
+
+impl Target {
+    /// `A` `[rank, inputs]` and `B` `[outputs, rank]` among all of the adapter's values.
+    pub(crate) fn factors<'a>(&self, rank: usize, values: &'a [f32]) -> [&'a [f32]; 2] {
+        let (a, b) = (rank * self.inputs, self.outputs * rank);
+        let (a, b) = values[self.first..][..a + b].split_at(a);
+        [a, b]
+    }
 }
 
 /// Adapters of an encoder, and how they learn.
@@ -44,6 +54,7 @@ pub struct Adapter {
     level: Level,
     rank: usize,
     scale: f32,
+    dropout: f32,
     targets: Vec<Target>,
     /// `A` and `B` of each target, end to end.
     values: Vec<f32>,
@@ -83,6 +94,7 @@ impl Adapter {
             level: Level::best(),
             rank: config.rank,
             scale: config.alpha / config.rank as f32,
+            dropout: config.dropout,
             plain: plain.copied().collect(),
             first: vec![0.0; values.len()],
             second: vec![0.0; values.len()],
@@ -107,9 +119,22 @@ impl Adapter {
 
     /// `A` `[rank, inputs]` and `B` `[outputs, rank]` of a target.
     pub fn factors(&self, target: &Target) -> [&[f32]; 2] {
-        let (a, b) = (self.rank * target.inputs, target.outputs * self.rank);
-        let (a, rest) = self.values[target.first..][..a + b].split_at(a);
-        [a, rest]
+        target.factors(self.rank, &self.values)
+    }
+
+    /// The share of its input that is left out.
+    pub(crate) fn dropout(&self) -> f32 {
+        self.dropout
+    }
+
+    /// What runs beside the sums, if anything is left out.
+    pub(crate) fn side(&self) -> Option<Side> {
+        (self.dropout > 0.0).then(|| Side {
+            rank: self.rank,
+            scale: self.scale,
+            targets: self.targets.clone(),
+            values: self.values.clone(),
+        })
     }
 
     /// What learns: `A` and `B` of each target, end to end.
@@ -123,7 +148,14 @@ impl Adapter {
     /// If there are not as many.
     pub fn set(&mut self, values: &[f32], encoder: &mut Encoder) {
         self.values.copy_from_slice(values);
+        self.put(encoder);
+    }
+
+    fn put(&mut self, encoder: &mut Encoder) {
         self.apply(encoder.values_mut());
+        if let Some(side) = &mut encoder.side {
+            side.values.copy_from_slice(&self.values);
+        }
     }
 
     /// Goes on from moments that were kept.
@@ -192,11 +224,11 @@ impl Adapter {
             &mut self.first,
             &mut self.second,
         );
-        self.apply(&mut encoder.values);
+        self.put(encoder);
         length
     }
 
-    /// The gradients of `A` (`s B^T G`) and `B` (`s G A^T`), with `G` that of the sum; returns their length.
+    /// The gradients of `A` (`s B^T G`) and `B` (`s G A^T`), with `G` that of the sum, and what dropout adds; returns their length.
     pub(crate) fn backward(&mut self, encoder: &Encoder, gradient: &Gradient) -> f64 {
         let table = encoder.layout.words.end;
         let (rank, level) = (self.rank, self.level);
@@ -229,6 +261,9 @@ impl Adapter {
         }
         let scale = self.scale;
         self.gradient.iter_mut().for_each(|value| *value *= scale);
+        if self.dropout > 0.0 {
+            backward::add(level, &gradient.side, &mut self.gradient);
+        }
         backward::squares(level, &self.gradient).sqrt()
     }
 
@@ -287,10 +322,15 @@ mod tests {
     }
 
     fn adapter(model: &Trainable, targets: &[&str]) -> Result<Adapter> {
+        dropping(model, targets, 0.0)
+    }
+
+    fn dropping(model: &Trainable, targets: &[&str], dropout: f32) -> Result<Adapter> {
         let config = AdapterConfig {
             rank: 3,
             alpha: 6.0,
             targets: targets.iter().map(ToString::to_string).collect(),
+            dropout,
         };
         Adapter::new(model, &config, AdamWConfig::default(), Seed(1))
     }
@@ -348,30 +388,55 @@ mod tests {
         }
     }
 
-    #[test]
-    fn gradients_of_the_factors_are_what_differences_say_and_nothing_else_moves() {
-        let model = bert();
-        let encoder = Encoder::new(&model);
+    fn loss() -> Ranking {
+        Ranking {
+            scale: 3.0,
+            ..Ranking::default()
+        }
+    }
+
+    /// With factors that are far from zero.
+    fn learner(model: &Trainable, dropout: f32, config: StepConfig) -> Learner {
+        let encoder = Encoder::new(model);
         let optimizer = Optimizer::new(&encoder, AdamWConfig::default());
-        let mut learner = Learner::new(encoder, optimizer, StepConfig::default());
-        let mut adapter = adapter(&model, &["query", "dense"]).unwrap();
+        let mut learner = Learner::new(encoder, optimizer, config);
+        let adapter = dropping(model, &["query", "dense"], dropout).unwrap();
         let values = shaken(&adapter);
-        adapter.set(&values, &mut learner.encoder);
         learner.adapt(adapter);
-        let ids: Vec<Vec<u32>> = (0..6)
+        learner.set_parameters(&values);
+        learner
+    }
+
+    fn ids() -> Vec<Vec<u32>> {
+        (0..6)
             .map(|at| vec![2, 10 + at, 20 + 3 * at, 30 + at, 3])
-            .collect();
-        let batch = Batch {
+            .collect()
+    }
+
+    /// Two columns of three texts.
+    fn batch(ids: &[Vec<u32>]) -> Batch<'_> {
+        Batch {
             columns: ids
                 .chunks(3)
                 .map(|column| column.iter().map(Vec::as_slice).collect())
                 .collect(),
             aux: Aux::default(),
-        };
-        let loss = Ranking {
-            scale: 3.0,
-            ..Ranking::default()
-        };
+        }
+    }
+
+    #[test]
+    fn gradients_of_the_factors_are_what_differences_say_and_nothing_else_moves() {
+        for dropout in [0.0, 0.3] {
+            check_gradients(dropout);
+        }
+    }
+
+    fn check_gradients(dropout: f32) {
+        let model = bert();
+        let mut learner = learner(&model, dropout, StepConfig::default());
+        let values = learner.parameters().to_vec();
+        let ids = ids();
+        let (batch, loss) = (batch(&ids), loss());
         // A rate of 0 moves nothing, and leaves the gradient behind.
         learner.step(&batch, &loss, &[2], 0, 0.0).unwrap();
         let gradient = learner.adapter().unwrap().gradient().to_vec();
@@ -401,7 +466,7 @@ mod tests {
                 (8.0 * (at(step) - at(-step)) - at(2.0 * step) + at(-2.0 * step)) / (12.0 * f64::from(step));
             assert!(
                 (along - difference).abs() <= 0.02 * difference.abs() + 2e-3,
-                "part {part}: gradient {along}, difference {difference}"
+                "dropout {dropout}, part {part}: gradient {along}, difference {difference}"
             );
         }
         learner.set_parameters(&values);
@@ -419,6 +484,39 @@ mod tests {
             let same = before[range.clone()] == after[range];
             assert_eq!(same, !mine(place.start), "{}", place.name);
         }
+    }
+
+    #[test]
+    fn dropout_depends_on_the_seed_alone_and_is_for_learning_alone() {
+        let model = bert();
+        let ids = ids();
+        let batch = batch(&ids);
+        let found = |dropout, chunk_tokens, seed| {
+            let config = StepConfig {
+                chunk_tokens,
+                ..StepConfig::default()
+            };
+            let mut learner = learner(&model, dropout, config);
+            // A rate of 0 moves nothing, and leaves the gradient behind.
+            learner.step(&batch, &loss(), &[2], seed, 0.0).unwrap();
+            let gradient = learner.adapter().unwrap().gradient().to_vec();
+            let texts: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+            (gradient, learner.vectors(&texts, &[2]))
+        };
+        let (plain, read) = found(0.0, 4096, 1);
+        let (whole, same) = found(0.3, 4096, 1);
+        assert_eq!(read, same, "nothing is left out when texts are only read");
+        let length = |values: &[f32]| values.iter().map(|value| value * value).sum::<f32>().sqrt();
+        let apart = |other: &[f32]| {
+            let differences: Vec<f32> = whole.iter().zip(other).map(|(a, b)| a - b).collect();
+            length(&differences) / length(&whole)
+        };
+        assert!(apart(&plain) > 0.05, "{}", apart(&plain));
+        // Chunks that are run twice leave out the same (GradCache).
+        let (parts, _) = found(0.3, 5, 1);
+        assert!(apart(&parts) < 1e-5, "{}", apart(&parts));
+        let (other, _) = found(0.3, 4096, 2);
+        assert!(apart(&other) > 0.05, "{}", apart(&other));
     }
 
     #[test]

@@ -107,6 +107,11 @@ impl Learner {
 
     /// From now on `adapter` learns, and the encoder's own values stay as they are.
     pub fn adapt(&mut self, adapter: Adapter) {
+        self.encoder.side = adapter.side();
+        let count = self.encoder.side.as_ref().map_or(0, |side| side.values.len());
+        for gradient in &mut self.gradients {
+            gradient.side.resize(count, 0.0);
+        }
         self.adapter = Some(adapter);
     }
 
@@ -207,10 +212,7 @@ impl Learner {
         let threads = self.workers.len().min(texts.len()).max(1);
         let chunks = chunks(&texts, threads, self.config.chunk_tokens);
         let kept = chunks.len() <= threads;
-        let dropout = Dropout {
-            rate: self.config.dropout,
-            seed,
-        };
+        let dropout = self.dropout(seed);
         self.begin(&texts);
         self.encode(&texts, &chunks, exits, dropout);
         let (value, gradients) = self.compare(batch, loss, exits)?;
@@ -290,10 +292,7 @@ impl Learner {
             encoder: count(&batch.encoder),
             decoder: count(&batch.decoder),
         };
-        let dropout = Dropout {
-            rate: self.config.dropout,
-            seed,
-        };
+        let dropout = self.dropout(seed);
         let vocabulary = self.encoder.shape().vocabulary as u32;
         self.touched = (0..vocabulary).collect();
         self.slots.copy_from_slice(&self.touched);
@@ -333,6 +332,14 @@ impl Learner {
             return Err(Error::NotFinite { what: "gradient" });
         }
         Ok(Found { loss, length, tokens })
+    }
+
+    fn dropout(&self, seed: u64) -> Dropout {
+        Dropout {
+            rate: self.config.dropout,
+            adapter: self.adapter.as_ref().map_or(0.0, Adapter::dropout),
+            seed,
+        }
     }
 
     /// The last gradient of all parameters but the token table, in the order of [`Encoder::values`].

@@ -145,6 +145,7 @@ impl Optimizer {
         };
         let squares =
             join(&mut sum.dense, |gradient| &gradient.dense) + join(&mut sum.rows, |gradient| &gradient.rows);
+        join(&mut sum.side, |gradient| &gradient.side);
         squares.sqrt()
     }
 

@@ -191,6 +191,10 @@ impl Check<'_> {
             () if lora.targets.is_empty() => {
                 Some(("lora.targets", "expected names of layers, found none".into()))
             }
+            () if !(0.0..1.0).contains(&lora.dropout) => Some((
+                "lora.dropout",
+                format!("expected 0 to less than 1, found {}", lora.dropout),
+            )),
             () if train.ema > 0.0 => Some((
                 "lora",
                 "expected it without train.ema, which keeps a mean of all weights".into(),
@@ -201,8 +205,18 @@ impl Check<'_> {
         if let Some((key, problem)) = problem {
             return Err(self.wrong(key, at, problem));
         }
-        let Lora { rank, alpha, targets } = lora;
-        Ok(AdapterConfig { rank, alpha, targets })
+        let Lora {
+            rank,
+            alpha,
+            targets,
+            dropout,
+        } = lora;
+        Ok(AdapterConfig {
+            rank,
+            alpha,
+            targets,
+            dropout,
+        })
     }
 
     fn evaluation(&self, given: Spanned<Evaluation>) -> Result<Evaluation> {
@@ -359,7 +373,11 @@ mod tests {
                 "ema = 0.5\n[lora]",
                 &["line 13", "lora", "train.ema"],
             ),
-            ("rate = 1e-4", "[lora]\ndropout = 0.1", &["line 13", "dropout"]),
+            (
+                "rate = 1e-4",
+                "[lora]\ndropout = 1.5",
+                &["line 12", "lora.dropout", "0 to less than 1"],
+            ),
             (
                 "base = \"model\"",
                 "base = 3",

@@ -31,6 +31,7 @@ pub(super) struct Lora {
     pub rank: usize,
     pub alpha: f32,
     pub targets: Vec<String>,
+    pub dropout: f32,
 }
 
 impl Default for Lora {
@@ -39,6 +40,7 @@ impl Default for Lora {
             rank: 16,
             alpha: 64.0,
             targets: vec!["query".into(), "value".into()],
+            dropout: 0.0,
         }
     }
 }

@@ -8,6 +8,7 @@ use kokeshi_kernels::{Factor, MatmulScratch, Store, matmul};
 use super::attention::Place;
 use super::dropout::{Dropout, Site};
 use super::forward::drop_texts;
+use super::side::Fed;
 use super::workspace::{Kept, Normed, Scratch, Workspace};
 use super::{Encoder, Gradient, Layout, Text};
 
@@ -18,6 +19,17 @@ pub(super) struct Ran<'a> {
     pub dropout: Dropout,
     /// Whether weights' gradients are written over or added to.
     pub store: Store,
+}
+
+impl<'a> Ran<'a> {
+    /// What went into a layer.
+    fn fed<'x>(self, x: &'x [f32]) -> Fed<'x, impl Iterator<Item = Text<'a>> + Clone + use<'a, 'x>> {
+        Fed {
+            x,
+            texts: self.texts.iter().copied(),
+            dropout: self.dropout,
+        }
+    }
 }
 
 impl Encoder {
@@ -88,7 +100,7 @@ impl Encoder {
             if layer > 0 {
                 let (before, rest) = blocks.split_at_mut(layer - 1);
                 let input: &[f32] = before.last().map_or(first, |kept| &kept.out);
-                self.block_backward(ran, layer - 1, input, &rest[0], scratch, &mut gradient.dense);
+                self.block_backward(ran, layer - 1, input, &rest[0], scratch, gradient);
             }
         }
         self.embed_backward(texts, dropout, slots, embedded, &mut scratch.hidden, gradient);
@@ -166,10 +178,13 @@ impl Encoder {
         input: &[f32],
         kept: &Kept,
         scratch: &mut Scratch,
-        dense: &mut [f32],
+        gradient: &mut Gradient,
     ) {
         let hidden = self.shape.hidden;
         let layout = &self.layout.blocks[block];
+        let Gradient {
+            dense, side: factors, ..
+        } = gradient;
         // The feed-forward network.
         self.norm_backward(&layout.norm, &kept.norm, &mut scratch.hidden, dense);
         scratch.other.resize(scratch.hidden.len());
@@ -190,13 +205,33 @@ impl Encoder {
         );
         scratch.inner.resize(kept.inner.len());
         let down = [&layout.down, &layout.down_bias];
-        let Scratch { matmul: packed, .. } = scratch;
+        let Scratch {
+            matmul: packed, side, ..
+        } = scratch;
         self.parameters_backward(ran.store, &scratch.active, &scratch.other, down, dense, packed);
         self.input_backward(&scratch.other, down, Store::Replace, &mut scratch.inner, packed);
+        let to = [&mut factors[..], &mut scratch.inner];
+        self.side_backward(
+            &layout.down,
+            &ran.fed(&scratch.active),
+            &scratch.other,
+            to,
+            side,
+            packed,
+        );
         activate_backward(self.level, self.shape.activation, &kept.inner, &mut scratch.inner);
         let up = [&layout.up, &layout.up_bias];
         self.parameters_backward(ran.store, &kept.middle, &scratch.inner, up, dense, packed);
         self.input_backward(&scratch.inner, up, Store::Add, &mut scratch.hidden, packed);
+        let to = [&mut factors[..], &mut scratch.hidden];
+        self.side_backward(
+            &layout.up,
+            &ran.fed(&kept.middle),
+            &scratch.inner,
+            to,
+            side,
+            packed,
+        );
         // Attention.
         self.norm_backward(
             &layout.attention_norm,
@@ -216,6 +251,15 @@ impl Encoder {
         self.parameters_backward(ran.store, &kept.context, &scratch.other, output, dense, packed);
         scratch.inner.resize(scratch.other.len());
         self.input_backward(&scratch.other, output, Store::Replace, &mut scratch.inner, packed);
+        let to = [&mut factors[..], &mut scratch.inner];
+        self.side_backward(
+            &layout.output,
+            &ran.fed(&kept.context),
+            &scratch.other,
+            to,
+            side,
+            packed,
+        );
         scratch.joint.resize(kept.joint.len());
         let (mut joint, given) = (
             std::mem::take(&mut scratch.joint),
@@ -240,10 +284,14 @@ impl Encoder {
             );
             start += len;
         }
-        let packed = &mut scratch.matmul;
+        let Scratch {
+            matmul: packed, side, ..
+        } = scratch;
         let all = [&layout.joint, &layout.joint_bias];
         self.parameters_backward(ran.store, input, &joint, all, dense, packed);
         self.input_backward(&joint, all, Store::Add, &mut scratch.hidden, packed);
+        let to = [&mut factors[..], &mut scratch.hidden];
+        self.side_backward(&layout.joint, &ran.fed(input), &joint, to, side, packed);
         (scratch.joint, scratch.inner) = (joint, given);
     }
 

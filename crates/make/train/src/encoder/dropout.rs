@@ -18,6 +18,8 @@ pub(super) enum Site {
     Attention(usize),
     /// What the feed-forward network adds.
     Network(usize),
+    /// What goes into an adapter's target.
+    Adapter(usize),
 }
 
 impl Site {
@@ -26,6 +28,7 @@ impl Site {
             Self::Embeddings => 0,
             Self::Attention(block) => 1 + 4 * block as u64,
             Self::Network(block) => 2 + 4 * block as u64,
+            Self::Adapter(target) => 4 + 4 * target as u64,
             Self::Weights { block, head } => 3 + 4 * block as u64 + ((head as u64) << 32),
         }
     }
@@ -36,15 +39,21 @@ impl Site {
 pub struct Dropout {
     /// The share that is left out, of hidden states and of attention's weights.
     pub rate: f32,
+    /// The share of an adapter's input.
+    pub adapter: f32,
     /// Another one each step.
     pub seed: u64,
 }
 
 impl Dropout {
     /// Nothing is left out.
-    pub const OFF: Self = Self { rate: 0.0, seed: 0 };
+    pub const OFF: Self = Self {
+        rate: 0.0,
+        adapter: 0.0,
+        seed: 0,
+    };
 
-    /// Whether anything is.
+    /// Whether hidden states or attention's weights are.
     pub(super) fn is_on(self) -> bool {
         self.rate > 0.0
     }
@@ -73,7 +82,11 @@ mod tests {
 
     #[test]
     fn the_share_and_the_mean_are_right_and_places_differ() {
-        let dropout = Dropout { rate: 0.1, seed: 7 };
+        let dropout = Dropout {
+            rate: 0.1,
+            adapter: 0.0,
+            seed: 7,
+        };
         let row = |place| {
             let mut row = vec![1.0; 40_000];
             dropout.apply(Site::Attention(1), 3, place, &mut row);

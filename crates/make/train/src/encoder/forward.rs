@@ -8,6 +8,7 @@ use kokeshi_kernels::{Factor, MatmulScratch, Store, matmul};
 use super::attention::Place;
 use super::dropout::{Dropout, Site};
 use super::layout::BlockLayout;
+use super::side::Fed;
 use super::workspace::{Kept, Normed, Scratch, Workspace};
 use super::{Encoder, Text};
 
@@ -51,6 +52,12 @@ impl Encoder {
             return;
         };
         let layout: &BlockLayout = &self.layout.blocks[block];
+        let texts = places.clone().map(|place| place.text);
+        let fed = |x| Fed {
+            x,
+            texts: texts.clone(),
+            dropout,
+        };
         kept.joint.resize(tokens * 3 * hidden);
         self.linear(
             input,
@@ -58,6 +65,8 @@ impl Encoder {
             &mut kept.joint,
             &mut scratch.matmul,
         );
+        let Scratch { side, matmul, .. } = scratch;
+        self.side_forward(&layout.joint, &fed(input), &mut kept.joint, side, matmul);
         kept.context.resize(tokens * hidden);
         let mut start = 0;
         for place in places.clone() {
@@ -74,9 +83,16 @@ impl Encoder {
         let sum = &mut kept.attention_norm;
         sum.resize(tokens, hidden);
         let output = [&layout.output, &layout.output_bias];
-        self.linear(&kept.context, output, &mut sum.rows, &mut scratch.matmul);
-        let texts = places.clone().map(|place| place.text);
-        drop_each(dropout, Site::Attention(block), texts, hidden, &mut sum.rows);
+        let Scratch { side, matmul, .. } = scratch;
+        self.linear(&kept.context, output, &mut sum.rows, matmul);
+        self.side_forward(&layout.output, &fed(&kept.context), &mut sum.rows, side, matmul);
+        drop_each(
+            dropout,
+            Site::Attention(block),
+            texts.clone(),
+            hidden,
+            &mut sum.rows,
+        );
         add(self.level, input, &mut sum.rows);
         kept.middle.resize(tokens * hidden);
         self.normalise(&layout.attention_norm, sum, &mut kept.middle);
@@ -86,8 +102,9 @@ impl Encoder {
             &kept.middle,
             [&layout.up, &layout.up_bias],
             &mut kept.inner,
-            &mut scratch.matmul,
+            matmul,
         );
+        self.side_forward(&layout.up, &fed(&kept.middle), &mut kept.inner, side, matmul);
         scratch.active.resize(tokens * inner);
         activate(
             self.level,
@@ -98,9 +115,16 @@ impl Encoder {
         let sum = &mut kept.norm;
         sum.resize(tokens, hidden);
         let down = [&layout.down, &layout.down_bias];
-        self.linear(&scratch.active, down, &mut sum.rows, &mut scratch.matmul);
-        let texts = places.map(|place| place.text);
-        drop_each(dropout, Site::Network(block), texts, hidden, &mut sum.rows);
+        let Scratch { side, matmul, .. } = scratch;
+        self.linear(&scratch.active, down, &mut sum.rows, matmul);
+        self.side_forward(&layout.down, &fed(&scratch.active), &mut sum.rows, side, matmul);
+        drop_each(
+            dropout,
+            Site::Network(block),
+            texts.clone(),
+            hidden,
+            &mut sum.rows,
+        );
         add(self.level, &kept.middle, &mut sum.rows);
         kept.out.resize(tokens * hidden);
         self.normalise(&layout.norm, sum, &mut kept.out);
@@ -179,7 +203,7 @@ pub(super) fn drop_texts(dropout: Dropout, site: Site, texts: &[Text<'_>], cols:
     drop_each(dropout, site, texts.iter().copied(), cols, rows);
 }
 
-fn drop_each<'a>(
+pub(super) fn drop_each<'a>(
     dropout: Dropout,
     site: Site,
     texts: impl Iterator<Item = Text<'a>>,

@@ -219,7 +219,7 @@ impl Encoder {
             dropout,
             store: Store::Add,
         };
-        self.block_backward(ran, block, first, kept, scratch, &mut gradient.dense);
+        self.block_backward(ran, block, first, kept, scratch, gradient);
         for (start, row) in starts.iter().zip(to_firsts.chunks_exact_mut(hidden)) {
             let given = &mut scratch.hidden[start * hidden..][..hidden];
             row.copy_from_slice(given);

@@ -12,6 +12,7 @@
 //! | `attention` | both halves of attention |
 //! | `pool` | both halves of pooling |
 //! | `dropout` | what is left out at random, the same each time it is asked |
+//! | `side` | what an adapter's dropout adds |
 //! | `masked` | the head and the decoder that find masked tokens, both halves |
 
 mod attention;
@@ -21,11 +22,13 @@ mod forward;
 mod layout;
 mod masked;
 mod pool;
+mod side;
 mod workspace;
 
 pub use dropout::Dropout;
 pub(crate) use layout::{Layout, ParamRole};
 pub(crate) use masked::{Counts, Lessons, MaskedWorkspace};
+pub(crate) use side::Side;
 pub use workspace::Workspace;
 
 use kokeshi_encode::{EncoderShape, TrainPooling, Trainable};
@@ -51,6 +54,8 @@ pub struct Encoder {
     pub(crate) cross: Option<CrossPooling>,
     /// All tensors end to end, in the order of [`Trainable::tensors`], then those of the pooling.
     pub(crate) values: Vec<f32>,
+    /// If an adapter's input has dropout.
+    pub(crate) side: Option<Side>,
 }
 
 impl Encoder {
@@ -65,6 +70,7 @@ impl Encoder {
             pooling: model.pooling,
             cross,
             values: model.values.clone(),
+            side: None,
         }
     }
 
@@ -88,6 +94,7 @@ impl Encoder {
         Gradient {
             dense: vec![0.0; self.layout.total - self.layout.words.len()],
             rows: Vec::new(),
+            side: Vec::new(),
             fresh: true,
         }
     }
@@ -99,6 +106,8 @@ pub struct Gradient {
     pub(crate) dense: Vec<f32>,
     /// Of the token table's rows that the batch uses, by their slots: `[slots, hidden]`.
     pub(crate) rows: Vec<f32>,
+    /// Of an adapter's factors, as far as they come from its dropout.
+    pub(crate) side: Vec<f32>,
     /// Whether the next chunk is the first: what stands in `dense` is then written over.
     pub(crate) fresh: bool,
 }
@@ -109,6 +118,7 @@ impl Gradient {
         self.fresh = true;
         self.rows.clear();
         self.rows.resize(slots * hidden, 0.0);
+        self.side.fill(0.0);
     }
 
     /// Of all tensors but the token table.

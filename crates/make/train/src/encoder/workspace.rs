@@ -2,6 +2,8 @@
 
 use kokeshi_kernels::{Buffer, MatmulScratch};
 
+use super::side::SideScratch;
+
 /// Memory of one thread, used again from chunk to chunk.
 #[derive(Default)]
 pub struct Workspace {
@@ -53,6 +55,7 @@ pub(super) struct Kept {
 pub(super) struct Scratch {
     pub matmul: MatmulScratch,
     pub attention: kokeshi_kernels::Scratch,
+    pub side: SideScratch,
     /// After the activation: `[tokens, inner]`.
     pub active: Buffer,
     /// Gradients: of hidden states, twice; inside the feed-forward network; of queries, keys and values.
