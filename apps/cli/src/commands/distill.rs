@@ -49,7 +49,7 @@ pub fn run(args: &Distill, output: &Output) -> Result<()> {
 pub fn make(recipe: &Distillation, output: &Output) -> Result<()> {
     catch_interrupts();
     let started = Instant::now();
-    let bar = Bar::new(output.quiet || output.json);
+    let bar = Bar::or_lines(output.quiet || output.json);
     let made = recipe.run(&bar).map_err(|error| match error {
         kokeshi_recipe::Error::Core(_) => Stop::failed(error),
         _ => Stop::usage(error),

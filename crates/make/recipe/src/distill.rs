@@ -124,9 +124,10 @@ impl Distillation {
         let data_at = file.data.span().start;
         for raw in file.data.into_inner() {
             if *raw.kind.as_ref() != DataKind::Texts {
-                // Files have the names in small letters.
-                let found = format!("{:?}", raw.kind.as_ref()).to_lowercase();
-                let problem = format!("expected \"texts\" in a distillation, found {found:?}");
+                let problem = format!(
+                    "expected \"texts\" in a distillation, found \"{}\"",
+                    raw.kind.as_ref()
+                );
                 return Err(wrong("kind", raw.kind.span().start, problem));
             }
             let paths: Vec<PathBuf> = raw.path.as_ref().all().iter().map(|path| inside(path)).collect();

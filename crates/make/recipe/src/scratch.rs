@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::error::{Error, Result};
 use crate::output::{pooling_config, write_json, write_modules};
+use crate::recipe::in_words;
 
 /// What BERT's weights begin with: normal with this deviation (arXiv 1810.04805, `initializer_range`).
 const DEVIATION: f64 = 0.02;
@@ -78,7 +79,7 @@ impl Scratch {
         }
         let raw: Raw = table
             .try_into()
-            .map_err(|error: toml::de::Error| error.message().replace('\n', "; "))?;
+            .map_err(|error: toml::de::Error| in_words(error.message()))?;
         let made = Self {
             layers: raw.layers,
             hidden: raw.hidden,

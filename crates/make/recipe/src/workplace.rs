@@ -12,6 +12,8 @@ pub(crate) struct Workplace {
     out: PathBuf,
     /// The folder.
     pub folder: PathBuf,
+    /// Whether the directory was made for this run.
+    made: bool,
     _lock: Lock,
 }
 
@@ -22,6 +24,7 @@ impl Workplace {
     /// [`Error::Busy`] if another run has it; a disk that refuses.
     pub fn open(out: &Path) -> Result<Self> {
         let folder = out.join(".training");
+        let made = !out.exists();
         std::fs::create_dir_all(&folder).map_err(CoreError::io(&folder))?;
         let lock = Lock::take(&folder.join(LOCK))?.map_err(|holder| Error::Busy {
             out: out.into(),
@@ -31,6 +34,7 @@ impl Workplace {
         Ok(Self {
             out: out.into(),
             folder,
+            made,
             _lock: lock,
         })
     }
@@ -44,11 +48,13 @@ impl Workplace {
 const LOCK: &str = "lock";
 
 impl Drop for Workplace {
-    /// Leaves no empty folders behind a recipe that could not be.
+    /// Leaves no empty folders behind a recipe that could not be, but the user's own.
     fn drop(&mut self) {
         let _ = std::fs::remove_file(self.folder.join(LOCK));
         let _ = std::fs::remove_dir(&self.folder);
-        let _ = std::fs::remove_dir(&self.out);
+        if self.made {
+            let _ = std::fs::remove_dir(&self.out);
+        }
     }
 }
 
@@ -57,5 +63,22 @@ fn remove_unfinished(folder: &Path) {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().contains(".tmp-")) {
         let _ = std::fs::remove_file(entry.path());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_wrote_nothing_leaves_what_was_there() {
+        let parent = tempfile::tempdir().unwrap();
+        let out = parent.path().join("new");
+        drop(Workplace::open(&out).unwrap());
+        assert!(!out.exists());
+        std::fs::create_dir(&out).unwrap();
+        drop(Workplace::open(&out).unwrap());
+        let left: Vec<_> = std::fs::read_dir(&out).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
     }
 }

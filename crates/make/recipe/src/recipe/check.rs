@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn what_can_not_be_is_named_with_its_key_and_line() {
-        let cases: [(&str, &str, &[&str]); 19] = [
+        let cases: [(&str, &str, &[&str]); 21] = [
             (
                 "out =",
                 "pooling = \"max\"\nout =",
@@ -424,7 +424,21 @@ mod tests {
             ("starbucks(ranking)", "cosent", &["loss", "without scores"]),
             ("a.tsv", "b.tsv", &["line 7", "path", "b.tsv"]),
             ("kind = \"pairs\"", "kind = \"pears\"", &["line 8", "pears"]),
-            ("rate = 1e-4", "rate = \"fast\"", &["line 12", "rate"]),
+            (
+                "rate = 1e-4",
+                "rate = \"fast\"",
+                &["line 12", "rate", "expected a number"],
+            ),
+            (
+                "rate = 1e-4",
+                "base_width = -64",
+                &["line 12", "base_width", "expected a whole number from 0 on"],
+            ),
+            (
+                "base = \"model\"",
+                "base = { layers = -2, hidden = 32, heads = 4 }",
+                &["line 1", "base", "expected a whole number from 0 on"],
+            ),
         ];
         for (from, to, expected) in cases {
             let error = parse(|text| text.replace(from, to)).unwrap_err().to_string();

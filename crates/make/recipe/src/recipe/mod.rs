@@ -14,7 +14,7 @@ use kokeshi_train::AdapterConfig;
 use serde::Deserialize;
 
 pub(crate) use file::{Paths, forty_two};
-pub(crate) use text::{line, parse_toml, read_text};
+pub(crate) use text::{in_words, line, parse_toml, read_text};
 pub use train::{Schedule, Train};
 
 use crate::error::{Error, Result};
@@ -104,6 +104,19 @@ pub enum DataKind {
     Texts,
     /// A premise, a hypothesis and a label: entailments become positives, contradictions of the same premise negatives.
     Nli,
+}
+
+/// As in recipes.
+impl std::fmt::Display for DataKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pairs => "pairs",
+            Self::Triplets => "triplets",
+            Self::Scored => "scored",
+            Self::Texts => "texts",
+            Self::Nli => "nli",
+        })
+    }
 }
 
 /// How it is judged: Spearman's correlation on scored pairs, at every size.

@@ -29,9 +29,26 @@ pub(crate) fn parse_toml<T: serde::de::DeserializeOwned>(path: &Path, text: &str
         let shown = text.lines().nth(line - 1).unwrap_or("").trim();
         Error::Toml {
             path: path.into(),
-            problem: format!("line {line}, `{shown}`: {}", error.message().replace('\n', "; ")),
+            problem: format!("line {line}, `{shown}`: {}", in_words(error.message())),
         }
     })
+}
+
+/// What the parser says, on one line and without the names of Rust's types.
+pub(crate) fn in_words(message: &str) -> String {
+    let names = [
+        ("usize", "a whole number from 0 on"),
+        ("u64", "a whole number from 0 on"),
+        ("u32", "a whole number from 0 on"),
+        ("f64", "a number"),
+        ("f32", "a number"),
+        ("a sequence", "a list"),
+    ];
+    let mut text = message.replace('\n', "; ");
+    for (name, words) in names {
+        text = text.replace(&format!("expected {name}"), &format!("expected {words}"));
+    }
+    text
 }
 
 /// The text with `${NAME}` replaced by what `value` says.
