@@ -3,6 +3,7 @@
 pub(crate) mod arxiv;
 pub(crate) mod bag;
 pub(crate) mod cross;
+pub(crate) mod digits;
 pub(crate) mod key_token;
 pub(crate) mod net;
 pub(crate) mod tfidf;

@@ -1,17 +1,14 @@
-//! Networks of two hidden layers and several widths that learn the types of questions (TREC) from their words.
-
-use std::collections::HashMap;
+//! Networks of two hidden layers and several widths that learn which digit an image shows, as in the coordinate check of microsoft/mup
+//! (`examples/MLP`): standardised pixels, tanh, no biases, weights that begin with a variance of one over their inputs, the last ones with zeros.
 
 use kokeshi_core::Seed;
 use kokeshi_train::tape::{Matrix, Tape, Targets, Var};
 
 use super::{ID, excess, largest_over_smallest};
 use crate::reproduction::{Context, Result};
+use crate::training::digits::{self, Digits, KINDS, PIXELS};
 use crate::training::net::{Net, normal};
-use crate::training::trec::{self, Question};
 
-/// The most frequent words, which are the network's inputs.
-const WORDS: usize = 512;
 const BASE: usize = 64;
 const WIDTHS: [usize; 3] = [BASE, 256, 1024];
 const BATCH: usize = 64;
@@ -28,24 +25,10 @@ const POWERS: std::ops::RangeInclusive<i32> = -12..=-3;
 /// narrowest; what the rate of the narrowest loses at the widest, beside what one rate for all loses.
 ///
 /// # Errors
-/// Questions that are not there.
+/// Images that are not there.
 pub(super) fn figures(context: &Context, seed: Seed) -> Result<[f64; 3]> {
-    let (train, test) = (
-        trec::read(context, ID, "train")?,
-        trec::read(context, ID, "test")?,
-    );
-    let words = Words::of(&train);
-    let kinds = trec::kinds(&train);
-    let labels = train
-        .iter()
-        .map(|question| kinds.iter().position(|kind| *kind == question.kind).unwrap_or(0));
-    let bench = Bench {
-        train: words.read(&train),
-        labels: labels.collect(),
-        test: words.read(&test),
-        kinds: kinds.len(),
-        seed,
-    };
+    let [train, test] = digits::read(context, ID)?;
+    let bench = Bench { train, test, seed };
     let moved = [true, false].map(|mup| WIDTHS.map(|width| bench.moved(width, mup)));
     for (name, moved) in ["muP", "one rate for all"].iter().zip(&moved) {
         eprintln!("widths {WIDTHS:?}, {name}: hidden layers and logits moved by {moved:.3?}");
@@ -73,51 +56,9 @@ pub(super) fn figures(context: &Context, seed: Seed) -> Result<[f64; 3]> {
     Ok([worst, without[2][2] / without[0][2], lost[0] / lost[1]])
 }
 
-/// Numbers of the words that are read.
-struct Words<'a>(HashMap<&'a str, usize>);
-
-impl<'a> Words<'a> {
-    fn of(questions: &'a [Question]) -> Self {
-        let mut counts: HashMap<&str, usize> = HashMap::new();
-        for word in questions
-            .iter()
-            .flat_map(|question| question.text.split_whitespace())
-        {
-            *counts.entry(word).or_default() += 1;
-        }
-        let mut known: Vec<(&str, usize)> = counts.into_iter().collect();
-        known.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-        Self(
-            known
-                .into_iter()
-                .take(WORDS)
-                .map(|(word, _)| word)
-                .zip(0..)
-                .collect(),
-        )
-    }
-
-    /// Counts of words, each row of unit length unless no word is known.
-    fn read(&self, questions: &[Question]) -> Matrix {
-        let mut out = Matrix::zeros(questions.len(), WORDS);
-        for (at, question) in questions.iter().enumerate() {
-            let row = out.row_mut(at);
-            let known = question
-                .text
-                .split_whitespace()
-                .filter_map(|word| self.0.get(word));
-            known.for_each(|word| row[*word] += 1.0);
-            kokeshi_core::distance::normalize(row);
-        }
-        out
-    }
-}
-
 struct Bench {
-    train: Matrix,
-    labels: Vec<usize>,
-    test: Matrix,
-    kinds: usize,
+    train: Digits,
+    test: Digits,
     seed: Seed,
 }
 
@@ -128,16 +69,15 @@ struct Network {
 }
 
 impl Bench {
-    /// Both kinds begin alike, with zeros as the last matrix (one of the two ways that muP knows: what a random one gives to the layers below at the
-    /// beginning depends on the width). Under muP, matrices between widths learn slower, and what comes out is divided by how much wider the network is.
+    /// Both kinds begin alike. Under muP, matrices between widths learn slower, and what comes out is divided by how much wider the network is.
     fn network(&self, width: usize, mup: bool, draw: u64) -> Network {
         let mut seed = self.seed;
         let mut draw = seed.fork(draw).fork(width as u64);
         let wider = width as f32 / BASE as f32;
         let mut net = Net::new(vec![
-            normal(width, WORDS, 1.0, &mut draw),
+            normal(width, PIXELS, 1.0 / (PIXELS as f64).sqrt(), &mut draw),
             normal(width, width, 1.0 / (width as f64).sqrt(), &mut draw),
-            Matrix::zeros(self.kinds, width),
+            Matrix::zeros(KINDS, width),
         ]);
         if mup {
             net.rates[1] = 1.0 / wider;
@@ -148,25 +88,25 @@ impl Bench {
         }
     }
 
-    /// Steps over questions in an order that depends on the seed alone; returns the losses.
+    /// Steps over images in an order that depends on the seed alone; returns the losses.
     fn steps(&self, network: &mut Network, rate: impl Fn(usize) -> f32) -> Vec<f64> {
-        let mut order: Vec<usize> = (0..self.labels.len()).collect();
+        let mut order: Vec<usize> = (0..self.train.labels.len()).collect();
         let mut seed = self.seed;
         seed.fork(12).shuffle(&mut order);
         let mut losses = Vec::with_capacity(STEPS);
         for (step, rows) in (0..STEPS).zip(order.chunks_exact(BATCH).cycle()) {
             let inputs = rows
                 .iter()
-                .flat_map(|row| self.train.row(*row))
+                .flat_map(|row| self.train.images.row(*row))
                 .copied()
                 .collect();
             let targets = Targets {
-                columns: rows.iter().map(|row| self.labels[*row]).collect(),
+                columns: rows.iter().map(|row| self.train.labels[*row]).collect(),
                 ..Targets::default()
             };
             let output = network.output;
             let loss = network.net.step(rate(step), |tape, leaves| {
-                let inputs = tape.constant(Matrix::new(BATCH, WORDS, inputs));
+                let inputs = tape.constant(Matrix::new(BATCH, PIXELS, inputs));
                 let [.., logits] = forward(tape, leaves, inputs, output);
                 tape.cross_entropy(logits, targets)
             });
@@ -175,7 +115,7 @@ impl Bench {
         losses
     }
 
-    /// The roots of the mean squares of what the steps changed in both hidden layers and the logits of test questions.
+    /// The roots of the mean squares of what the steps changed in both hidden layers and the logits of test images.
     fn moved(&self, width: usize, mup: bool) -> [f64; 3] {
         let mut sums = [0.0; 3];
         for draw in 0..DRAWS {
@@ -195,7 +135,7 @@ impl Bench {
     fn states(&self, network: &Network) -> [Matrix; 3] {
         let mut tape = Tape::default();
         let leaves = network.net.leaves(&mut tape);
-        let inputs = tape.constant(self.test.clone());
+        let inputs = tape.constant(self.test.images.clone());
         forward(&mut tape, &leaves, inputs, network.output).map(|state| tape.value(state).clone())
     }
 
