@@ -1,98 +1,203 @@
 //! Lloyd's k-means for the parts of product quantisation: narrow vectors, at most 256 centroids, no threads (parts run side by side).
 
-use kokeshi_core::Seed;
+use kokeshi_core::{Metric, Seed};
 
-/// Centroids as assignment reads them.
+/// Centroids as assignment and tables read them.
+#[derive(Debug, Clone)]
 pub(crate) struct Centroids {
-    count: usize,
-    /// `[width, count]`: one dimension of all centroids lies together.
-    columns: Vec<f32>,
-    /// `[count]`: half of the squared lengths.
-    halves: Vec<f32>,
+    /// `[ceil(count / 16), width]` of 16: one dimension of 16 centroids lies together.
+    columns: Vec<[f32; LANES]>,
+    /// `[ceil(count / 16)]` of 16: half of the squared lengths; infinity where there is no centroid.
+    halves: Vec<[f32; LANES]>,
 }
 
-/// Room for the scores of all centroids.
-type Scores = [f32; 256];
+/// Centroids that are compared at once.
+const LANES: usize = 16;
 
 impl Centroids {
-    /// From `rows` (`[count, width]`), at most 256.
+    /// From `rows` (`[count, width]`).
     pub(crate) fn new(rows: &[f32], width: usize) -> Self {
         let count = rows.len() / width;
-        assert!((1..=256).contains(&count), "1 to 256 centroids");
-        let mut columns = vec![0.0; rows.len()];
+        let groups = count.div_ceil(LANES);
+        let mut columns = vec![[0.0; LANES]; groups * width];
+        let mut halves = vec![[f32::INFINITY; LANES]; groups];
         for (at, row) in rows.chunks_exact(width).enumerate() {
-            for (dim, value) in row.iter().enumerate() {
-                columns[dim * count + at] = *value;
+            let (group, lane) = (at / LANES, at % LANES);
+            for (column, value) in columns[group * width..].iter_mut().zip(row) {
+                column[lane] = *value;
             }
+            halves[group][lane] = 0.5 * row.iter().map(|v| v * v).sum::<f32>();
         }
-        let halves = rows
-            .chunks_exact(width)
-            .map(|row| 0.5 * row.iter().map(|v| v * v).sum::<f32>());
-        Self {
-            count,
-            columns,
-            halves: halves.collect(),
-        }
+        Self { columns, halves }
     }
 
-    /// The number of the centroid nearest to `point`; the first of equals.
+    /// The number of the centroid nearest to `point`; the first of equals. The order of additions, and so every bit, is the same whatever
+    /// instructions there are.
     pub(crate) fn nearest(&self, point: &[f32]) -> usize {
+        assert_eq!(self.columns.len(), self.halves.len() * point.len());
         #[cfg(target_arch = "x86_64")]
         {
             if std::arch::is_x86_feature_detected!("avx512f") {
-                // SAFETY: the instructions are there.
-                return unsafe { self.nearest_avx512(point) };
+                // SAFETY: the instructions are there; there are columns for every value of the point.
+                return unsafe { x86::nearest_avx512(self, point) };
             }
             if std::arch::is_x86_feature_detected!("avx2") {
-                // SAFETY: the instructions are there.
-                return unsafe { self.nearest_avx2(point) };
+                // SAFETY: as above.
+                return Self::first(unsafe { x86::best_avx2(self, point) });
             }
         }
-        self.nearest_plain(point)
+        Self::first(self.best_plain(point))
     }
 
-    /// # Safety
-    /// The instructions are there.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn nearest_avx512(&self, point: &[f32]) -> usize {
-        self.nearest_plain(point)
-    }
-
-    /// # Safety
-    /// The instructions are there.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    unsafe fn nearest_avx2(&self, point: &[f32]) -> usize {
-        self.nearest_plain(point)
-    }
-
-    /// One loop that the compiler turns into the vector instructions of each caller; the order of additions, and so every bit, is the same
-    /// in all of them.
-    #[inline(always)]
-    fn nearest_plain(&self, point: &[f32]) -> usize {
-        let mut room: Scores = [0.0; 256];
-        let scores = &mut room[..self.count];
-        for (score, half) in scores.iter_mut().zip(&self.halves) {
-            *score = -half;
-        }
-        for (value, column) in point.iter().zip(self.columns.chunks_exact(self.count)) {
-            for (score, centre) in scores.iter_mut().zip(column) {
-                *score += value * centre;
+    /// For each lane the best score, and the first group that has it.
+    fn best_plain(&self, point: &[f32]) -> Best {
+        let mut best = ([f32::NEG_INFINITY; LANES], [0; LANES]);
+        for (group, half) in self.halves.iter().enumerate() {
+            let mut scores = half.map(|half| -half);
+            for (value, column) in point.iter().zip(&self.columns[group * point.len()..]) {
+                for (score, centre) in scores.iter_mut().zip(column) {
+                    *score += value * centre;
+                }
+            }
+            for (lane, score) in scores.into_iter().enumerate() {
+                if score > best.0[lane] {
+                    (best.0[lane], best.1[lane]) = (score, group as i32);
+                }
             }
         }
-        let mut best = [f32::NEG_INFINITY; 16];
-        let (groups, rest) = scores.as_chunks::<16>();
-        for group in groups {
-            for (best, score) in best.iter_mut().zip(group) {
-                *best = if *score > *best { *score } else { *best };
-            }
-        }
-        let best = best
+        best
+    }
+
+    /// The centroid with the best score of all lanes, the first of equals.
+    fn first((scores, groups): Best) -> usize {
+        let most = scores
             .iter()
-            .chain(rest)
-            .fold(f32::NEG_INFINITY, |best, &score| best.max(score));
-        scores.iter().position(|&score| score == best).unwrap_or(0)
+            .fold(f32::NEG_INFINITY, |most, &score| most.max(score));
+        let equal = (0..LANES).filter(|&lane| scores[lane] == most);
+        let numbers = equal.map(|lane| groups[lane] as usize * LANES + lane);
+        numbers.min().unwrap_or(0)
+    }
+
+    /// The products of `point` with all centroids, or the negative squared distances; `point` may end before they do, where they are zero.
+    pub(crate) fn scores(&self, point: &[f32], metric: Metric, out: &mut [f32]) {
+        let width = self.columns.len() / self.halves.len().max(1);
+        for (out, group) in out.chunks_mut(LANES).zip(self.columns.chunks_exact(width)) {
+            let mut scores = [0.0; LANES];
+            for (value, column) in point.iter().zip(group) {
+                let pairs = scores.iter_mut().zip(column);
+                match metric {
+                    Metric::L2 => {
+                        pairs.for_each(|(score, centre)| *score -= (value - centre) * (value - centre))
+                    }
+                    Metric::Cosine | Metric::Dot => {
+                        pairs.for_each(|(score, centre)| *score += value * centre)
+                    }
+                }
+            }
+            out.copy_from_slice(&scores[..out.len()]);
+        }
+    }
+}
+
+/// The scores and groups of [`Centroids::best_plain`].
+type Best = ([f32; LANES], [i32; LANES]);
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{Best, Centroids, LANES};
+
+    /// Groups that are scored together, so that additions of one don't wait for those of another.
+    const TOGETHER: usize = 4;
+
+    /// # Safety
+    /// The instructions are there, and columns for every value of the point.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn nearest_avx512(centroids: &Centroids, point: &[f32]) -> usize {
+        let (mut best, mut groups) = (_mm512_set1_ps(f32::NEG_INFINITY), _mm512_setzero_si512());
+        let mut take = |score: __m512, group: usize| {
+            let better = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(score, best);
+            best = _mm512_mask_mov_ps(best, better, score);
+            groups = _mm512_mask_mov_epi32(groups, better, _mm512_set1_epi32(group as i32));
+        };
+        let zero = _mm512_set1_ps(-0.0);
+        let half = |group: usize| {
+            // SAFETY: a group has 16 values.
+            let half = unsafe { _mm512_loadu_ps(centroids.halves[group].as_ptr()) };
+            _mm512_sub_ps(zero, half)
+        };
+        let count = centroids.halves.len();
+        let together = count / TOGETHER * TOGETHER;
+        let columns = centroids.columns.as_ptr().cast::<f32>();
+        let column = |group: usize, dim: usize| {
+            // SAFETY: the caller promised the columns.
+            unsafe { _mm512_loadu_ps(columns.add((group * point.len() + dim) * LANES)) }
+        };
+        for first in (0..together).step_by(TOGETHER) {
+            let mut scores = [half(first), half(first + 1), half(first + 2), half(first + 3)];
+            for (dim, value) in point.iter().enumerate() {
+                let value = _mm512_set1_ps(*value);
+                for (at, score) in scores.iter_mut().enumerate() {
+                    // Not fused, as everywhere.
+                    *score = _mm512_add_ps(*score, _mm512_mul_ps(value, column(first + at, dim)));
+                }
+            }
+            for (at, score) in scores.into_iter().enumerate() {
+                take(score, first + at);
+            }
+        }
+        for group in together..count {
+            let mut score = half(group);
+            for (dim, value) in point.iter().enumerate() {
+                score = _mm512_add_ps(score, _mm512_mul_ps(_mm512_set1_ps(*value), column(group, dim)));
+            }
+            take(score, group);
+        }
+        let most = _mm512_set1_ps(_mm512_reduce_max_ps(best));
+        let equal = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(best, most);
+        let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        let numbers = _mm512_add_epi32(_mm512_slli_epi32::<4>(groups), lanes);
+        _mm512_mask_reduce_min_epu32(equal, numbers) as usize
+    }
+
+    /// # Safety
+    /// The instructions are there, and columns for every value of the point.
+    #[target_feature(enable = "avx2")]
+    pub(super) unsafe fn best_avx2(centroids: &Centroids, point: &[f32]) -> Best {
+        let mut best = [_mm256_set1_ps(f32::NEG_INFINITY); 2];
+        let mut groups = [_mm256_setzero_ps(); 2];
+        let columns = centroids.columns.as_ptr().cast::<f32>();
+        for (group, half) in centroids.halves.iter().enumerate() {
+            // SAFETY: a group has 16 values, and the caller promised the columns.
+            unsafe {
+                let zero = _mm256_set1_ps(-0.0);
+                let mut scores = [0, 8].map(|at| _mm256_sub_ps(zero, _mm256_loadu_ps(half.as_ptr().add(at))));
+                for (dim, value) in point.iter().enumerate() {
+                    let value = _mm256_set1_ps(*value);
+                    let column = columns.add((group * point.len() + dim) * LANES);
+                    for (at, score) in scores.iter_mut().enumerate() {
+                        let column = _mm256_loadu_ps(column.add(8 * at));
+                        *score = _mm256_add_ps(*score, _mm256_mul_ps(value, column));
+                    }
+                }
+                let group = _mm256_castsi256_ps(_mm256_set1_epi32(group as i32));
+                for at in 0..2 {
+                    let better = _mm256_cmp_ps::<_CMP_GT_OQ>(scores[at], best[at]);
+                    best[at] = _mm256_blendv_ps(best[at], scores[at], better);
+                    groups[at] = _mm256_blendv_ps(groups[at], group, better);
+                }
+            }
+        }
+        let mut out = ([0.0; LANES], [0; LANES]);
+        for at in 0..2 {
+            // SAFETY: both have 16 values.
+            unsafe {
+                _mm256_storeu_ps(out.0.as_mut_ptr().add(8 * at), best[at]);
+                _mm256_storeu_ps(out.1.as_mut_ptr().add(8 * at).cast(), groups[at]);
+            }
+        }
+        out
     }
 }
 
@@ -164,17 +269,28 @@ mod tests {
     #[test]
     fn the_nearest_centroid_is_the_one_that_comparing_all_finds_whatever_instructions_there_are() {
         let mut seed = Seed(1);
-        for (count, width) in [(1, 3), (16, 4), (100, 7), (256, 8)] {
-            let rows: Vec<f32> = (0..count * width).map(|_| seed.normal() as f32).collect();
+        for (count, width) in [(1, 3), (16, 4), (64, 6), (100, 7), (256, 8), (256, 1)] {
+            let mut rows: Vec<f32> = (0..count * width).map(|_| seed.normal() as f32).collect();
+            // The last is the first again, and never the answer.
+            rows.copy_within(..width, (count - 1) * width);
             let index = Centroids::new(&rows, width);
-            for _ in 0..100 {
-                let point: Vec<f32> = (0..width).map(|_| seed.normal() as f32).collect();
+            for at in 0..100 {
+                let point: Vec<f32> = match at {
+                    0 => rows[..width].to_vec(),
+                    _ => (0..width).map(|_| seed.normal() as f32).collect(),
+                };
                 let distance =
                     |at: usize| kokeshi_core::distance::l2_squared(&point, &rows[at * width..][..width]);
                 let least = (0..count).map(distance).fold(f32::INFINITY, f32::min);
+                let plain = index.best_plain(&point);
                 let found = index.nearest(&point);
-                assert_eq!(found, index.nearest_plain(&point));
-                assert!(distance(found) <= least + 1e-4);
+                assert_eq!(found, Centroids::first(plain));
+                assert!(distance(found) <= least + 1e-4 && (count == 1 || found < count - 1));
+                #[cfg(target_arch = "x86_64")]
+                if std::arch::is_x86_feature_detected!("avx2") {
+                    // SAFETY: the instructions are there.
+                    assert_eq!(unsafe { x86::best_avx2(&index, &point) }, plain);
+                }
             }
         }
     }

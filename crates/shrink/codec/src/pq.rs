@@ -4,12 +4,14 @@
 //! With 16 centroids a table fits a register, and packed codes are scanned 32 at a time ("fast scan", Andre, Kermarrec and Le Scouarnec,
 //! 2015).
 
-use kokeshi_core::{Embeddings, Error, Metric, Result, Seed, distance};
+use std::sync::OnceLock;
+
+use kokeshi_core::{Embeddings, Error, Metric, Result, Seed};
 use rayon::prelude::*;
 
 use crate::blob::{BlobReader, BlobWriter};
 use crate::codec::{Codec, Query};
-use crate::kernels::{self, BLOCK, Tables, kernels};
+use crate::kernels::{self, BLOCK, ByteTables, Tables, kernels};
 use crate::kmeans::{self, Centroids};
 
 /// Rounds of k-means, as FAISS does.
@@ -28,6 +30,8 @@ pub struct Pq {
     width: usize,
     /// `[parts, 2^bits, width]`
     centroids: Vec<f32>,
+    /// The same, made when they are needed, and forgotten when they change.
+    books: OnceLock<Vec<Centroids>>,
 }
 
 impl Pq {
@@ -74,6 +78,7 @@ impl Pq {
             metric,
             width,
             centroids: Vec::new(),
+            books: OnceLock::new(),
         };
         let rows = chosen(sample, sample.rows().min(ROWS_PER_CENTROID << bits), seed);
         codec.centroids = (0..parts)
@@ -104,6 +109,7 @@ impl Pq {
             metric,
             width,
             centroids: blob.f32s("centroids", (parts * width) << bits)?,
+            books: OnceLock::new(),
         })
     }
 
@@ -118,6 +124,7 @@ impl Pq {
                 kmeans::lloyd(&self.part(rows, part), self.width, centroids, rounds);
             });
         self.centroids = centroids;
+        self.books = OnceLock::new();
     }
 
     /// Part `part` of `rows`, filled up: `[n, width]`.
@@ -149,6 +156,7 @@ impl Pq {
     }
 
     pub(crate) fn centroids_mut(&mut self) -> &mut [f32] {
+        self.books = OnceLock::new();
         &mut self.centroids
     }
 
@@ -160,22 +168,40 @@ impl Pq {
         self.width
     }
 
+    fn books(&self) -> &[Centroids] {
+        self.books.get_or_init(|| {
+            let books = self.centroids.chunks_exact(self.width << self.bits);
+            books.map(|book| Centroids::new(book, self.width)).collect()
+        })
+    }
+
+    /// What every centroid adds to a score: `[parts, 2^bits]`.
     fn tables(&self, query: &[f32]) -> Vec<f32> {
-        let mut filled = vec![0.0; self.width];
-        let mut tables = Vec::with_capacity(self.parts << self.bits);
-        for (part, book) in self.centroids.chunks_exact(self.width << self.bits).enumerate() {
+        let mut tables = vec![0.0; self.parts << self.bits];
+        for (part, (book, table)) in self
+            .books()
+            .iter()
+            .zip(tables.chunks_exact_mut(1 << self.bits))
+            .enumerate()
+        {
             let (from, until) = self.range(part);
-            filled.fill(0.0);
-            filled[..until - from].copy_from_slice(&query[from..until]);
-            for centre in book.chunks_exact(self.width) {
-                tables.push(match self.metric {
-                    Metric::L2 => -distance::l2_squared(&filled, centre),
-                    _ => distance::dot(&filled, centre),
-                });
-            }
+            book.scores(&query[from..until], self.metric, table);
         }
         tables
     }
+}
+
+/// Tables of the bytes of codes, two parts each, of tables of parts of four bits.
+fn by_bytes(tables: &[f32]) -> Vec<f32> {
+    let mut bytes = Vec::with_capacity(tables.len().div_ceil(32) * 256);
+    for pair in tables.chunks(32) {
+        let (first, second) = pair.split_at(16);
+        for high in 0..16 {
+            let more = second.get(high).copied().unwrap_or(0.0);
+            bytes.extend(first.iter().map(|value| value + more));
+        }
+    }
+    bytes
 }
 
 /// The number of `part` in a code of numbers of `bits` bits, the lowest bits first.
@@ -219,8 +245,7 @@ impl Codec for Pq {
     }
 
     fn encode(&self, rows: &[f32], codes: &mut [u8]) {
-        let books = self.centroids.chunks_exact(self.width << self.bits);
-        let books: Vec<Centroids> = books.map(|book| Centroids::new(book, self.width)).collect();
+        let books = self.books();
         rows.par_chunks_exact(self.dims)
             .zip(codes.par_chunks_exact_mut(self.code_bytes()))
             .with_min_len(64)
@@ -257,11 +282,13 @@ impl Codec for Pq {
     fn prepare<'a>(&'a self, query: &[f32]) -> Box<dyn Query + 'a> {
         let tables = self.tables(query);
         Box::new(Prepared {
-            stride: self.code_bytes(),
             bytes: self.code_bytes(),
             packed: (self.bits == 4).then(|| Tables::quantize(&tables)),
-            tables,
-            bits: self.bits,
+            tables: match self.bits {
+                8 => Entries::Bytes(ByteTables::new(&tables)),
+                4 => Entries::Bytes(ByteTables::new(&by_bytes(&tables))),
+                _ => Entries::Six(tables),
+            },
         })
     }
 
@@ -281,54 +308,48 @@ impl Codec for Pq {
 }
 
 struct Prepared {
-    /// `[parts, 2^bits]`
-    tables: Vec<f32>,
-    /// For four bits: the same in bytes, a scale and an offset.
+    tables: Entries,
+    /// For four bits: tables of parts in bytes, a scale and an offset.
     packed: Option<(Tables, f32, f32)>,
-    bits: u32,
-    stride: usize,
     bytes: usize,
 }
 
-impl Prepared {
-    /// For four and six bits.
-    fn score(&self, code: &[u8]) -> f32 {
-        // Four chains of additions, since one would wait for each look-up.
-        let mut sums = [0.0; 4];
-        if self.bits == 6 {
-            for (at, table) in self.tables.as_chunks::<64>().0.iter().enumerate() {
-                sums[at % 4] += table[number(code, at, 6)];
-            }
-        } else {
-            let (pairs, last) = self.tables.as_chunks::<32>();
-            for (at, (table, &byte)) in pairs.iter().zip(code).enumerate() {
-                sums[at % 2] += table[usize::from(byte & 15)];
-                sums[2 + at % 2] += table[16 + usize::from(byte >> 4)];
-            }
-            if let (Some(&byte), false) = (code.last(), last.is_empty()) {
-                sums[0] += last[usize::from(byte & 15)];
-            }
-        }
-        sums[0] + sums[1] + (sums[2] + sums[3])
+enum Entries {
+    /// `[bytes, 256]`, for eight bits a part and for four.
+    Bytes(ByteTables),
+    /// `[parts, 64]`
+    Six(Vec<f32>),
+}
+
+fn score_six(tables: &[f32], code: &[u8]) -> f32 {
+    // Four chains of additions, since one would wait for each look-up.
+    let mut sums = [0.0; 4];
+    for (at, table) in tables.as_chunks::<64>().0.iter().enumerate() {
+        sums[at % 4] += table[number(code, at, 6)];
     }
+    sums[0] + sums[1] + (sums[2] + sums[3])
 }
 
 impl Query for Prepared {
     fn score_rows(&self, codes: &[u8], out: &mut [f32]) {
-        if self.bits == 8 {
-            return kernels().sums(&self.tables, codes, self.bytes, None, out);
-        }
-        for (out, code) in out.iter_mut().zip(codes.chunks_exact(self.bytes)) {
-            *out = self.score(code);
+        match &self.tables {
+            Entries::Bytes(tables) => kernels().sums(tables, codes, None, out),
+            Entries::Six(tables) => {
+                for (out, code) in out.iter_mut().zip(codes.chunks_exact(self.bytes)) {
+                    *out = score_six(tables, code);
+                }
+            }
         }
     }
 
     fn score_ids(&self, codes: &[u8], ids: &[u32], out: &mut [f32]) {
-        if self.bits == 8 {
-            return kernels().sums(&self.tables, codes, self.bytes, Some(ids), out);
-        }
-        for (out, &id) in out.iter_mut().zip(ids) {
-            *out = self.score(&codes[id as usize * self.stride..][..self.bytes]);
+        match &self.tables {
+            Entries::Bytes(tables) => kernels().sums(tables, codes, Some(ids), out),
+            Entries::Six(tables) => {
+                for (out, &id) in out.iter_mut().zip(ids) {
+                    *out = score_six(tables, &codes[id as usize * self.bytes..][..self.bytes]);
+                }
+            }
         }
     }
 

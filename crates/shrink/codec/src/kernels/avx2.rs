@@ -9,7 +9,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     scans: [scan::<1>, scan::<2>, scan::<4>, scan::<8>],
     lookup,
     // Gathers of eight are no faster than eight loads.
-    sums: scalar::KERNELS.sums,
+    sums: scalar::sums,
 };
 
 /// # Safety

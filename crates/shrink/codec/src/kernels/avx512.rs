@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, Kernels, Layout, avx2};
+use super::{BLOCK, ByteTables, Kernels, Layout, avx2};
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "avx512",
@@ -171,38 +171,41 @@ unsafe fn row_1(query: *const i8, code: *const u8, dims: usize) -> i32 {
 }
 
 /// # Safety
-/// `tables` are 256 values for each of `parts`, all rows of `parts` bytes are inside `codes`; the instructions are there.
+/// All rows are inside `codes`; the instructions are there.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn sums(tables: &[f32], codes: &[u8], parts: usize, ids: Option<&[u32]>, out: &mut [f32]) {
+pub(super) unsafe fn sums(tables: &ByteTables, codes: &[u8], ids: Option<&[u32]>, out: &mut [u32]) {
+    let parts = tables.parts();
     let places = _mm512_mullo_epi32(
         _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
         _mm512_set1_epi32(256),
     );
+    let entry = _mm512_set1_epi32(0xffff);
     for (at, out) in out.iter_mut().enumerate() {
         if let Some(&next) = ids.and_then(|ids| ids.get(at + 4)) {
             _mm_prefetch::<_MM_HINT_T0>(codes.as_ptr().wrapping_add(next as usize * parts).cast());
         }
         let row = ids.map_or(at, |ids| ids[at] as usize);
-        let mut sums = [_mm512_setzero_ps(); 2];
-        // SAFETY: the caller promised rows and tables; masked-out bytes are not read, and their entries are not gathered.
+        let mut sums = [_mm512_setzero_si512(); 2];
+        // SAFETY: the caller promised the rows, and tables have an entry more than codes name; masked-out bytes are not read, and their entries
+        // are not gathered.
         unsafe {
             let code = codes.as_ptr().add(row * parts);
             let mut part = 0;
             while part < parts {
                 let mask = mask(parts - part) as u16;
                 let numbers = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(mask, code.add(part).cast()));
-                let entries = _mm512_mask_i32gather_ps::<4>(
-                    _mm512_setzero_ps(),
+                let both = _mm512_mask_i32gather_epi32::<2>(
+                    _mm512_setzero_si512(),
                     mask,
                     _mm512_add_epi32(numbers, places),
-                    tables.as_ptr().add(256 * part).cast(),
+                    tables.entries.as_ptr().add(256 * part).cast(),
                 );
                 let sum = &mut sums[part / 16 % 2];
-                *sum = _mm512_add_ps(*sum, entries);
+                *sum = _mm512_add_epi32(*sum, _mm512_and_si512(both, entry));
                 part += 16;
             }
         }
-        *out = _mm512_reduce_add_ps(_mm512_add_ps(sums[0], sums[1]));
+        *out = _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1])) as u32;
     }
 }
 

@@ -4,7 +4,8 @@
 //! | file | what it is |
 //! |---|---|
 //! | [`scalar`] | the definition of every loop |
-//! | `avx2`, `avx512` | one instruction set each |
+//! | `tables` | a query's tables, as the look-ups read them |
+//! | `avx2`, `avx512`, `vbmi` | one instruction set each |
 //!
 //! How the integers of `dims` values lie in a code (`dims` is a multiple of 8):
 //!
@@ -15,7 +16,7 @@
 //! | 2 | j (lowest), dims/4 + j, dims/2 + j and 3 dims/4 + j |
 //! | 1 | 8 j (lowest bit) to 8 j + 7 |
 //!
-//! All kernels but the sums by bytes, which are of f32, are exact integer arithmetic: every table gives the same numbers.
+//! All kernels are exact integer arithmetic: every instruction set gives the same numbers.
 
 use std::sync::OnceLock;
 
@@ -24,6 +25,11 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub(crate) mod scalar;
+mod tables;
+#[cfg(target_arch = "x86_64")]
+mod vbmi;
+
+pub(crate) use tables::{ByteTables, Tables};
 
 /// Where codes lie: row `i` starts at byte `i * stride + offset`.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +45,8 @@ pub(crate) type Scan = unsafe fn(&[i8], &[u8], Layout, Option<&[u32]>, i32, &mut
 /// Table look-ups over packed nibbles: `(tables, pairs, packed, out)`; see [`Packed`].
 pub(crate) type Lookup = unsafe fn(&[u8], usize, &[u8], &mut [u16]);
 
-/// Sums of look-ups in tables of 256 values by bytes: `(tables, codes, parts, ids, out)`. Without ids the rows are 0, 1, ...
-pub(crate) type Sums = unsafe fn(&[f32], &[u8], usize, Option<&[u32]>, &mut [f32]);
+/// Sums of look-ups by bytes: `(tables, codes, ids, out)`. Without ids the rows are 0, 1, ...
+pub(crate) type Sums = unsafe fn(&ByteTables, &[u8], Option<&[u32]>, &mut [u32]);
 
 /// The kernels of one instruction set. They may only be called where it is there, and trust their caller that all rows are inside `codes`.
 #[derive(Clone, Copy)]
@@ -70,6 +76,9 @@ pub(crate) fn all() -> Vec<Kernels> {
             tables.push(avx2::KERNELS);
             if has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512vnni") {
                 tables.push(avx512::KERNELS);
+                if has!("avx512vbmi") {
+                    tables.push(vbmi::KERNELS);
+                }
             }
         }
     }
@@ -116,19 +125,12 @@ impl Kernels {
         unsafe { self.scans[bits.ilog2() as usize](query, codes, layout, ids, weight, out) }
     }
 
-    /// The sums of look-ups of codes of `parts` bytes in `tables` (`[parts, 256]`).
+    /// What the entries that every code's bytes choose add up to.
     ///
     /// # Panics
-    /// If a row is outside `codes`, or the tables have another shape.
-    pub(crate) fn sums(
-        &self,
-        tables: &[f32],
-        codes: &[u8],
-        parts: usize,
-        ids: Option<&[u32]>,
-        out: &mut [f32],
-    ) {
-        assert_eq!(tables.len(), 256 * parts);
+    /// If a row is outside `codes`.
+    pub(crate) fn sums(&self, tables: &ByteTables, codes: &[u8], ids: Option<&[u32]>, out: &mut [f32]) {
+        const AT_ONCE: usize = 512;
         let last = match ids {
             Some(ids) => {
                 assert_eq!(ids.len(), out.len());
@@ -136,9 +138,23 @@ impl Kernels {
             }
             None => out.len().checked_sub(1),
         };
-        assert!(last.is_none_or(|last| (last + 1) * parts <= codes.len()));
-        // SAFETY: `all` gives only what this machine can run; rows and tables were checked.
-        unsafe { (self.sums)(tables, codes, parts, ids, out) }
+        assert!(last.is_none_or(|last| (last + 1) * tables.parts() <= codes.len()));
+        let mut sums = [0; AT_ONCE];
+        for (block, out) in out.chunks_mut(AT_ONCE).enumerate() {
+            let from = block * AT_ONCE;
+            let ids = ids.map(|ids| &ids[from..from + out.len()]);
+            let codes = if ids.is_some() {
+                codes
+            } else {
+                &codes[from * tables.parts()..]
+            };
+            let sums = &mut sums[..out.len()];
+            // SAFETY: `all` gives only what this machine can run; the rows were checked.
+            unsafe { (self.sums)(tables, codes, ids, sums) }
+            out.iter_mut()
+                .zip(sums)
+                .for_each(|(out, sum)| *out = tables.value(*sum));
+        }
     }
 
     /// Sums of look-ups for every row of `packed`, in blocks of [`BLOCK`].
@@ -152,51 +168,6 @@ impl Kernels {
 
 /// Rows a block of packed nibbles.
 pub(crate) const BLOCK: usize = 32;
-
-/// Tables of 16 bytes for every nibble position, as the kernels read them: first those of even positions, then those of odd ones, each
-/// twice, so that one load fills a register.
-pub(crate) struct Tables {
-    bytes: Vec<u8>,
-    pairs: usize,
-}
-
-impl Tables {
-    /// From `[positions, 16]` entries, no row's sum of which is above 65,535.
-    pub(crate) fn new(entries: &[u8]) -> Self {
-        let (positions, _) = entries.as_chunks::<16>();
-        let pairs = positions.len().div_ceil(2);
-        let mut bytes = vec![0; 64 * pairs];
-        for (at, table) in positions.iter().enumerate() {
-            let from = 32 * (at / 2 + at % 2 * pairs);
-            bytes[from..from + 16].copy_from_slice(table);
-            bytes[from + 16..from + 32].copy_from_slice(table);
-        }
-        Self { bytes, pairs }
-    }
-
-    /// From `[positions, 16]` floats: the entries, and `(scale, offset)` so that `scale * sum + offset` estimates a row's sum.
-    pub(crate) fn quantize(values: &[f32]) -> (Self, f32, f32) {
-        let (positions, _) = values.as_chunks::<16>();
-        let least = |table: &[f32; 16]| table.iter().copied().fold(f32::INFINITY, f32::min);
-        let range = |table: &[f32; 16]| {
-            table
-                .iter()
-                .copied()
-                .fold(0.0, |most, value| f32::max(most, value - least(table)))
-        };
-        let widest = positions.iter().map(range).fold(0.0, f32::max);
-        let total: f32 = positions.iter().map(range).sum();
-        // One byte an entry, two bytes a sum (half a unit of rounding up may be added at each position).
-        let sum_room = 65_535.0 - 0.5 * positions.len() as f32;
-        let scale = (widest / 255.0).max(total / sum_room).max(f32::MIN_POSITIVE);
-        let mut entries = Vec::with_capacity(values.len());
-        for table in positions {
-            let from = least(table);
-            entries.extend(table.map(|value| ((value - from) / scale).round().clamp(0.0, 255.0) as u8));
-        }
-        (Self::new(&entries), scale, positions.iter().map(least).sum())
-    }
-}
 
 /// `rows` codes of `positions` nibbles each, packed for look-ups: blocks of [`BLOCK`] rows; in a block, for every two positions 32 bytes,
 /// byte r with the first position's nibble of row r in its low half and the second's in its high half.
@@ -326,29 +297,38 @@ mod tests {
     #[test]
     fn every_sum_of_bytes_gives_what_adding_the_entries_gives() {
         let mut seed = Seed(4);
-        for parts in [1, 3, 15, 16, 17, 31, 48, 100] {
-            let tables: Vec<f32> = (0..256 * parts).map(|_| seed.normal() as f32).collect();
-            let codes: Vec<u8> = (0..20 * parts).map(|_| seed.below(256) as u8).collect();
-            let ids: Vec<u32> = (0..33).map(|_| seed.below(20) as u32).collect();
-            let expected: Vec<f32> = codes
+        let rows = 200;
+        for parts in [1, 3, 15, 16, 17, 31, 48, 100, 256, 300] {
+            let values: Vec<f32> = (0..256 * parts).map(|_| seed.normal() as f32).collect();
+            let codes: Vec<u8> = (0..rows * parts).map(|_| seed.below(256) as u8).collect();
+            let ids: Vec<u32> = (0..137).map(|_| seed.below(rows) as u32).collect();
+            let tables = ByteTables::new(&values);
+            let exact: Vec<f32> = codes
                 .chunks_exact(parts)
                 .map(|code| {
-                    let entries = code
-                        .iter()
-                        .enumerate()
-                        .map(|(at, &n)| tables[256 * at + usize::from(n)]);
-                    entries.map(f64::from).sum::<f64>() as f32
+                    let entries = code.iter().enumerate();
+                    let entries = entries.map(|(at, &n)| f64::from(values[256 * at + usize::from(n)]));
+                    entries.sum::<f64>() as f32
                 })
                 .collect();
+            let mut expected = vec![0.0; rows];
+            scalar::KERNELS.sums(&tables, &codes, None, &mut expected);
+            // Half a step each, of 65,535 from -5 to 5 or so; and what f32 rounds.
+            let room = 0.5 * 10.0 / 65_535.0 * parts as f32 + 1e-4;
+            for (found, exact) in expected.iter().zip(&exact) {
+                assert!((found - exact).abs() < room, "{parts}: {found} {exact}");
+            }
             for kernels in all() {
-                let (mut rows, mut some) = (vec![0.0; 20], vec![0.0; ids.len()]);
-                kernels.sums(&tables, &codes, parts, None, &mut rows);
-                kernels.sums(&tables, &codes, parts, Some(&ids), &mut some);
-                for (found, expected) in rows.iter().zip(&expected) {
-                    assert!((found - expected).abs() < 1e-4, "{} {parts}", kernels.name);
+                // Any number of rows: blocks, and what is left over.
+                for count in [rows, 64, 63, 17, 1, 0] {
+                    let (mut all, mut some) = (vec![0.0; count], vec![0.0; count.min(ids.len())]);
+                    kernels.sums(&tables, &codes, None, &mut all);
+                    assert_eq!(all, expected[..count], "{} {parts}", kernels.name);
+                    let ids = &ids[..some.len()];
+                    kernels.sums(&tables, &codes, Some(ids), &mut some);
+                    let picked: Vec<f32> = ids.iter().map(|&id| expected[id as usize]).collect();
+                    assert_eq!(some, picked, "{} {parts}", kernels.name);
                 }
-                let picked: Vec<f32> = ids.iter().map(|&id| rows[id as usize]).collect();
-                assert_eq!(some, picked, "{} {parts}", kernels.name);
             }
         }
     }

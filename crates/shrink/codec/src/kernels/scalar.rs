@@ -1,6 +1,6 @@
 //! The definition of every loop, in plain Rust: what runs where nothing better does, and what the others are tested against.
 
-use super::{BLOCK, Kernels, Layout, read_section, section_bytes};
+use super::{BLOCK, ByteTables, Kernels, Layout, read_section, section_bytes};
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "scalar",
@@ -28,17 +28,15 @@ fn scan<const BITS: u32>(
     }
 }
 
-/// Tables of 256 entries, a byte of the code each.
-fn sums(tables: &[f32], codes: &[u8], parts: usize, ids: Option<&[u32]>, out: &mut [f32]) {
+pub(super) fn sums(tables: &ByteTables, codes: &[u8], ids: Option<&[u32]>, out: &mut [u32]) {
+    let parts = tables.parts();
     for (at, out) in out.iter_mut().enumerate() {
         let row = ids.map_or(at, |ids| ids[at] as usize);
-        // Four chains of additions, since one would wait for each look-up.
-        let mut sums = [0.0; 4];
         let code = &codes[row * parts..][..parts];
-        for (at, (table, &number)) in tables.as_chunks::<256>().0.iter().zip(code).enumerate() {
-            sums[at % 4] += table[usize::from(number)];
-        }
-        *out = sums[0] + sums[1] + (sums[2] + sums[3]);
+        let entries = tables.entries.as_chunks::<256>().0.iter().zip(code);
+        *out = entries
+            .map(|(table, &number)| u32::from(table[usize::from(number)]))
+            .sum();
     }
 }
 

@@ -1,0 +1,121 @@
+//! A query's tables as the look-ups read them: one byte an entry for nibbles, two for bytes, in steps that are the same for all positions.
+
+/// Tables of 16 bytes for every nibble position, as the kernels read them: first those of even positions, then those of odd ones, each
+/// twice, so that one load fills a register.
+pub(crate) struct Tables {
+    pub(super) bytes: Vec<u8>,
+    pub(super) pairs: usize,
+}
+
+impl Tables {
+    /// From `[positions, 16]` entries, no row's sum of which is above 65,535.
+    pub(crate) fn new(entries: &[u8]) -> Self {
+        let (positions, _) = entries.as_chunks::<16>();
+        let pairs = positions.len().div_ceil(2);
+        let mut bytes = vec![0; 64 * pairs];
+        for (at, table) in positions.iter().enumerate() {
+            let from = 32 * (at / 2 + at % 2 * pairs);
+            bytes[from..from + 16].copy_from_slice(table);
+            bytes[from + 16..from + 32].copy_from_slice(table);
+        }
+        Self { bytes, pairs }
+    }
+
+    /// From `[positions, 16]` floats: the entries, and `(scale, offset)` so that `scale * sum + offset` estimates a row's sum.
+    pub(crate) fn quantize(values: &[f32]) -> (Self, f32, f32) {
+        let (positions, _) = values.as_chunks::<16>();
+        let (mut widest, mut total, mut offset) = (0.0_f32, 0.0, 0.0);
+        for table in positions {
+            let (least, most) = bounds(table);
+            widest = widest.max(most - least);
+            total += most - least;
+            offset += least;
+        }
+        // One byte an entry, two bytes a sum (half a unit of rounding up may be added at each position).
+        let sum_room = 65_535.0 - 0.5 * positions.len() as f32;
+        let scale = (widest / 255.0).max(total / sum_room).max(f32::MIN_POSITIVE);
+        let mut entries = Vec::with_capacity(values.len());
+        for table in positions {
+            let (least, inverse) = (bounds(table).0, 1.0 / scale);
+            entries.extend(table.map(|value| rounded((value - least) * inverse).min(255) as u8));
+        }
+        (Self::new(&entries), scale, offset)
+    }
+}
+
+/// Tables of 256 entries for every byte of a code.
+pub(crate) struct ByteTables {
+    /// `[parts, 256]`, and one more entry: kernels read four bytes where an entry begins.
+    pub(super) entries: Vec<u16>,
+    /// `[parts, 2, 256]`: the low bytes of a part's entries, and the high ones.
+    pub(super) planes: Vec<u8>,
+    scale: f32,
+    offset: f32,
+}
+
+impl ByteTables {
+    /// From `[parts, 256]` floats, each of which is kept within half a step: the widest table has 65,535 steps.
+    pub(crate) fn new(values: &[f32]) -> Self {
+        let (parts, _) = values.as_chunks::<256>();
+        let (mut widest, mut offset) = (0.0_f32, 0.0);
+        for table in parts {
+            let (least, most) = bounds(table);
+            widest = widest.max(most - least);
+            offset += least;
+        }
+        let scale = (widest / 65_535.0).max(f32::MIN_POSITIVE);
+        let mut entries = vec![0; values.len() + 1];
+        let mut planes = vec![0; 2 * values.len()];
+        for ((table, entries), planes) in parts
+            .iter()
+            .zip(entries.as_chunks_mut::<256>().0)
+            .zip(planes.as_chunks_mut::<512>().0)
+        {
+            let (least, inverse) = (bounds(table).0, 1.0 / scale);
+            for (entry, value) in entries.iter_mut().zip(table) {
+                *entry = rounded((value - least) * inverse).min(65_535) as u16;
+            }
+            let (low, high) = planes.split_at_mut(256);
+            for ((low, high), entry) in low.iter_mut().zip(high).zip(entries) {
+                [*low, *high] = entry.to_le_bytes();
+            }
+        }
+        Self {
+            entries,
+            planes,
+            scale,
+            offset,
+        }
+    }
+
+    /// Bytes a code.
+    pub(super) fn parts(&self) -> usize {
+        self.entries.len() / 256
+    }
+
+    /// What a sum of entries stands for.
+    pub(super) fn value(&self, sum: u32) -> f32 {
+        self.scale * sum as f32 + self.offset
+    }
+}
+
+/// The smallest and the largest of some values; written so that compilers turn it into vector instructions.
+fn bounds<const N: usize>(values: &[f32; N]) -> (f32, f32) {
+    let mut least = [f32::INFINITY; 16];
+    let mut most = [f32::NEG_INFINITY; 16];
+    for group in values.as_chunks::<16>().0 {
+        for (value, (least, most)) in group.iter().zip(least.iter_mut().zip(&mut most)) {
+            *least = if *value < *least { *value } else { *least };
+            *most = if *value > *most { *value } else { *most };
+        }
+    }
+    let fold = |values: [f32; 16], choose: fn(f32, f32) -> f32| values.into_iter().fold(values[0], choose);
+    (fold(least, f32::min), fold(most, f32::max))
+}
+
+/// The nearest whole number of a value from 0 to 2^22: adding 2^23 rounds, and leaves it in the lowest bits. (Not a number, as of tables of NaN, is some
+/// number.)
+fn rounded(value: f32) -> u32 {
+    const ROUND: f32 = 8_388_608.0;
+    (value.max(0.0) + ROUND).to_bits() & 0x7f_ffff
+}
