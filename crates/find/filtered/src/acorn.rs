@@ -10,6 +10,7 @@ use crate::beam::{Counts, Marks, Near, Scratch, Walk, gated};
 use crate::levels::{Growth, Layers};
 use crate::lists::{Lists, Packed};
 use crate::method::{Built, Method, Wanted};
+use crate::names;
 use crate::prune::{Pairs, by_distance, prune};
 
 /// How a graph is built.
@@ -252,9 +253,9 @@ fn choose(
 impl Method for Acorn {
     fn name(&self) -> &'static str {
         if self.config.gamma == 1 {
-            "ACORN-1"
+            names::ACORN_1
         } else {
-            "ACORN-gamma"
+            names::ACORN_GAMMA
         }
     }
 

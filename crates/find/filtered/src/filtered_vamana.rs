@@ -17,6 +17,7 @@ use crate::attributes::{Filter, Labels, Shape};
 use crate::beam::{Counts, Near, Scratch, Walk, gated};
 use crate::lists::Packed;
 use crate::method::{Built, Method, Wanted, check_rows};
+use crate::names;
 use crate::prune::{Pairs, by_distance};
 use crate::vamana::{Builder, VamanaConfig, medoid, robust_prune};
 
@@ -85,7 +86,7 @@ impl LabelGraph {
         builder.trim(&order, cover);
         let (lists, distances) = (builder.lists.pack(), builder.distances());
         Ok(Self::new(
-            "FilteredVamana",
+            names::FILTERED_VAMANA,
             points,
             labels,
             lists,
@@ -137,7 +138,7 @@ impl LabelGraph {
         let lists = Packed::new(united.iter().map(Vec::as_slice));
         let distances = builder.distances() + pairs.compared();
         Ok(Self::new(
-            "StitchedVamana",
+            names::STITCHED_VAMANA,
             points,
             labels,
             lists,

@@ -14,6 +14,7 @@ use crate::beam::{Counts, Near, Scratch, Walk, gated};
 use crate::levels::{Growth, Layers};
 use crate::lists::Packed;
 use crate::method::{Built, Method, Wanted};
+use crate::names;
 use crate::prune::{Pairs, by_distance, nearer_to_kept, prune};
 
 /// How a graph is built.
@@ -129,7 +130,7 @@ pub struct Gate(pub Arc<Hnsw>);
 
 impl Method for Gate {
     fn name(&self) -> &'static str {
-        "HNSW, gate"
+        names::GATE
     }
 
     fn dims(&self) -> usize {
@@ -153,7 +154,7 @@ pub struct PostFilter(pub Arc<Hnsw>);
 
 impl Method for PostFilter {
     fn name(&self) -> &'static str {
-        "HNSW, post-filter"
+        names::POST_FILTER
     }
 
     fn dims(&self) -> usize {
@@ -188,7 +189,7 @@ pub struct PreFilter(pub Arc<Embeddings>);
 
 impl Method for PreFilter {
     fn name(&self) -> &'static str {
-        "pre-filter scan"
+        names::SCAN
     }
 
     fn dims(&self) -> usize {

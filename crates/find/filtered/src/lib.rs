@@ -34,6 +34,7 @@ mod hnsw;
 mod levels;
 mod lists;
 mod method;
+pub mod names;
 mod or_scan;
 mod prune;
 mod serf;

@@ -15,6 +15,7 @@ use crate::attributes::{Filter, Shape};
 use crate::beam::{Counts, Near, Scratch, Walk, gated, renumber};
 use crate::lists::Packed;
 use crate::method::{Built, Method, Wanted, check_rows};
+use crate::names;
 use crate::prune::{Pairs, by_distance, nearer_to_kept, prune};
 
 /// How a graph is built.
@@ -242,7 +243,7 @@ impl PrefixGraph {
 
 impl Method for PrefixGraph {
     fn name(&self) -> &'static str {
-        "SeRF, half-bounded"
+        names::SERF_HALF
     }
 
     fn dims(&self) -> usize {
@@ -415,7 +416,7 @@ impl RangeGraph {
 
 impl Method for RangeGraph {
     fn name(&self) -> &'static str {
-        "SeRF"
+        names::SERF
     }
 
     fn dims(&self) -> usize {

@@ -11,6 +11,7 @@ use crate::attributes::{Filter, Labels, Shape, subset};
 use crate::beam::{Counts, Near, Scratch, Walk, gated, renumber};
 use crate::lists::{Lists, Packed};
 use crate::method::{Built, Method, Wanted, check_rows};
+use crate::names;
 use crate::vamana::{Builder, VamanaConfig, medoid};
 
 /// How a graph is built.
@@ -288,7 +289,7 @@ fn link(
 
 impl Method for Ung {
     fn name(&self) -> &'static str {
-        "UNG"
+        names::UNG
     }
 
     fn dims(&self) -> usize {

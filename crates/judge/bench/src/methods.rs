@@ -8,7 +8,7 @@ use kokeshi_core::{Embeddings, Metric, Progress, Result, Silent};
 use kokeshi_filtered::{
     Acorn, AcornConfig, Built, Filter, Gate, Hnsw, HnswConfig, LabelGraph, Labels, Method, Near, OrScan,
     PostFilter, PreFilter, PrefixGraph, RangeGraph, Scratch, SerfConfig, Ung, UngConfig, VamanaConfig,
-    Wanted,
+    Wanted, names,
 };
 use kokeshi_index::part::{self, Kind, Narrowed};
 use kokeshi_index::{Effort, Found, Graph, GraphConfig, GraphIndex, Index, Part, Vectors};
@@ -20,9 +20,9 @@ use crate::attributes::Column;
 /// ACORN's gamma: it serves selectivities from a twelfth on by its graph (the published default).
 pub const GAMMA: usize = 12;
 
-/// Methods that are built together.
-const PLANNER: &str = "Kokeshi's planner";
-const PARTS: &str = "Kokeshi's parts";
+/// What collections search with, without parts and with them.
+pub(crate) const PLANNER: &str = "Kokeshi's planner";
+pub(crate) const PARTS: &str = "Kokeshi's parts";
 
 /// A method that is ready, and what it took.
 pub struct Ready {
@@ -143,7 +143,7 @@ fn job<'a>(
 fn general<'a>(points: &'a Arc<Embeddings>, columns: &'a [(String, Column)], parts: bool) -> Vec<Job<'a>> {
     let scan = Job {
         fixed: true,
-        ..job(&["pre-filter scan"], None, || {
+        ..job(&[names::SCAN], None, || {
             Ok(vec![Box::new(PreFilter(points.clone()))])
         })
     };
@@ -159,16 +159,16 @@ fn general<'a>(points: &'a Arc<Embeddings>, columns: &'a [(String, Column)], par
         })
     };
     vec![
-        job(&["ACORN-gamma"], None, || {
+        job(&[names::ACORN_GAMMA], None, || {
             let gamma = Acorn::build(points.clone(), AcornConfig::gamma(GAMMA));
             let gamma = OrScan::below(1.0 / GAMMA as f64, gamma, points.clone());
             Ok(vec![Box::new(gamma)])
         }),
-        job(&["HNSW, gate", "HNSW, post-filter"], None, || {
+        job(&[names::GATE, names::POST_FILTER], None, || {
             let hnsw = Arc::new(Hnsw::build(points.clone(), HnswConfig::default()));
             Ok(vec![Box::new(Gate(hnsw.clone())), Box::new(PostFilter(hnsw))])
         }),
-        job(&["ACORN-1"], None, || {
+        job(&[names::ACORN_1], None, || {
             Ok(vec![Box::new(Acorn::build(points.clone(), AcornConfig::one()))])
         }),
         scan,
@@ -187,27 +187,27 @@ fn special<'a>(points: &'a Arc<Embeddings>, name: &'a str, column: &'a Column) -
                 ..VamanaConfig::default()
             };
             vec![
-                job(&["FilteredVamana"], name, move || {
+                job(&[names::FILTERED_VAMANA], name, move || {
                     let config = VamanaConfig::default();
                     let graph = LabelGraph::filtered(points.clone(), filtered.clone(), config)?;
                     Ok(vec![Box::new(graph)])
                 }),
-                job(&["StitchedVamana"], name, move || {
+                job(&[names::STITCHED_VAMANA], name, move || {
                     let config = VamanaConfig::default();
                     let graph = LabelGraph::stitched(points.clone(), stitched.clone(), small, config)?;
                     Ok(vec![Box::new(graph)])
                 }),
-                job(&["UNG"], name, move || {
+                job(&[names::UNG], name, move || {
                     Ok(vec![Box::new(Ung::build(points, &labels, UngConfig::default())?)])
                 }),
             ]
         }
         Column::Number(numbers) => vec![
-            job(&["SeRF"], name, move || {
+            job(&[names::SERF], name, move || {
                 let config = SerfConfig::default();
                 Ok(vec![Box::new(RangeGraph::build(points, numbers, config)?)])
             }),
-            job(&["SeRF, half-bounded"], name, move || {
+            job(&[names::SERF_HALF], name, move || {
                 let config = SerfConfig::default();
                 Ok(vec![Box::new(PrefixGraph::build(points, numbers, config)?)])
             }),

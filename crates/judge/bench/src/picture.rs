@@ -1,25 +1,27 @@
 //! The report as pictures: for each kind of filter, speed and distances by selectivity.
 
+use kokeshi_filtered::names;
 use kokeshi_plot::{Axis, Mark, Panel, Series};
 
 use crate::filtered::{Measured, Report};
 use crate::measure::Point;
+use crate::methods::{PARTS, PLANNER};
 use crate::workload::Kind;
 
 /// Methods in the order of the legend, each with its colour everywhere.
 const COLOURS: [(&str, usize); 12] = [
-    ("pre-filter scan", 6),
-    ("HNSW, post-filter", 5),
-    ("HNSW, gate", 0),
-    ("ACORN-1", 4),
-    ("ACORN-gamma", 3),
-    ("FilteredVamana", 2),
-    ("StitchedVamana", 1),
-    ("UNG", 8),
-    ("SeRF", 9),
-    ("SeRF, half-bounded", 10),
-    ("Kokeshi's planner", 7),
-    ("Kokeshi's parts", 11),
+    (names::SCAN, 6),
+    (names::POST_FILTER, 5),
+    (names::GATE, 0),
+    (names::ACORN_1, 4),
+    (names::ACORN_GAMMA, 3),
+    (names::FILTERED_VAMANA, 2),
+    (names::STITCHED_VAMANA, 1),
+    (names::UNG, 8),
+    (names::SERF, 9),
+    (names::SERF_HALF, 10),
+    (PLANNER, 7),
+    (PARTS, 11),
 ];
 
 /// A picture for each kind of filter and its columns: a name for the file, and SVG.

@@ -8,6 +8,7 @@ use kokeshi_bench::questions::Questions;
 use kokeshi_core::{Embeddings, Error, Result, Seed, npy};
 use kokeshi_filtered::{
     Filter, LabelGraph, Labels, Method, PreFilter, RangeGraph, SerfConfig, Ung, UngConfig, VamanaConfig,
+    names,
 };
 
 use super::serf::differing;
@@ -125,9 +126,9 @@ impl Debian {
         for (at, questions) in [&equal, &tagged, &ranges].into_iter().enumerate() {
             // Each specialised index knows one attribute.
             let fits = |method: &&&dyn Method| match method.name() {
-                "StitchedVamana" | "FilteredVamana" => at == 0,
-                "UNG" => at == 1,
-                "SeRF" => at == 2,
+                names::STITCHED_VAMANA | names::FILTERED_VAMANA => at == 0,
+                names::UNG => at == 1,
+                names::SERF => at == 2,
                 _ => true,
             };
             let mut cheapest = (f64::INFINITY, "none");
