@@ -95,7 +95,19 @@ impl TopK {
     pub fn push_run(&mut self, first: u32, scores: &[f32]) {
         let mut least = self.threshold();
         for (at, some) in scores.chunks(RUN).enumerate() {
-            if !some.iter().fold(false, |any, score| any | (*score >= least)) {
+            // Written so that compilers compare with vector instructions; a score that is not a number is below all.
+            let mut most = [f32::NEG_INFINITY; 8];
+            let (eights, rest) = some.as_chunks::<8>();
+            for eight in eights {
+                for (most, score) in most.iter_mut().zip(eight) {
+                    *most = if *score > *most { *score } else { *most };
+                }
+            }
+            if most
+                .iter()
+                .chain(rest)
+                .all(|score| *score < least || score.is_nan())
+            {
                 continue;
             }
             for (id, &score) in (first + (at * RUN) as u32..).zip(some) {

@@ -1,16 +1,19 @@
 //! Kokeshi's side of `bench/codecs/run.py`: codecs trained on vectors, and scans of their codes on demand, on one thread.
 //!
 //! usage: codec_worker VECTORS.npy QUERIES.npy. Reads lines from standard input: `train SPEC` answers with the bytes of a code and the seconds
-//! to train and to encode (wall time of one thread); `scan FILE K` scans for every query, writes the ids of the K best (u32) to FILE and
-//! answers with the processor's seconds that it took.
+//! to train and to encode (wall time of one thread); `scan FILE K` scans for every query, a block of codes at a time for all of them, writes the
+//! ids of the K best (u32) to FILE and answers with the processor's seconds that it took.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
 use std::time::Instant;
 
 use cpu_time::ThreadTime;
-use kokeshi_codec::{Chain, Codec, Spec};
+use kokeshi_codec::{Chain, Codec, PACKED_ROWS, Spec};
 use kokeshi_core::{Metric, Seed, TopK, npy};
+
+/// Bytes of codes that all queries are compared with before the next ones: they stay in the second-level cache.
+const BLOCK: usize = 1 << 20;
 
 type Problem = Box<dyn std::error::Error>;
 
@@ -38,19 +41,32 @@ fn main() -> Result<(), Problem> {
             }
             (["scan", file, k], Some((chain, codes, packed))) => {
                 let k: usize = k.parse()?;
-                let mut found = Vec::with_capacity(queries.rows() * k);
-                let mut scores = vec![0.0; rows.rows()];
+                let prepared = |query| chain.query(query);
                 let start = ThreadTime::now();
-                for query in queries.iter() {
-                    let prepared = chain.query(query)?;
-                    match packed {
-                        Some(packed) => assert!(prepared.score_packed(packed, &mut scores)),
-                        None => prepared.score_rows(codes, &mut scores),
+                let prepared: Vec<_> = queries.iter().map(prepared).collect::<Result<_, _>>()?;
+                let mut best = vec![TopK::new(k); queries.rows()];
+                let stride = chain.code_bytes();
+                let block = (BLOCK / stride).max(1).next_multiple_of(PACKED_ROWS);
+                let mut scores = vec![0.0; block];
+                for from in (0..rows.rows()).step_by(block) {
+                    let scores = &mut scores[..block.min(rows.rows() - from)];
+                    for (prepared, best) in prepared.iter().zip(&mut best) {
+                        match packed {
+                            Some(packed) => {
+                                let size = packed.len() / rows.rows().div_ceil(PACKED_ROWS);
+                                let blocks = scores.len().div_ceil(PACKED_ROWS);
+                                let packed = &packed[from / PACKED_ROWS * size..][..blocks * size];
+                                assert!(prepared.score_packed(packed, scores));
+                            }
+                            None => {
+                                prepared.score_rows(&codes[from * stride..][..scores.len() * stride], scores)
+                            }
+                        }
+                        best.push_run(from as u32, scores);
                     }
-                    let mut best = TopK::new(k);
-                    best.push_run(0, &scores);
-                    found.extend(best.into_sorted().iter().map(|hit| hit.id));
                 }
+                let best = best.into_iter().flat_map(TopK::into_sorted);
+                let found: Vec<u32> = best.map(|hit| hit.id).collect();
                 let seconds = start.elapsed().as_secs_f64();
                 let bytes: Vec<u8> = found.iter().flat_map(|id| id.to_le_bytes()).collect();
                 std::fs::write(file, bytes)?;

@@ -35,7 +35,7 @@ const BLOCK: usize = 4096;
 
 impl Spec {
     /// Learns what every step needs from `sample`, rows of the kind that will be encoded (not queries). Ten rows a dimension are enough
-    /// for everything but `pq`, which takes up to 64 a centroid.
+    /// for everything but `pq`, which takes up to 256 a centroid.
     ///
     /// # Errors
     /// [`Error::Parse`] if a step does not fit the width, the metric or the number of rows; [`Error::NotFinite`] for NaN and infinity.

@@ -34,7 +34,8 @@ pub trait Codec: Debug + Send + Sync {
     /// Does once what scoring needs of `query` (`[dims]`).
     fn prepare<'a>(&'a self, query: &[f32]) -> Box<dyn Query + 'a>;
 
-    /// `codes` in the layout in which [`Query::score_packed`] scans all of them fastest, if there is one.
+    /// `codes` in the layout in which [`Query::score_packed`] scans all of them fastest, if there is one: blocks of
+    /// [`PACKED_ROWS`](crate::PACKED_ROWS) rows and as many bytes each, the last one filled up, so that a run of blocks can be scanned by itself.
     fn pack(&self, codes: &[u8]) -> Option<Vec<u8>> {
         let _ = codes;
         None

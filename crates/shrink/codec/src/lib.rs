@@ -74,6 +74,7 @@ pub use contras_pq::{ContrasPq, ContrasPqConfig};
 pub use file::{Codes, CodesWriter};
 pub use funnel::{Stage, funnel, two_tiers, within_error};
 pub use identity::{Float16, Float32};
+pub use kernels::BLOCK as PACKED_ROWS;
 pub use learn::{HeadConfig, LocalBatches, Walk};
 pub use opq::Opq;
 pub use pca::{Moments, Pca};

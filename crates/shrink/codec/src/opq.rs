@@ -14,7 +14,7 @@ const ROUNDS: usize = 20;
 const FIRST: usize = 8;
 const BETWEEN: usize = 1;
 const LAST: usize = 15;
-/// Rows to learn the rotation from.
+/// Rows to learn the rotation from, at most.
 const ROWS: usize = 16_384;
 
 /// A rotation and codebooks.
@@ -49,7 +49,7 @@ impl Opq {
         mut watch: impl FnMut(f64),
     ) -> Result<Self> {
         let dims = sample.dims();
-        let rows = Embeddings::from_vec(chosen(sample, sample.rows().min(ROWS), seed), dims)?;
+        let rows = Embeddings::from_vec(chosen(sample, ROWS, seed), dims)?;
         let mut rotation = balanced_axes(&rows, parts);
         let mut turned = vec![0.0; rows.as_slice().len()];
         product::by_rows(rows.as_slice(), &rotation, dims, &mut turned);
@@ -72,8 +72,11 @@ impl Opq {
             rotation = polar::nearest_orthogonal(&correlation, &rotation, dims);
             product::by_rows(rows.as_slice(), &rotation, dims, &mut turned);
         }
-        pq.improve(&turned, LAST);
-        Ok(Self { dims, rotation, pq })
+        let mut codec = Self { dims, rotation, pq };
+        // Codebooks take more rows than the rotation needs.
+        let turned = codec.rotate(&codec.pq.enough(sample, seed));
+        codec.pq.improve(&turned, LAST);
+        Ok(codec)
     }
 
     pub(crate) fn read(

@@ -16,8 +16,10 @@ use crate::kmeans::{self, Centroids};
 
 /// Rounds of k-means, as FAISS does.
 const ROUNDS: usize = 25;
-/// Rows to train on for each centroid, at most; FAISS asks for 39 at least.
-const ROWS_PER_CENTROID: usize = 64;
+/// Rows to train on for each centroid, at most, as FAISS does.
+const ROWS_PER_CENTROID: usize = 256;
+/// But so many, where centroids are few: they cost little.
+const LEAST_ROWS: usize = 16_384;
 
 /// Codebooks of parts.
 #[derive(Debug, Clone)]
@@ -35,15 +37,19 @@ pub struct Pq {
 }
 
 impl Pq {
-    /// Learns codebooks by k-means from at most 64 rows a centroid.
+    /// Learns codebooks by k-means from at most 256 rows a centroid, or 16,384 if that is more.
     ///
     /// # Errors
     /// [`Error::Parse`] if there are more parts than dimensions, or fewer rows than centroids.
     pub fn train(sample: &Embeddings, parts: usize, bits: u32, metric: Metric, seed: Seed) -> Result<Self> {
         let mut codec = Self::new(sample, parts, bits, metric, "pq", seed)?;
-        let rows = sample.rows().min(ROWS_PER_CENTROID << bits);
-        codec.improve(&chosen(sample, rows, seed), ROUNDS);
+        codec.improve(&codec.enough(sample, seed), ROUNDS);
         Ok(codec)
+    }
+
+    /// As many rows of a sample as codebooks learn from.
+    pub(crate) fn enough(&self, sample: &Embeddings, seed: Seed) -> Vec<f32> {
+        chosen(sample, LEAST_ROWS.max(ROWS_PER_CENTROID << self.bits), seed)
     }
 
     /// Codebooks of random rows.
@@ -80,7 +86,7 @@ impl Pq {
             centroids: Vec::new(),
             books: OnceLock::new(),
         };
-        let rows = chosen(sample, sample.rows().min(ROWS_PER_CENTROID << bits), seed);
+        let rows = chosen(sample, count, seed);
         codec.centroids = (0..parts)
             .into_par_iter()
             .flat_map_iter(|part| {
@@ -280,26 +286,20 @@ impl Codec for Pq {
     }
 
     fn prepare<'a>(&'a self, query: &[f32]) -> Box<dyn Query + 'a> {
-        let tables = self.tables(query);
         Box::new(Prepared {
+            bits: self.bits,
             bytes: self.code_bytes(),
-            packed: (self.bits == 4).then(|| Tables::quantize(&tables)),
-            tables: match self.bits {
-                8 => Entries::Bytes(ByteTables::new(&tables)),
-                4 => Entries::Bytes(ByteTables::new(&by_bytes(&tables))),
-                _ => Entries::Six(tables),
-            },
+            tables: self.tables(query),
+            by_byte: OnceLock::new(),
+            by_nibble: OnceLock::new(),
         })
     }
 
     /// Four bits a part: blocks of nibbles.
     fn pack(&self, codes: &[u8]) -> Option<Vec<u8>> {
         let stride = self.code_bytes();
-        (self.bits == 4).then(|| {
-            kernels::pack(codes.len() / stride, self.parts, |row, part| {
-                codes[row * stride + part / 2] >> (part % 2 * 4) & 15
-            })
-        })
+        let nibble = |row: usize, part: usize| codes[row * stride + part / 2] >> (part % 2 * 4) & 15;
+        (self.bits == 4).then(|| kernels::pack(codes.len() / stride, self.parts, nibble, 0, |_| &[]))
     }
 
     fn write(&self, blob: &mut BlobWriter) {
@@ -308,62 +308,65 @@ impl Codec for Pq {
 }
 
 struct Prepared {
-    tables: Entries,
-    /// For four bits: tables of parts in bytes, a scale and an offset.
-    packed: Option<(Tables, f32, f32)>,
+    bits: u32,
     bytes: usize,
+    /// `[parts, 2^bits]`
+    tables: Vec<f32>,
+    /// For eight and four bits: what scans by bytes need, when they need it.
+    by_byte: OnceLock<ByteTables>,
+    /// For four bits: what packed scans need, a scale and an offset.
+    by_nibble: OnceLock<(Tables, f32, f32)>,
 }
 
-enum Entries {
-    /// `[bytes, 256]`, for eight bits a part and for four.
-    Bytes(ByteTables),
-    /// `[parts, 64]`
-    Six(Vec<f32>),
-}
-
-fn score_six(tables: &[f32], code: &[u8]) -> f32 {
-    // Four chains of additions, since one would wait for each look-up.
-    let mut sums = [0.0; 4];
-    for (at, table) in tables.as_chunks::<64>().0.iter().enumerate() {
-        sums[at % 4] += table[number(code, at, 6)];
+impl Prepared {
+    fn by_byte(&self) -> &ByteTables {
+        self.by_byte.get_or_init(|| match self.bits {
+            8 => ByteTables::new(&self.tables),
+            _ => ByteTables::new(&by_bytes(&self.tables)),
+        })
     }
-    sums[0] + sums[1] + (sums[2] + sums[3])
+
+    /// Of a code of six bits a part.
+    fn score(&self, code: &[u8]) -> f32 {
+        // Four chains of additions, since one would wait for each look-up.
+        let mut sums = [0.0; 4];
+        for (at, table) in self.tables.as_chunks::<64>().0.iter().enumerate() {
+            sums[at % 4] += table[number(code, at, 6)];
+        }
+        sums[0] + sums[1] + (sums[2] + sums[3])
+    }
 }
 
 impl Query for Prepared {
     fn score_rows(&self, codes: &[u8], out: &mut [f32]) {
-        match &self.tables {
-            Entries::Bytes(tables) => kernels().sums(tables, codes, None, out),
-            Entries::Six(tables) => {
-                for (out, code) in out.iter_mut().zip(codes.chunks_exact(self.bytes)) {
-                    *out = score_six(tables, code);
-                }
-            }
+        if self.bits != 6 {
+            return kernels().sums(self.by_byte(), codes, None, out);
+        }
+        for (out, code) in out.iter_mut().zip(codes.chunks_exact(self.bytes)) {
+            *out = self.score(code);
         }
     }
 
     fn score_ids(&self, codes: &[u8], ids: &[u32], out: &mut [f32]) {
-        match &self.tables {
-            Entries::Bytes(tables) => kernels().sums(tables, codes, Some(ids), out),
-            Entries::Six(tables) => {
-                for (out, &id) in out.iter_mut().zip(ids) {
-                    *out = score_six(tables, &codes[id as usize * self.bytes..][..self.bytes]);
-                }
-            }
+        if self.bits != 6 {
+            return kernels().sums(self.by_byte(), codes, Some(ids), out);
+        }
+        for (out, &id) in out.iter_mut().zip(ids) {
+            *out = self.score(&codes[id as usize * self.bytes..][..self.bytes]);
         }
     }
 
     fn score_packed(&self, packed: &[u8], out: &mut [f32]) -> bool {
-        let Some((tables, scale, offset)) = &self.packed else {
+        if self.bits != 4 {
             return false;
-        };
+        }
+        let (tables, scale, offset) = self.by_nibble.get_or_init(|| Tables::quantize(&self.tables));
         const AT_ONCE: usize = 8 * BLOCK;
         let mut sums = [0; AT_ONCE];
-        for (block, out) in out.chunks_mut(AT_ONCE).enumerate() {
-            let rows = out.len().next_multiple_of(BLOCK);
-            let from = block * AT_ONCE * self.bytes;
-            kernels().lookup(tables, &packed[from..from + rows * self.bytes], &mut sums[..rows]);
-            for (score, sum) in out.iter_mut().zip(&sums) {
+        for (packed, out) in packed.chunks(AT_ONCE * self.bytes).zip(out.chunks_mut(AT_ONCE)) {
+            let sums = &mut sums[..out.len().next_multiple_of(BLOCK)];
+            kernels().lookup(tables, packed, sums);
+            for (score, sum) in out.iter_mut().zip(sums) {
                 *score = scale * f32::from(*sum) + offset;
             }
         }

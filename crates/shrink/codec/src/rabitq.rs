@@ -207,20 +207,15 @@ impl Codec for RaBitQ {
         })
     }
 
-    /// One bit a dimension: nibbles of four dimensions, then `[rows, 2]` f32.
+    /// One bit a dimension: nibbles of four dimensions, and two f32 a row.
     fn pack(&self, codes: &[u8]) -> Option<Vec<u8>> {
         if self.bits != 1 {
             return None;
         }
         let (stride, bytes) = (self.code_bytes(), self.ints.bytes());
-        let rows = codes.len() / stride;
-        let mut packed = kernels::pack(rows, 2 * bytes, |row, at| {
-            codes[row * stride + at / 2] >> (at % 2 * 4) & 15
-        });
-        for code in codes.chunks_exact(stride) {
-            packed.extend_from_slice(&code[bytes..bytes + 8]);
-        }
-        Some(packed)
+        let nibble = |row: usize, at: usize| codes[row * stride + at / 2] >> (at % 2 * 4) & 15;
+        let tail = |row: usize| &codes[row * stride + bytes..];
+        Some(kernels::pack(codes.len() / stride, 2 * bytes, nibble, 8, tail))
     }
 
     fn write(&self, blob: &mut BlobWriter) {
@@ -277,20 +272,11 @@ impl Query for Prepared<'_> {
         let Some((tables, scale, offset)) = &self.tables else {
             return false;
         };
-        // Blocks of a length that stays in the first-level cache.
-        const AT_ONCE: usize = 8 * BLOCK;
-        let block_bytes = self.codec.ints.bytes();
-        let (nibbles, tails) = packed.split_at(out.len().next_multiple_of(BLOCK) * block_bytes);
-        let mut sums = [0; AT_ONCE];
-        for (block, out) in out.chunks_mut(AT_ONCE).enumerate() {
-            let rows = out.len().next_multiple_of(BLOCK);
-            let from = block * AT_ONCE;
-            kernels().lookup(
-                tables,
-                &nibbles[from * block_bytes..][..rows * block_bytes],
-                &mut sums[..rows],
-            );
-            let tails = &tails[8 * from..];
+        let size = BLOCK * (self.codec.ints.bytes() + 8);
+        let mut sums = [0; BLOCK];
+        for (block, out) in packed.chunks_exact(size).zip(out.chunks_mut(BLOCK)) {
+            let (nibbles, tails) = block.split_at(size - 8 * BLOCK);
+            kernels().lookup(tables, nibbles, &mut sums);
             for ((score, sum), tail) in out.iter_mut().zip(&sums).zip(tails.as_chunks::<8>().0) {
                 let product = scale * f32::from(*sum) + offset;
                 *score = self.base + float(tail, 4) + float(tail, 0) * product;

@@ -443,7 +443,7 @@ impl Codec for Rbe {
         })
     }
 
-    /// Nibbles in blocks, then the lengths.
+    /// Nibbles and lengths in blocks.
     fn pack(&self, codes: &[u8]) -> Option<Vec<u8>> {
         let most = (self.levels() - 1).pow(2) as usize * self.per_nibble();
         if self.nibbles() * most > usize::from(u16::MAX) {
@@ -451,11 +451,9 @@ impl Codec for Rbe {
         }
         let bytes = self.code_bytes();
         let nibbles = self.nibbles();
-        let mut packed = kernels::pack(codes.len() / bytes, nibbles, |row, at| {
-            codes[row * bytes + at / 2] >> (at % 2 * 4) & 15
-        });
-        packed.extend(codes.chunks_exact(bytes).flat_map(|code| &code[bytes - 2..]));
-        Some(packed)
+        let nibble = |row: usize, at: usize| codes[row * bytes + at / 2] >> (at % 2 * 4) & 15;
+        let length = |row: usize| &codes[(row + 1) * bytes - 2..];
+        Some(kernels::pack(codes.len() / bytes, nibbles, nibble, 2, length))
     }
 
     fn write(&self, blob: &mut BlobWriter) {
@@ -514,18 +512,11 @@ impl Query for Prepared {
         let Some(tables) = &self.tables else {
             return false;
         };
-        const AT_ONCE: usize = 8 * BLOCK;
-        let stride = self.bytes - 2;
-        let lengths = &packed[out.len().next_multiple_of(BLOCK) * stride..];
-        let mut sums = [0; AT_ONCE];
-        for ((block, out), lengths) in out
-            .chunks_mut(AT_ONCE)
-            .enumerate()
-            .zip(lengths.chunks(2 * AT_ONCE))
-        {
-            let rows = out.len().next_multiple_of(BLOCK);
-            let from = block * AT_ONCE * stride;
-            kernels().lookup(tables, &packed[from..from + rows * stride], &mut sums[..rows]);
+        let size = BLOCK * self.bytes;
+        let mut sums = [0; BLOCK];
+        for (block, out) in packed.chunks_exact(size).zip(out.chunks_mut(BLOCK)) {
+            let (nibbles, lengths) = block.split_at(size - 2 * BLOCK);
+            kernels().lookup(tables, nibbles, &mut sums);
             for ((score, &sum), length) in out.iter_mut().zip(&sums).zip(lengths.chunks_exact(2)) {
                 *score = self.cosine(2 * i32::from(sum) - self.offset, length);
             }

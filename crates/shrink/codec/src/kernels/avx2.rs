@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, Kernels, Layout, read_section, scalar};
+use super::{BLOCK, Kernels, Layout, Tables, read_section, scalar};
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "avx2",
@@ -160,11 +160,26 @@ pub(super) unsafe fn store_sums(both: __m256i, odd: __m256i, out: &mut [u16; BLO
 }
 
 /// # Safety
-/// `tables` are `64 * pairs` bytes, `packed` is `32 * pairs` bytes for every 32 of `out`; the instructions are there.
+/// `packed` is `32 * pairs` bytes for every 32 of `out`; the instructions are there.
 #[target_feature(enable = "avx2")]
-unsafe fn lookup(tables: &[u8], pairs: usize, packed: &[u8], out: &mut [u16]) {
+unsafe fn lookup(tables: &Tables, packed: &[u8], out: &mut [u16]) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if tables.narrow {
+            lookup_by::<true>(tables, packed, out);
+        } else {
+            lookup_by::<false>(tables, packed, out);
+        }
+    }
+}
+
+/// # Safety
+/// As [`lookup`].
+#[target_feature(enable = "avx2")]
+unsafe fn lookup_by<const NARROW: bool>(tables: &Tables, packed: &[u8], out: &mut [u16]) {
     let low = _mm256_set1_epi8(15);
-    let (even, odd) = tables.split_at(32 * pairs);
+    let pairs = tables.pairs;
+    let [even, odd] = tables.sides().map(|side| side.as_ptr().cast::<u8>());
     for (block, out) in packed
         .chunks_exact((BLOCK * pairs).max(1))
         .zip(out.as_chunks_mut::<BLOCK>().0)
@@ -173,14 +188,20 @@ unsafe fn lookup(tables: &[u8], pairs: usize, packed: &[u8], out: &mut [u16]) {
         for pair in 0..pairs {
             // SAFETY: every one of the three has 32 bytes for each pair.
             let [codes, first, second] = unsafe {
-                [block, even, odd].map(|bytes| _mm256_loadu_si256(bytes.as_ptr().add(32 * pair).cast()))
+                [block.as_ptr(), even, odd].map(|bytes| _mm256_loadu_si256(bytes.add(32 * pair).cast()))
             };
             let first = _mm256_shuffle_epi8(first, _mm256_and_si256(codes, low));
             let high = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), low);
             let second = _mm256_shuffle_epi8(second, high);
-            both = _mm256_add_epi16(both, _mm256_add_epi16(first, second));
-            uneven = _mm256_add_epi16(uneven, _mm256_srli_epi16::<8>(first));
-            uneven = _mm256_add_epi16(uneven, _mm256_srli_epi16::<8>(second));
+            if NARROW {
+                let sum = _mm256_add_epi8(first, second);
+                both = _mm256_add_epi16(both, sum);
+                uneven = _mm256_add_epi16(uneven, _mm256_srli_epi16::<8>(sum));
+            } else {
+                both = _mm256_add_epi16(both, _mm256_add_epi16(first, second));
+                uneven = _mm256_add_epi16(uneven, _mm256_srli_epi16::<8>(first));
+                uneven = _mm256_add_epi16(uneven, _mm256_srli_epi16::<8>(second));
+            }
         }
         // SAFETY: the instructions are there.
         unsafe { store_sums(both, uneven, out) };

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, ByteTables, Kernels, Layout, avx2};
+use super::{BLOCK, ByteTables, Kernels, Layout, Tables, avx2};
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "avx512",
@@ -210,40 +210,60 @@ pub(super) unsafe fn sums(tables: &ByteTables, codes: &[u8], ids: Option<&[u32]>
 }
 
 /// # Safety
-/// `tables` are `64 * pairs` bytes, `packed` is `32 * pairs` bytes for every 32 of `out`; the instructions are there.
+/// `packed` is `32 * pairs` bytes for every 32 of `out`; the instructions are there.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn lookup(tables: &[u8], pairs: usize, packed: &[u8], out: &mut [u16]) {
+unsafe fn lookup(tables: &Tables, packed: &[u8], out: &mut [u16]) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        if tables.narrow {
+            lookup_by::<true>(tables, packed, out);
+        } else {
+            lookup_by::<false>(tables, packed, out);
+        }
+    }
+}
+
+/// # Safety
+/// As [`lookup`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn lookup_by<const NARROW: bool>(tables: &Tables, packed: &[u8], out: &mut [u16]) {
     let low = _mm512_set1_epi8(15);
-    let (even, odd) = tables.split_at(32 * pairs);
+    let pairs = tables.pairs;
+    let [even, odd] = tables.sides().map(|side| side.as_ptr().cast::<u8>());
     for (block, out) in packed
         .chunks_exact((BLOCK * pairs).max(1))
         .zip(out.as_chunks_mut::<BLOCK>().0)
     {
+        // Two rows share 16 bits: their sums are taken apart at the end.
         let mut sums = [_mm512_setzero_si512(); 2];
-        let mut pair = 0;
-        // SAFETY: `pair + 2 <= pairs`, or the masked half of the last one.
-        unsafe {
-            while pair < pairs {
-                let mask = if pair + 2 <= pairs {
-                    u64::MAX
-                } else {
-                    u64::from(u32::MAX)
-                };
-                let load = |bytes: &[u8]| _mm512_maskz_loadu_epi8(mask, bytes.as_ptr().add(32 * pair).cast());
-                let codes = load(block);
-                let first = _mm512_shuffle_epi8(load(even), _mm512_and_si512(codes, low));
-                let high = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low);
-                let second = _mm512_shuffle_epi8(load(odd), high);
-                // Two rows share 16 bits: their sums are taken apart at the end.
+        let mut add = |mask: u64, pair: usize| {
+            // SAFETY: every one of the three has 32 bytes for each pair; masked-out bytes are not read.
+            let [codes, first, second] = unsafe {
+                [block.as_ptr(), even, odd]
+                    .map(|bytes| _mm512_maskz_loadu_epi8(mask, bytes.add(32 * pair).cast()))
+            };
+            let first = _mm512_shuffle_epi8(first, _mm512_and_si512(codes, low));
+            let high = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low);
+            let second = _mm512_shuffle_epi8(second, high);
+            if NARROW {
+                let sum = _mm512_add_epi8(first, second);
+                sums[0] = _mm512_add_epi16(sums[0], sum);
+                sums[1] = _mm512_add_epi16(sums[1], _mm512_srli_epi16::<8>(sum));
+            } else {
                 sums[0] = _mm512_add_epi16(sums[0], _mm512_add_epi16(first, second));
                 let uneven = _mm512_add_epi16(_mm512_srli_epi16::<8>(first), _mm512_srli_epi16::<8>(second));
                 sums[1] = _mm512_add_epi16(sums[1], uneven);
-                pair += 2;
             }
-            let halves = sums.map(|sum| {
-                _mm256_add_epi16(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum))
-            });
-            avx2::store_sums(halves[0], halves[1], out);
+        };
+        for pair in (0..pairs / 2 * 2).step_by(2) {
+            add(u64::MAX, pair);
         }
+        if pairs % 2 == 1 {
+            add(u64::from(u32::MAX), pairs - 1);
+        }
+        let halves = sums
+            .map(|sum| _mm256_add_epi16(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum)));
+        // SAFETY: the instructions are there.
+        unsafe { avx2::store_sums(halves[0], halves[1], out) };
     }
 }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`scalar`] | the definition of every loop |
 //! | `tables` | a query's tables, as the look-ups read them |
-//! | `avx2`, `avx512`, `vbmi` | one instruction set each |
+//! | `avx2`, `avx512`, `vbmi`, `neon` | one instruction set each |
 //!
 //! How the integers of `dims` values lie in a code (`dims` is a multiple of 8):
 //!
@@ -24,6 +24,8 @@ use std::sync::OnceLock;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 pub(crate) mod scalar;
 mod tables;
 #[cfg(target_arch = "x86_64")]
@@ -42,8 +44,8 @@ pub(crate) struct Layout {
 /// the rows are 0, 1, ...
 pub(crate) type Scan = unsafe fn(&[i8], &[u8], Layout, Option<&[u32]>, i32, &mut [i32]);
 
-/// Table look-ups over packed nibbles: `(tables, pairs, packed, out)`; see [`Packed`].
-pub(crate) type Lookup = unsafe fn(&[u8], usize, &[u8], &mut [u16]);
+/// Table look-ups over packed nibbles: `(tables, packed, out)`; see [`pack`].
+pub(crate) type Lookup = unsafe fn(&Tables, &[u8], &mut [u16]);
 
 /// Sums of look-ups by bytes: `(tables, codes, ids, out)`. Without ids the rows are 0, 1, ...
 pub(crate) type Sums = unsafe fn(&ByteTables, &[u8], Option<&[u32]>, &mut [u32]);
@@ -67,8 +69,14 @@ pub(crate) fn kernels() -> &'static Kernels {
 
 /// Every table that this machine can run, slowest first.
 pub(crate) fn all() -> Vec<Kernels> {
-    #[allow(unused_mut, reason = "only the scalar table is there on other machines")]
+    #[cfg_attr(
+        not(any(target_arch = "x86_64", target_arch = "aarch64")),
+        allow(unused_mut, reason = "only the scalar table is there")
+    )]
     let mut tables = vec![scalar::KERNELS];
+    // Every 64-bit ARM has it.
+    #[cfg(target_arch = "aarch64")]
+    tables.push(neon::KERNELS);
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::is_x86_feature_detected as has;
@@ -160,26 +168,36 @@ impl Kernels {
     /// Sums of look-ups for every row of `packed`, in blocks of [`BLOCK`].
     pub(crate) fn lookup(&self, tables: &Tables, packed: &[u8], out: &mut [u16]) {
         assert_eq!(packed.len(), out.len() / BLOCK * BLOCK * tables.pairs);
-        assert!(out.len().is_multiple_of(BLOCK) && tables.bytes.len() == 64 * tables.pairs);
+        assert!(out.len().is_multiple_of(BLOCK));
         // SAFETY: `all` gives only what this machine can run; the lengths were checked.
-        unsafe { (self.lookup)(&tables.bytes, tables.pairs, packed, out) }
+        unsafe { (self.lookup)(tables, packed, out) }
     }
 }
 
-/// Rows a block of packed nibbles.
-pub(crate) const BLOCK: usize = 32;
+/// Rows a block of packed codes.
+pub const BLOCK: usize = 32;
 
-/// `rows` codes of `positions` nibbles each, packed for look-ups: blocks of [`BLOCK`] rows; in a block, for every two positions 32 bytes,
-/// byte r with the first position's nibble of row r in its low half and the second's in its high half.
-pub(crate) fn pack(rows: usize, positions: usize, nibble: impl Fn(usize, usize) -> u8) -> Vec<u8> {
+/// Codes packed for look-ups: blocks of [`BLOCK`] rows (the last is filled up with zeros). In a block, for every two of the `positions` nibbles of a code
+/// 32 bytes, byte r with the first nibble of row r in its low half and the second in its high half; behind them the `tail` bytes of every row.
+/// `tail_of(row)` has at least so many.
+pub(crate) fn pack<'a>(
+    rows: usize,
+    positions: usize,
+    nibble: impl Fn(usize, usize) -> u8,
+    tail: usize,
+    tail_of: impl Fn(usize) -> &'a [u8],
+) -> Vec<u8> {
     let pairs = positions.div_ceil(2);
-    let mut packed = vec![0; rows.div_ceil(BLOCK) * BLOCK * pairs];
-    for (block, bytes) in packed.chunks_exact_mut((BLOCK * pairs).max(1)).enumerate() {
+    let size = BLOCK * (pairs + tail);
+    let mut packed = vec![0; rows.div_ceil(BLOCK) * size];
+    for (block, bytes) in packed.chunks_exact_mut(size.max(1)).enumerate() {
+        let (nibbles, tails) = bytes.split_at_mut(BLOCK * pairs);
         for row in 0..BLOCK.min(rows - block * BLOCK) {
             for position in 0..positions {
-                bytes[position / 2 * BLOCK + row] |=
+                nibbles[position / 2 * BLOCK + row] |=
                     nibble(block * BLOCK + row, position) << (position % 2 * 4);
             }
+            tails[row * tail..][..tail].copy_from_slice(&tail_of(block * BLOCK + row)[..tail]);
         }
     }
     packed
@@ -271,11 +289,20 @@ mod tests {
     #[test]
     fn every_lookup_gives_what_adding_the_entries_gives() {
         let mut seed = Seed(2);
-        for positions in [1, 2, 3, 4, 7, 8, 48, 96, 255, 257] {
+        for (positions, most) in [1, 2, 3, 4, 7, 8, 48, 96, 255, 257]
+            .map(|n| [(n, 256), (n, 128)])
+            .concat()
+        {
             let rows = 77;
-            let entries: Vec<u8> = (0..16 * positions).map(|_| seed.below(256) as u8).collect();
+            let entries: Vec<u8> = (0..16 * positions).map(|_| seed.below(most) as u8).collect();
             let nibbles: Vec<u8> = (0..rows * positions).map(|_| seed.below(16) as u8).collect();
-            let packed = pack(rows, positions, |row, at| nibbles[row * positions + at]);
+            let packed = pack(
+                rows,
+                positions,
+                |row, at| nibbles[row * positions + at],
+                0,
+                |_| &[],
+            );
             let expected: Vec<u16> = nibbles
                 .chunks_exact(positions)
                 .map(|row| {
@@ -286,10 +313,11 @@ mod tests {
                 })
                 .collect();
             let tables = Tables::new(&entries);
+            assert!(tables.narrow == (most == 128) || positions < 4);
             for kernels in all() {
                 let mut out = vec![0; 96];
                 kernels.lookup(&tables, &packed, &mut out);
-                assert_eq!(out[..rows], expected, "{} {positions}", kernels.name);
+                assert_eq!(out[..rows], expected, "{} {positions} {most}", kernels.name);
             }
         }
     }
@@ -339,7 +367,7 @@ mod tests {
         for positions in [1, 50, 400] {
             let values: Vec<f32> = (0..16 * positions).map(|_| seed.normal() as f32).collect();
             let nibbles: Vec<usize> = (0..positions).map(|_| seed.below(16)).collect();
-            let packed = pack(1, positions, |_, at| nibbles[at] as u8);
+            let packed = pack(1, positions, |_, at| nibbles[at] as u8, 0, |_| &[]);
             let (tables, scale, offset) = Tables::quantize(&values);
             let mut out = [0; BLOCK];
             kernels().lookup(&tables, &packed, &mut out);

@@ -1,6 +1,7 @@
 //! The definition of every loop, in plain Rust: what runs where nothing better does, and what the others are tested against.
 
-use super::{BLOCK, ByteTables, Kernels, Layout, read_section, section_bytes};
+use super::tables::Line;
+use super::{BLOCK, ByteTables, Kernels, Layout, Tables, read_section, section_bytes};
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "scalar",
@@ -40,17 +41,19 @@ pub(super) fn sums(tables: &ByteTables, codes: &[u8], ids: Option<&[u32]>, out: 
     }
 }
 
-fn lookup(tables: &[u8], pairs: usize, packed: &[u8], out: &mut [u16]) {
+fn lookup(tables: &Tables, packed: &[u8], out: &mut [u16]) {
+    let [even, odd] = tables.sides();
     for (block, out) in packed
-        .chunks_exact((BLOCK * pairs).max(1))
+        .chunks_exact((BLOCK * tables.pairs).max(1))
         .zip(out.as_chunks_mut::<BLOCK>().0)
     {
         for (row, out) in out.iter_mut().enumerate() {
-            *out = (0..pairs)
+            *out = (0..tables.pairs)
                 .map(|pair| {
                     let byte = usize::from(block[pair * BLOCK + row]);
-                    let (even, odd) = (32 * pair, 32 * (pairs + pair));
-                    u16::from(tables[even + (byte & 15)]) + u16::from(tables[odd + (byte >> 4)])
+                    let entry =
+                        |side: &[Line], nibble: usize| u16::from(side[pair / 2].0[pair % 2 * 32 + nibble]);
+                    entry(even, byte & 15) + entry(odd, byte >> 4)
                 })
                 .sum();
         }

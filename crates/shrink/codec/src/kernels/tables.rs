@@ -1,10 +1,17 @@
 //! A query's tables as the look-ups read them: one byte an entry for nibbles, two for bytes, in steps that are the same for all positions.
 
+/// A line of a cache: loads that cross two take twice as long.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Line(pub(super) [u8; 64]);
+
 /// Tables of 16 bytes for every nibble position, as the kernels read them: first those of even positions, then those of odd ones, each
 /// twice, so that one load fills a register.
 pub(crate) struct Tables {
-    pub(super) bytes: Vec<u8>,
+    lines: Vec<Line>,
     pub(super) pairs: usize,
+    /// No two entries of an even position and the odd one behind it add up to more than a byte: kernels may add them as bytes.
+    pub(super) narrow: bool,
 }
 
 impl Tables {
@@ -12,33 +19,46 @@ impl Tables {
     pub(crate) fn new(entries: &[u8]) -> Self {
         let (positions, _) = entries.as_chunks::<16>();
         let pairs = positions.len().div_ceil(2);
-        let mut bytes = vec![0; 64 * pairs];
+        let mut lines = vec![Line([0; 64]); 2 * pairs.div_ceil(2)];
         for (at, table) in positions.iter().enumerate() {
-            let from = 32 * (at / 2 + at % 2 * pairs);
-            bytes[from..from + 16].copy_from_slice(table);
-            bytes[from + 16..from + 32].copy_from_slice(table);
+            let line = at / 4 + at % 2 * pairs.div_ceil(2);
+            let half = &mut lines[line].0[at / 2 % 2 * 32..][..32];
+            half[..16].copy_from_slice(table);
+            half[16..].copy_from_slice(table);
         }
-        Self { bytes, pairs }
+        let most = |table: &[u8; 16]| u32::from(table.iter().copied().fold(0, u8::max));
+        let narrow = positions
+            .chunks(2)
+            .all(|pair| pair.iter().map(most).sum::<u32>() <= 255);
+        Self { lines, pairs, narrow }
     }
 
-    /// From `[positions, 16]` floats: the entries, and `(scale, offset)` so that `scale * sum + offset` estimates a row's sum.
+    /// 32 bytes for every pair, filled up to whole lines: of the even positions, and of the odd ones.
+    pub(super) fn sides(&self) -> [&[Line]; 2] {
+        let (even, odd) = self.lines.split_at(self.lines.len() / 2);
+        [even, odd]
+    }
+
+    /// From `[positions, 16]` floats: the entries, two of which fit a byte together, and `(scale, offset)` so that `scale * sum + offset` estimates a
+    /// row's sum.
     pub(crate) fn quantize(values: &[f32]) -> (Self, f32, f32) {
         let (positions, _) = values.as_chunks::<16>();
-        let (mut widest, mut total, mut offset) = (0.0_f32, 0.0, 0.0);
-        for table in positions {
-            let (least, most) = bounds(table);
-            widest = widest.max(most - least);
-            total += most - least;
-            offset += least;
-        }
-        // One byte an entry, two bytes a sum (half a unit of rounding up may be added at each position).
+        let bounds: Vec<(f32, f32)> = positions.iter().map(bounds).collect();
+        let ranges = bounds
+            .chunks(2)
+            .map(|pair| pair.iter().map(|(least, most)| most - least).sum::<f32>());
+        let (widest, total) = ranges.fold((0.0_f32, 0.0), |(widest, total), range| {
+            (widest.max(range), total + range)
+        });
+        // One byte for the entries of a pair, two bytes a sum (half a unit of rounding up may be added at each position).
         let sum_room = 65_535.0 - 0.5 * positions.len() as f32;
-        let scale = (widest / 255.0).max(total / sum_room).max(f32::MIN_POSITIVE);
+        let scale = (widest / 254.0).max(total / sum_room).max(f32::MIN_POSITIVE);
+        let inverse = 1.0 / scale;
         let mut entries = Vec::with_capacity(values.len());
-        for table in positions {
-            let (least, inverse) = (bounds(table).0, 1.0 / scale);
+        for (table, (least, _)) in positions.iter().zip(&bounds) {
             entries.extend(table.map(|value| rounded((value - least) * inverse).min(255) as u8));
         }
+        let offset = bounds.iter().map(|(least, _)| least).sum();
         (Self::new(&entries), scale, offset)
     }
 }
@@ -48,6 +68,10 @@ pub(crate) struct ByteTables {
     /// `[parts, 256]`, and one more entry: kernels read four bytes where an entry begins.
     pub(super) entries: Vec<u16>,
     /// `[parts, 2, 256]`: the low bytes of a part's entries, and the high ones.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        allow(dead_code, reason = "read by kernels of x86 only")
+    )]
     pub(super) planes: Vec<u8>,
     scale: f32,
     offset: f32,
@@ -57,21 +81,19 @@ impl ByteTables {
     /// From `[parts, 256]` floats, each of which is kept within half a step: the widest table has 65,535 steps.
     pub(crate) fn new(values: &[f32]) -> Self {
         let (parts, _) = values.as_chunks::<256>();
-        let (mut widest, mut offset) = (0.0_f32, 0.0);
-        for table in parts {
-            let (least, most) = bounds(table);
-            widest = widest.max(most - least);
-            offset += least;
-        }
+        let bounds: Vec<(f32, f32)> = parts.iter().map(bounds).collect();
+        let ranges = bounds.iter().map(|(least, most)| most - least);
+        let widest = ranges.fold(0.0, f32::max);
         let scale = (widest / 65_535.0).max(f32::MIN_POSITIVE);
         let mut entries = vec![0; values.len() + 1];
         let mut planes = vec![0; 2 * values.len()];
-        for ((table, entries), planes) in parts
+        let inverse = 1.0 / scale;
+        for (((table, (least, _)), entries), planes) in parts
             .iter()
+            .zip(&bounds)
             .zip(entries.as_chunks_mut::<256>().0)
             .zip(planes.as_chunks_mut::<512>().0)
         {
-            let (least, inverse) = (bounds(table).0, 1.0 / scale);
             for (entry, value) in entries.iter_mut().zip(table) {
                 *entry = rounded((value - least) * inverse).min(65_535) as u16;
             }
@@ -84,7 +106,7 @@ impl ByteTables {
             entries,
             planes,
             scale,
-            offset,
+            offset: bounds.iter().map(|(least, _)| least).sum(),
         }
     }
 

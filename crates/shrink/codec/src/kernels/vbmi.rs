@@ -14,7 +14,7 @@ pub(super) const KERNELS: Kernels = Kernels {
 /// Rows a block.
 const ROWS: usize = 64;
 /// Rows from which a block pays, though it is not full.
-const FEW: usize = 16;
+const FEW: usize = 32;
 /// Bytes of a code that are turned together.
 const COLUMNS: usize = 16;
 /// The most bytes a code whose sums of one plane fit 16 bits.
