@@ -18,9 +18,9 @@ const QUERIES: usize = 1_000;
 const PARTS: usize = 8;
 const BITS: u32 = 6;
 const DEPTH: usize = 10;
-/// Queries and ranks of the sampler's graph. The paper's ranks, 200 and 400, are of 8.8 million documents; of 20,000, where any two queries
-/// share 2 % of all documents by chance, batches share twice as many at those. A tenth is still far more of the documents than there.
-const SAMPLED: usize = 4_000;
+/// Ranks of the sampler's graph, whose queries are all that the codec learnt from. The paper's, 200 and 400, are of 8.8 million documents, of which
+/// one is in the far ranks of some 11 queries; of 20,000 documents, any two queries would share 2 % of all by chance at those. At a tenth a document
+/// is in the far ranks of 20 queries.
 const NEAR: usize = 20;
 const FAR: usize = 40;
 const BATCH: usize = 128;
@@ -185,8 +185,8 @@ fn moved(before: &[f32], after: &[f32]) -> f64 {
 fn locality(codes: &Chain, pairs: &Pairs, mut seed: Seed) -> kokeshi_core::Result<f64> {
     let documents = &pairs.train.1;
     let short = codes.encode_all(documents)?;
-    let mut negatives = Vec::with_capacity(SAMPLED);
-    for (own, query) in pairs.train.0.iter().take(SAMPLED).enumerate() {
+    let mut negatives = Vec::with_capacity(ROWS);
+    for (own, query) in pairs.train.0.iter().enumerate() {
         let stage = Stage {
             chain: codes,
             codes: &short,
@@ -207,6 +207,7 @@ fn locality(codes: &Chain, pairs: &Pairs, mut seed: Seed) -> kokeshi_core::Resul
         seen.values().map(|&count| (count * (count - 1) / 2) as f64).sum()
     };
     let mut batches = LocalBatches::new(
+        (0..ROWS as u32).collect(),
         negatives.clone(),
         0..NEAR,
         NEAR..FAR,
@@ -214,10 +215,11 @@ fn locality(codes: &Chain, pairs: &Pairs, mut seed: Seed) -> kokeshi_core::Resul
         seed.fork(3),
     );
     let (mut local, mut random) = (0.0, 0.0);
-    for _ in 0..20 {
+    // The full batches of an epoch.
+    for _ in 0..ROWS / BATCH {
         let batch: Vec<u32> = batches.draw(BATCH).iter().map(|(query, _)| *query).collect();
         local += shared(&batch);
-        let mut order: Vec<u32> = (0..SAMPLED as u32).collect();
+        let mut order: Vec<u32> = (0..ROWS as u32).collect();
         seed.shuffle(&mut order);
         random += shared(&order[..BATCH]);
     }
