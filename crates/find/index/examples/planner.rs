@@ -45,6 +45,12 @@ fn main() -> Result<(), Error> {
     let [rows, queries] = &files[..] else {
         return Err("usage: planner VECTORS.npy QUERIES.npy".into());
     };
+    if let Some(kind) = kinds.iter().find(|kind| !KINDS.contains(&kind.as_str())) {
+        return Err(format!("expected one of {KINDS:?}, found {kind}").into());
+    }
+    if let Some(share) = shares.iter().find(|share| !(**share > 0.0 && **share <= 1.0)) {
+        return Err(format!("expected a share above 0 up to 1, found {share}").into());
+    }
     let (rows, queries) = (npy::open(Path::new(rows))?, npy::open(Path::new(queries))?);
     let queries: Vec<&[f32]> = queries.iter().take(count).collect();
     let effort = if recall > 0.0 {

@@ -134,12 +134,12 @@ impl GraphIndex {
         let share = wish.matches as f64 / self.graph.nodes().max(1) as f64;
         let scanned = candidates(wish.length, wish.k);
         let by_rows = costs.rows(wish.matches);
-        let [close, in_vain] = look.close(share);
-        let close = (wish.matches as f64 * close) as usize;
+        let [open, in_vain] = look.left_open(wish.k, share);
+        let open = (wish.matches as f64 * open) as usize;
         let by_codes = costs.codes(
             wish.matches,
             look.reach(wish.k, share, wish.recall),
-            scanned.max(close),
+            scanned.max(open),
         ) + in_vain * by_rows;
         let scan = by_rows.min(by_codes);
         let (wanted, nodes) = spread(wish.length, wish.k, share);

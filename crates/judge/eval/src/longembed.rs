@@ -120,6 +120,7 @@ const FIRST_NAMES: [&str; 100] = [
     "Jerry",
     "Helen",
 ];
+/// Surnames; see [`FIRST_NAMES`].
 const LAST_NAMES: [&str; 100] = [
     "Smith",
     "Johnson",
@@ -280,7 +281,7 @@ pub struct LongTask {
 
 impl LongTask {
     /// `documents` texts of about `tokens` tokens (4/3 of a word, as LongEmbed counts), each with the passkey of one person somewhere in
-    /// filler; the first `queries` of them are asked for. Of the first hundred persons no two share a name; there are 10,000 at most.
+    /// filler; the first `queries` of them are asked for. Of the first hundred persons no two share a first name or a surname; there are 10,000 at most.
     pub fn passkey(tokens: usize, documents: usize, queries: usize, mut seed: Seed) -> Self {
         let filler = FILLER.map(str::to_owned);
         let (mut firsts, mut lasts) = (FIRST_NAMES, LAST_NAMES);
@@ -437,6 +438,26 @@ mod tests {
         for document in &task.documents {
             let words = document.text.split_whitespace().count();
             assert!((763..=768).contains(&words), "{words}");
+        }
+    }
+
+    #[test]
+    fn nobody_has_the_name_of_another() {
+        let task = LongTask::passkey(32, 10_001, 10_001, Seed(5));
+        let names: Vec<&str> = task
+            .queries
+            .iter()
+            .map(|query| &query.text["what is the passkey for ".len()..])
+            .collect();
+        let different =
+            |names: &mut dyn Iterator<Item = &str>| names.collect::<std::collections::HashSet<_>>().len();
+        assert_eq!(
+            (names.len(), different(&mut names.iter().copied())),
+            (10_000, 10_000)
+        );
+        for part in [0, 1] {
+            let mut parts = names[..100].iter().filter_map(|name| name.split(' ').nth(part));
+            assert_eq!(different(&mut parts), 100);
         }
     }
 

@@ -296,30 +296,30 @@ impl Linear {
             },
             #[cfg(target_arch = "x86_64")]
             Panels::Sums(panels) => {
-                quantized.check(rows, self.inputs);
+                quantized.check_parts(rows, self.inputs, 3);
                 // SAFETY: as above; panels of bf16 values are made where tiles are available; `quantized` has room for its rows.
                 unsafe { tiles::linear::floats::<Bf16<3>>(layer, panels, quantized, out, epilogue) }
             }
             #[cfg(target_arch = "x86_64")]
             Panels::Short(panels) => {
-                quantized.check(rows, self.inputs);
+                quantized.check_parts(rows, self.inputs, 3);
                 // SAFETY: as above.
                 unsafe { tiles::linear::floats::<Short>(layer, panels, quantized, out, epilogue) }
             }
             #[cfg(target_arch = "x86_64")]
             Panels::Bf16(panels) => {
-                quantized.check(rows, self.inputs);
+                quantized.check_parts(rows, self.inputs, 1);
                 // SAFETY: as above.
                 unsafe { tiles::linear::floats::<Bf16<1>>(layer, panels, quantized, out, epilogue) }
             }
             #[cfg(target_arch = "x86_64")]
             Panels::Int8(panels) if self.level.0 == Set::Amx => {
-                quantized.check(rows, self.inputs);
+                quantized.check_codes(rows, self.inputs);
                 // SAFETY: as above.
                 unsafe { tiles::linear::whole(layer, panels, quantized, out, epilogue) }
             }
             Panels::Int8(panels) => {
-                quantized.check(rows, self.inputs);
+                quantized.check_codes(rows, self.inputs);
                 // SAFETY: as above; `quantized` has room for its rows.
                 unsafe {
                     at_level_int8!(

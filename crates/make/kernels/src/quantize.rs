@@ -44,8 +44,22 @@ impl QuantizedRows {
         self.zeros.resize(rows, 0);
     }
 
-    /// Panics unless it holds `rows` rows of `width` values.
-    pub(crate) fn check(&self, rows: usize, width: usize) {
+    /// Panics unless it holds codes of `rows` rows of `width` values.
+    pub(crate) fn check_codes(&self, rows: usize, width: usize) {
+        self.check(rows, width);
+        let room = rows.next_multiple_of(BLOCK) * stride(width);
+        assert!(self.codes.len() >= room, "rows are prepared as codes");
+    }
+
+    /// Panics unless it holds `rows` rows of `width` values in so many parts each.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn check_parts(&self, rows: usize, width: usize, parts: usize) {
+        self.check(rows, width);
+        let room = rows.next_multiple_of(BLOCK) * parts * width.next_multiple_of(crate::tiles::BF16_STEP);
+        assert!(self.parts.len() >= room, "rows are prepared in {parts} parts");
+    }
+
+    fn check(&self, rows: usize, width: usize) {
         assert_eq!(self.rows(), rows, "as many rows are prepared");
         assert_eq!(self.width, width, "rows of the same width are prepared");
     }

@@ -32,7 +32,10 @@ pub(crate) fn read(context: &Context, id: &str) -> Result<[Digits; 2]> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for (line, number) in text.lines().zip(1..) {
         let values: Option<Vec<f32>> = line.split(',').map(|value| value.parse().ok()).collect();
-        let row = values.filter(|row| row.len() == PIXELS + 1 && (row[PIXELS] as usize) < KINDS);
+        let known = |label: f32| (0..KINDS).any(|kind| kind as f32 == label);
+        let row = values.filter(|row| {
+            row.len() == PIXELS + 1 && row.iter().all(|value| value.is_finite()) && known(row[PIXELS])
+        });
         let Some(row) = row else {
             return Err(wrong(format!(
                 "line {number}: expected {PIXELS} pixels and a digit, found {line:?}"

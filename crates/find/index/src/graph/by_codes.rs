@@ -2,6 +2,7 @@
 
 use kokeshi_core::{Bitmap, TopK};
 
+use super::calibrate::K as MEASURED_K;
 use super::cells::Cells;
 use super::codes::ToCodes;
 use super::find::{Look, Steps, order, rescore};
@@ -19,10 +20,10 @@ const SLACK: f64 = 1.3;
 const TRIAL: f64 = 0.25;
 /// Of the cells not looked through one in so many stands for all.
 const SOME: usize = 4;
-/// The share of the matches that may be compared as they are: more cost as much as comparing all in their order.
+/// The share of the matches that may be compared as they are, beside the candidates: more cost as much as comparing all in their order.
 const MOST_CLOSE: f64 = 0.3;
-/// The same of the first rows, where the last of the hits is guessed and so is how far off estimates are: of MiniLM's vectors up to 0.15 where 0.3
-/// or less were close in the end, and from 0.25 on where it was more.
+/// The same of the first rows, where the last of the hits is guessed and its error stands for all: of MiniLM's vectors up to 0.15 where 0.3
+/// or less were close in the end by one error for all, and from 0.25 on where it was more.
 const MOST_CLOSE_FIRST: f64 = 0.2;
 /// Looking through all rows, the first of so many parts tell whether it is worth its while,
 const FIRST: usize = 8;
@@ -61,10 +62,11 @@ impl Look<'_> {
         self.measured.reach(k as f64 / share.max(1e-9), recall)
     }
 
-    /// How likely it is that codes leave so many rows open that comparing all is as good, and the share of the matches that they leave open otherwise,
-    /// where a share of the rows is in the filter, drawn at random.
-    pub fn close(&self, share: f64) -> [f64; 2] {
-        self.measured.close(share)
+    /// The share of the matches that codes leave open, and how likely it is that they leave so many open that comparing all is as good: for the best
+    /// `k` of rows of which a share is in the filter, drawn at random.
+    pub fn left_open(&self, k: usize, share: f64) -> [f64; 2] {
+        self.measured
+            .left_open(share * MEASURED_K as f64 / k.max(1) as f64)
     }
 
     /// Compares the codes of the rows in the filter, of the cells nearest to the query and no more than are likely to hold the best, and then the
@@ -169,7 +171,7 @@ impl Search<'_> {
                 self.kept.clear();
                 return self.all();
             }
-            until = if until < reach {
+            until = if until < reach && done < cells.len() {
                 reach
             } else if done < cells.len() && enough > SLACK * until {
                 enough
@@ -227,7 +229,7 @@ impl Search<'_> {
     ) -> bool {
         let sure = self.look.measured.sure;
         let most = (self.wanted.matches as f64 * MOST_CLOSE) as usize;
-        // The nearest estimate that was not kept is farther than this.
+        // The nearest estimate that was not kept is no nearer than this.
         let next = self.kept.limit();
         scratch.candidates.extend(self.kept.sorted());
         steps.rescored = rescore(scratch, self.target, rows, sure, best);

@@ -1,4 +1,5 @@
-//! How long a search's candidate list must be for the rows at hand, measured on rows that are about to be linked in.
+//! How long a search's candidate list must be for the rows at hand, in which cells the best are and how many rows codes leave open, measured on rows
+//! that are about to be linked in.
 //!
 //! Embeddings of text need a short list; vectors with hardly any neighbour structure need one so long that scanning is as cheap. Nothing
 //! but a measurement tells them apart. Rows that the graph does not have yet are queries with the distribution of the rows; queries of
@@ -67,7 +68,7 @@ pub(crate) struct Measured {
     pub apart: [f32; 2],
     /// For each of [`SHARES`] of the rows: the share of those whose rows were compared after their codes, where that sufficed, and the share of
     /// queries where so many would have been that comparing all is as good.
-    pub close: [[f32; 2]; SHARES.len()],
+    pub left_open: [[f32; 2]; SHARES.len()],
 }
 
 impl Measured {
@@ -78,7 +79,7 @@ impl Measured {
         sure: 3.0,
         reach: [[1.0; SHARES_FOUND.len()]; SHARES.len()],
         apart: [0.0; 2],
-        close: [[0.0; 2]; SHARES.len()],
+        left_open: [[0.0; 2]; SHARES.len()],
     };
 
     /// The list of a search that does not say what it wants; none if scanning is as good.
@@ -152,11 +153,11 @@ impl Measured {
         (a + (b - a) * part).exp().min(1.0)
     }
 
-    /// [`Measured::close`] of a share of the rows: between two that were measured on the line, by the logarithm of the share, and past the last as
+    /// [`Measured::left_open`] of a share of the rows: between two that were measured on the line, by the logarithm of the share, and past the last as
     /// that.
-    pub fn close(&self, share: f64) -> [f64; 2] {
+    pub fn left_open(&self, share: f64) -> [f64; 2] {
         let (first, part) = place(share);
-        let (a, b) = (self.close[first], self.close[first + 1]);
+        let (a, b) = (self.left_open[first], self.left_open[first + 1]);
         [0, 1].map(|at| f64::from(a[at]) + f64::from(b[at] - a[at]) * part.min(1.0))
     }
 
@@ -281,7 +282,7 @@ pub(super) fn measure(look: Look<'_>, metric: Metric, linked: &Bitmap, sample: &
             break;
         }
     }
-    let close = close(
+    let left_open = left_open(
         Look {
             measured: &measured,
             ..look
@@ -289,7 +290,10 @@ pub(super) fn measure(look: Look<'_>, metric: Metric, linked: &Bitmap, sample: &
         linked,
         &cases,
     );
-    Measured { close, ..measured }
+    Measured {
+        left_open,
+        ..measured
+    }
 }
 
 /// How many standard deviations the normal distribution of [`Measured::nearer`] has for each that was measured: there are more rows nearer than it has,
@@ -367,11 +371,12 @@ fn reach(look: Look<'_>, linked: &Bitmap, cases: &[Case]) -> [[f32; SHARES_FOUND
     reach
 }
 
-/// See [`Measured::close`].
-fn close(look: Look<'_>, linked: &Bitmap, cases: &[Case]) -> [[f32; 2]; SHARES.len()] {
-    let Some(list) = look.measured.default_list().filter(|_| look.cells.is_some()) else {
-        return Measured::NOT_YET.close;
-    };
+/// See [`Measured::left_open`].
+fn left_open(look: Look<'_>, linked: &Bitmap, cases: &[Case]) -> [[f32; 2]; SHARES.len()] {
+    if look.cells.is_none() {
+        return Measured::NOT_YET.left_open;
+    }
+    let list = look.measured.default_list().unwrap_or(LISTS[LISTS.len() - 1]);
     SHARES.map(|share| {
         let some = draw(linked, share);
         let matches = some.count();
@@ -481,5 +486,29 @@ mod tests {
         close(measured.reach(4.0 * 2560.0, 0.95), 0.64);
         assert_eq!(measured.reach(1e9, 0.95), 1.0);
         assert_eq!(measured.reach(10.0, 0.999), 1.0);
+    }
+
+    #[test]
+    fn what_codes_leave_open_is_on_the_line_between_two_shares() {
+        let mut measured = Measured::NOT_YET;
+        assert_eq!(measured.left_open(0.1), [0.0; 2]);
+        for (share, line) in measured.left_open.iter_mut().enumerate() {
+            *line = [0.1 * share as f32, 0.2 * share as f32];
+        }
+        for (share, place) in [
+            (1.0, 0.0),
+            (2.0, 0.0),
+            (0.25, 1.0),
+            (0.125, 1.5),
+            (1.0 / 256.0, 4.0),
+            (1e-6, 4.0),
+            (0.0, 4.0),
+        ] {
+            let found = measured.left_open(share);
+            assert!(
+                (found[0] - 0.1 * place).abs() < 1e-6 && (found[1] - 0.2 * place).abs() < 1e-6,
+                "{share}: {found:?}"
+            );
+        }
     }
 }

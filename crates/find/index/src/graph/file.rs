@@ -27,7 +27,7 @@ const FIELDS: usize = 320;
 const RECALLS_AT: usize = 64;
 const REACH_AT: usize = 128;
 const APART_AT: usize = REACH_AT + 4 * SHARES.len() * SHARES_FOUND.len();
-const CLOSE_AT: usize = APART_AT + 8;
+const OPEN_AT: usize = APART_AT + 8;
 /// Rows that are wider have no codes: what a file claims must not overflow.
 const MOST_DIMS: usize = 1 << 24;
 
@@ -78,8 +78,8 @@ impl Graph {
                 .flat_map(|recall| recall.to_le_bytes()),
         );
         let reach = self.measured.reach.iter().flatten();
-        let close = self.measured.close.iter().flatten();
-        let values = reach.chain(&self.measured.apart).chain(close);
+        let open = self.measured.left_open.iter().flatten();
+        let values = reach.chain(&self.measured.apart).chain(open);
         fields.extend(values.flat_map(|value| value.to_le_bytes()));
         fields.resize(FIELDS, 0);
         let mut writer = Writer::create(path, MAGIC, VERSION)?;
@@ -171,12 +171,12 @@ fn parse(file: Mapped) -> Result<Graph, String> {
     if !reach.iter().flatten().all(|reach| (0.0..=1.0).contains(reach)) {
         return Err(format!("expected shares of the cells, found {reach:?}"));
     }
-    let close: [[f32; 2]; SHARES.len()] = std::array::from_fn(|share| {
-        std::array::from_fn(|part| f32::from_bits(word(CLOSE_AT + 4 * (2 * share + part))))
+    let left_open: [[f32; 2]; SHARES.len()] = std::array::from_fn(|share| {
+        std::array::from_fn(|part| f32::from_bits(word(OPEN_AT + 4 * (2 * share + part))))
     });
-    if !close.iter().flatten().all(|close| (0.0..=1.0).contains(close)) {
+    if !left_open.iter().flatten().all(|open| (0.0..=1.0).contains(open)) {
         return Err(format!(
-            "expected shares of the rows that codes leave open, found {close:?}"
+            "expected shares of the rows that codes leave open, found {left_open:?}"
         ));
     }
     let measured = Measured {
@@ -185,7 +185,7 @@ fn parse(file: Mapped) -> Result<Graph, String> {
         sure: f32::from_bits(word(52)),
         reach,
         apart,
-        close,
+        left_open,
     };
     if !(measured.sure >= 0.0 && measured.sure.is_finite()) {
         return Err(format!(

@@ -112,6 +112,14 @@ mod tests {
             let sorted: Vec<f32> = kept.sorted().map(|near| near.distance).collect();
             assert_eq!(sorted, expected);
             kept.clear();
+            // Of those that are equally near the first rows stay, in whatever order they come.
+            let mut ids: Vec<u32> = ids.into_iter().chain(1000..1020).collect();
+            seed.shuffle(&mut ids);
+            kept.offer(&ids, &vec![1.5; ids.len()]);
+            let found: Vec<u32> = kept.sorted().map(|near| near.id).collect();
+            ids.sort_unstable();
+            assert_eq!(found, ids[..5]);
+            kept.clear();
             assert_eq!((kept.len(), kept.limit(), kept.at(0)), (0, f32::INFINITY, None));
         }
     }

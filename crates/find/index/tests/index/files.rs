@@ -1,8 +1,8 @@
 //! Graphs on disk: the same after opening, and never trusted.
 
 use kokeshi_core::file::Writer;
-use kokeshi_core::{Metric, Silent};
-use kokeshi_index::{Effort, Graph, GraphConfig, GraphIndex, Index, Vectors};
+use kokeshi_core::{Bitmap, Metric, Silent};
+use kokeshi_index::{Effort, Graph, GraphConfig, GraphIndex, Index, Plan, Vectors};
 use std::io::Write;
 
 use crate::support::{Clustered, build};
@@ -118,6 +118,24 @@ fn cells_that_are_hostile_are_refused_and_a_graph_in_memory_is_that_of_the_file(
     ] {
         let error = write(at, value.to_le_bytes()).unwrap_err().to_string();
         assert!(error.contains("cells.bin"), "byte {at}: {error}");
+    }
+    // One cell of all rows whose file says that a tenth of it is enough: a strange one, which serves nevertheless.
+    let mut one = good[..starts_at - (cells - 1) * word(44)].to_vec();
+    one[56..60].copy_from_slice(&1u32.to_le_bytes());
+    (128..248)
+        .step_by(4)
+        .for_each(|at| one[at..at + 4].copy_from_slice(&0.1f32.to_le_bytes()));
+    one.extend([0, 1600u32].iter().flat_map(|start| start.to_le_bytes()));
+    one.resize(one.len().next_multiple_of(64), 0);
+    one.extend_from_slice(&good[rows_at..]);
+    let mut writer = Writer::create(&path, b"KKGRAPH\0", 5).unwrap();
+    writer.write_all(&one).unwrap();
+    writer.finish().unwrap();
+    let strange = GraphIndex::new(Graph::open(&path).unwrap(), index.vectors().clone()).unwrap();
+    let some = Bitmap::from_sorted(1600, (0..1600).step_by(2));
+    for query in data.queries.iter() {
+        let found = strange.search_by(query, 10, Effort::Default, Some(&some), Some(Plan::Codes));
+        assert_eq!(found.unwrap().hits.len(), 10);
     }
     write(0, good[..4].try_into().unwrap()).unwrap();
     let loaded = GraphIndex::new(Graph::load(&path).unwrap(), index.vectors().clone()).unwrap();

@@ -10,7 +10,8 @@
 //!
 //! A tile instruction sums products of bytes exactly (`tdpbusd`), and products of bf16 values in f32 (`tdpbf16ps`). An f32 value is the sum of
 //! three bf16 values, and a product of two such sums is six bf16 products and what is smaller than f32's rounding (Leveraging the bfloat16
-//! Artificial Intelligence Datatype For Higher-Precision Computations, arXiv 1904.06376): as exact as f32 multiply-adds and faster.
+//! Artificial Intelligence Datatype For Higher-Precision Computations, arXiv 1904.06376): as exact as f32 multiply-adds and faster. Where one
+//! of the factors is a bf16 value itself, as weights of many models are, it is three.
 //!
 //! The compiler has no stable intrinsics for tiles, so they are written in assembly. It never uses tile registers itself, so that what one
 //! block of assembly leaves in them is there for the next.

@@ -3,7 +3,8 @@
 //!
 //! Queries and their negatives are a bipartite graph. A batch begins with a random query, takes one of its near negatives, goes on to the
 //! queries that have that document among their farther ones, and so on; where it ends, another random query begins. As in the released code
-//! (github.com/microsoft/BiDR, `dataset/dataloader.py`) no document is in a batch twice, and no query in an epoch.
+//! (github.com/microsoft/BiDR, `dataset/dataloader.py`) no query is drawn twice in an epoch, and negatives are drawn among documents that the batch does
+//! not have, while there are some.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
@@ -42,7 +43,7 @@ impl LocalBatches {
     /// 0 to 200), `far` those by which queries are neighbours (200 to 400).
     ///
     /// # Panics
-    /// If there are not as many of the one as of the other.
+    /// If there are not as many of the one as of the other, or `near` is empty.
     pub fn new(
         own: Vec<u32>,
         negatives: Vec<Vec<u32>>,
@@ -56,6 +57,7 @@ impl LocalBatches {
             negatives.len(),
             "a document and negatives for each query"
         );
+        assert!(near.start < near.end, "near negatives are some");
         let mut listed: HashMap<u32, Vec<u32>> = HashMap::new();
         for (query, ranked) in negatives.iter().enumerate() {
             let end = far.end.min(ranked.len());
