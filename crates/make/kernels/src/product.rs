@@ -300,6 +300,7 @@ macro_rules! with_last {
         }
     }};
 }
+#[cfg(target_arch = "x86_64")]
 pub(crate) use with_last;
 
 /// Adds the bias to a tile of sums, does what the epilogue says and stores them. `ROUGH`: what comes out is not more exact than a byte.

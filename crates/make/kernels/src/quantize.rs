@@ -34,12 +34,23 @@ pub(crate) fn stride(width: usize) -> usize {
     width.next_multiple_of(ALIGN)
 }
 
+/// Bytes that codes of so many rows take.
+fn codes_room(rows: usize, width: usize) -> usize {
+    rows.next_multiple_of(BLOCK) * stride(width)
+}
+
+/// Values that so many rows take in so many parts each.
+#[cfg(target_arch = "x86_64")]
+fn parts_room(rows: usize, width: usize, parts: usize) -> usize {
+    rows.next_multiple_of(BLOCK) * parts * width.next_multiple_of(crate::tiles::BF16_STEP)
+}
+
 impl QuantizedRows {
     /// Makes room for `rows` rows of `width` values.
     pub(crate) fn resize(&mut self, rows: usize, width: usize) {
         self.width = width;
         self.stride = stride(width);
-        self.codes.resize(rows.next_multiple_of(BLOCK) * self.stride);
+        self.codes.resize(codes_room(rows, width));
         self.scales.resize(rows, 0.0);
         self.zeros.resize(rows, 0);
     }
@@ -47,15 +58,17 @@ impl QuantizedRows {
     /// Panics unless it holds codes of `rows` rows of `width` values.
     pub(crate) fn check_codes(&self, rows: usize, width: usize) {
         self.check(rows, width);
-        let room = rows.next_multiple_of(BLOCK) * stride(width);
-        assert!(self.codes.len() >= room, "rows are prepared as codes");
+        assert!(
+            self.codes.len() >= codes_room(rows, width),
+            "rows are prepared as codes"
+        );
     }
 
     /// Panics unless it holds `rows` rows of `width` values in so many parts each.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn check_parts(&self, rows: usize, width: usize, parts: usize) {
         self.check(rows, width);
-        let room = rows.next_multiple_of(BLOCK) * parts * width.next_multiple_of(crate::tiles::BF16_STEP);
+        let room = parts_room(rows, width, parts);
         assert!(self.parts.len() >= room, "rows are prepared in {parts} parts");
     }
 
@@ -72,11 +85,10 @@ impl QuantizedRows {
     /// Makes sums of `PARTS` bf16 values of `x` (`[rows, width]`), for tiles.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn split<const PARTS: usize>(&mut self, rows: usize, width: usize, x: &[f32]) {
-        use crate::tiles::{BF16_STEP, linear::split_rows};
+        use crate::tiles::linear::split_rows;
         self.width = width;
         self.scales.resize(rows, 0.0);
-        self.parts
-            .resize(rows.next_multiple_of(BLOCK) * PARTS * width.next_multiple_of(BF16_STEP));
+        self.parts.resize(parts_room(rows, width, PARTS));
         if width > 0 {
             // SAFETY: tiles are available; there is room for the rows, padded to whole steps.
             unsafe { split_rows::<PARTS>(width, x, &mut self.parts) }

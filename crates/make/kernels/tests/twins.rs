@@ -20,6 +20,11 @@ fn normals(seed: &mut Seed, count: usize) -> Vec<f32> {
     (0..count).map(|_| seed.normal() as f32).collect()
 }
 
+/// The bf16 value of which this one begins with the bits.
+fn short(value: f32) -> f32 {
+    f32::from_bits(value.to_bits() & 0xffff_0000)
+}
+
 #[track_caller]
 fn assert_close(found: &[f32], expected: &[f32], tolerance: f32, what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
@@ -110,7 +115,6 @@ fn bf16_layers_multiply_rounded_values() {
     for level in Level::available() {
         for (inputs, outputs, rows) in [(1, 1, 1), (33, 47, 17), (96, 32, 40)] {
             // A value of 8 bits, times one for a bf16 layer and for a whole one alike; and what rounding to 8 bits takes away.
-            let short = |value: f32| f32::from_bits(value.to_bits() & 0xffff_0000);
             let weights: Vec<f32> = normals(&mut seed, inputs * outputs)
                 .into_iter()
                 .map(short)
@@ -149,7 +153,6 @@ fn weights_that_are_bf16_values_give_the_same_bits_as_among_others_that_are_not(
     let mut seed = Seed(8);
     for level in Level::available() {
         for (inputs, outputs, rows) in [(1, 1, 1), (33, 47, 17), (300, 65, 40)] {
-            let short = |value: f32| f32::from_bits(value.to_bits() & 0xffff_0000);
             let weights = normals(&mut seed, inputs * outputs).into_iter().map(short);
             let mut weights: Vec<f32> = weights.collect();
             let few = Linear::new(level, Precision::F32, inputs, outputs, &weights, None);

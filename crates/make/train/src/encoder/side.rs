@@ -75,16 +75,8 @@ impl Encoder {
             let (inputs, outputs, rank) = (target.inputs, target.outputs, side.rank);
             let tokens = fed.x.len() / inputs;
             let stride = out.len() / tokens.max(1);
-            let [a, b] = target.factors(rank, &side.values);
-            change(number, fed, fed.x, inputs, &mut scratch.change);
-            self.low(
-                side.scale,
-                [tokens, inputs, rank],
-                &scratch.change,
-                a,
-                &mut scratch.low,
-                packed,
-            );
+            let [_, b] = target.factors(rank, &side.values);
+            self.low((side, number, target), fed, scratch, packed);
             let (low, b) = (Factor::plain(&scratch.low, rank), Factor::transposed(b, rank));
             let shape = [tokens, rank, outputs];
             matmul(
@@ -118,15 +110,7 @@ impl Encoder {
             let [a, b] = target.factors(rank, &side.values);
             let factors = &mut to_factors[target.first..][..rank * (inputs + outputs)];
             let (to_a, to_b) = factors.split_at_mut(rank * inputs);
-            change(number, fed, fed.x, inputs, &mut scratch.change);
-            self.low(
-                side.scale,
-                [tokens, inputs, rank],
-                &scratch.change,
-                a,
-                &mut scratch.low,
-                packed,
-            );
+            self.low((side, number, target), fed, scratch, packed);
             let (left, right) = (
                 Factor::transposed(given, stride),
                 Factor::plain(&scratch.low, rank),
@@ -187,29 +171,25 @@ impl Encoder {
         }
     }
 
-    /// `s A` of rows.
-    fn low(
+    /// Leaves `drop(x) - x` of what goes into a target, which has this number, in `change` and `s A` of that in `low`.
+    fn low<'a>(
         &self,
-        scale: f32,
-        [tokens, inputs, rank]: [usize; 3],
-        rows: &[f32],
-        a: &[f32],
-        out: &mut Buffer,
+        (side, number, target): (&Side, usize, &Target),
+        fed: &Fed<'_, impl Iterator<Item = Text<'a>> + Clone>,
+        SideScratch {
+            change: changed, low, ..
+        }: &mut SideScratch,
         packed: &mut MatmulScratch,
     ) {
-        out.resize(tokens * rank);
-        let (rows, a) = (Factor::plain(rows, inputs), Factor::transposed(a, inputs));
-        matmul(
-            self.level,
-            [tokens, inputs, rank],
-            rows,
-            a,
-            Store::Replace,
-            out,
-            rank,
-            packed,
-        );
-        out.iter_mut().for_each(|value| *value *= scale);
+        let (inputs, rank) = (target.inputs, side.rank);
+        let tokens = fed.x.len() / inputs;
+        let [a, _] = target.factors(rank, &side.values);
+        change(number, fed, fed.x, inputs, changed);
+        low.resize(tokens * rank);
+        let (rows, a) = (Factor::plain(changed, inputs), Factor::transposed(a, inputs));
+        let shape = [tokens, inputs, rank];
+        matmul(self.level, shape, rows, a, Store::Replace, low, rank, packed);
+        low.iter_mut().for_each(|value| *value *= side.scale);
     }
 }
 

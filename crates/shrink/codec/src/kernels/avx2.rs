@@ -7,7 +7,7 @@ use super::{BLOCK, Kernels, Layout, Tables, read_section, scalar};
 pub(super) const KERNELS: Kernels = Kernels {
     name: "avx2",
     scans: [scan::<1>, scan::<2>, scan::<4>, scan::<8>],
-    lookup,
+    lookups: [lookup::<false>, lookup::<true>],
     // Gathers of eight are no faster than eight loads.
     sums: scalar::sums,
 };
@@ -162,21 +162,7 @@ pub(super) unsafe fn store_sums(both: __m256i, odd: __m256i, out: &mut [u16; BLO
 /// # Safety
 /// `packed` is `32 * pairs` bytes for every 32 of `out`; the instructions are there.
 #[target_feature(enable = "avx2")]
-unsafe fn lookup(tables: &Tables, packed: &[u8], out: &mut [u16]) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        if tables.narrow {
-            lookup_by::<true>(tables, packed, out);
-        } else {
-            lookup_by::<false>(tables, packed, out);
-        }
-    }
-}
-
-/// # Safety
-/// As [`lookup`].
-#[target_feature(enable = "avx2")]
-unsafe fn lookup_by<const NARROW: bool>(tables: &Tables, packed: &[u8], out: &mut [u16]) {
+unsafe fn lookup<const NARROW: bool>(tables: &Tables, packed: &[u8], out: &mut [u16]) {
     let low = _mm256_set1_epi8(15);
     let pairs = tables.pairs;
     let [even, odd] = tables.sides().map(|side| side.as_ptr().cast::<u8>());

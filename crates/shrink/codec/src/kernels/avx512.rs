@@ -7,7 +7,7 @@ use super::{BLOCK, ByteTables, Kernels, Layout, Tables, avx2};
 pub(super) const KERNELS: Kernels = Kernels {
     name: "avx512",
     scans: [scan_1, scan_2, scan_4, scan_8],
-    lookup,
+    lookups: [lookup::<false>, lookup::<true>],
     sums,
 };
 
@@ -212,21 +212,7 @@ pub(super) unsafe fn sums(tables: &ByteTables, codes: &[u8], ids: Option<&[u32]>
 /// # Safety
 /// `packed` is `32 * pairs` bytes for every 32 of `out`; the instructions are there.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn lookup(tables: &Tables, packed: &[u8], out: &mut [u16]) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        if tables.narrow {
-            lookup_by::<true>(tables, packed, out);
-        } else {
-            lookup_by::<false>(tables, packed, out);
-        }
-    }
-}
-
-/// # Safety
-/// As [`lookup`].
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn lookup_by<const NARROW: bool>(tables: &Tables, packed: &[u8], out: &mut [u16]) {
+unsafe fn lookup<const NARROW: bool>(tables: &Tables, packed: &[u8], out: &mut [u16]) {
     let low = _mm512_set1_epi8(15);
     let pairs = tables.pairs;
     let [even, odd] = tables.sides().map(|side| side.as_ptr().cast::<u8>());

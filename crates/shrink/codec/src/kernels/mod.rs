@@ -57,7 +57,8 @@ pub(crate) struct Kernels {
     pub(crate) name: &'static str,
     /// By the logarithm of the bits: 1, 2, 4, 8.
     scans: [Scan; 4],
-    lookup: Lookup,
+    /// Of any tables, and of narrow ones.
+    lookups: [Lookup; 2],
     sums: Sums,
 }
 
@@ -98,6 +99,17 @@ pub(crate) fn section_bytes(dims: usize, bits: u32) -> usize {
     dims * bits as usize / 8
 }
 
+/// The last of the rows that are asked for: those with these ids, as many as there are places, or the first so many.
+fn last_row(ids: Option<&[u32]>, places: usize) -> Option<usize> {
+    match ids {
+        Some(ids) => {
+            assert_eq!(ids.len(), places);
+            ids.iter().max().map(|&id| id as usize)
+        }
+        None => places.checked_sub(1),
+    }
+}
+
 impl Kernels {
     /// Adds `weight * <query, row>` to `out` for the integers of `bits` at `layout`.
     ///
@@ -118,13 +130,7 @@ impl Kernels {
         out: &mut [i32],
     ) {
         assert!(query.len().is_multiple_of(8));
-        let last = match ids {
-            Some(ids) => {
-                assert_eq!(ids.len(), out.len());
-                ids.iter().max().map(|&id| id as usize)
-            }
-            None => out.len().checked_sub(1),
-        };
+        let last = last_row(ids, out.len());
         if let Some(last) = last {
             let end = last * layout.stride + layout.offset + section_bytes(query.len(), bits);
             assert!(end <= codes.len(), "row {last} is outside the codes");
@@ -139,13 +145,7 @@ impl Kernels {
     /// If a row is outside `codes`.
     pub(crate) fn sums(&self, tables: &ByteTables, codes: &[u8], ids: Option<&[u32]>, out: &mut [f32]) {
         const AT_ONCE: usize = 512;
-        let last = match ids {
-            Some(ids) => {
-                assert_eq!(ids.len(), out.len());
-                ids.iter().max().map(|&id| id as usize)
-            }
-            None => out.len().checked_sub(1),
-        };
+        let last = last_row(ids, out.len());
         assert!(last.is_none_or(|last| (last + 1) * tables.parts() <= codes.len()));
         let mut sums = [0; AT_ONCE];
         for (block, out) in out.chunks_mut(AT_ONCE).enumerate() {
@@ -170,7 +170,7 @@ impl Kernels {
         assert_eq!(packed.len(), out.len() / BLOCK * BLOCK * tables.pairs);
         assert!(out.len().is_multiple_of(BLOCK));
         // SAFETY: `all` gives only what this machine can run; the lengths were checked.
-        unsafe { (self.lookup)(tables, packed, out) }
+        unsafe { self.lookups[usize::from(tables.narrow)](tables, packed, out) }
     }
 }
 

@@ -7,7 +7,7 @@ use super::{BLOCK, Kernels, Layout, Tables, read_section, scalar};
 pub(super) const KERNELS: Kernels = Kernels {
     name: "neon",
     scans: [scan::<1>, scan::<2>, scan::<4>, scan::<8>],
-    lookup,
+    lookups: [lookup::<false>, lookup::<true>],
     sums: scalar::sums,
 };
 
@@ -128,21 +128,7 @@ unsafe fn row_1(query: &[i8], code: &[u8]) -> i32 {
 /// # Safety
 /// `packed` is `32 * pairs` bytes for every 32 of `out`; the instructions are there.
 #[target_feature(enable = "neon")]
-unsafe fn lookup(tables: &Tables, packed: &[u8], out: &mut [u16]) {
-    // SAFETY: promised by the caller.
-    unsafe {
-        if tables.narrow {
-            lookup_by::<true>(tables, packed, out);
-        } else {
-            lookup_by::<false>(tables, packed, out);
-        }
-    }
-}
-
-/// # Safety
-/// As [`lookup`].
-#[target_feature(enable = "neon")]
-unsafe fn lookup_by<const NARROW: bool>(tables: &Tables, packed: &[u8], out: &mut [u16]) {
+unsafe fn lookup<const NARROW: bool>(tables: &Tables, packed: &[u8], out: &mut [u16]) {
     let low = vdupq_n_u8(15);
     let [even, odd] = tables.sides().map(|side| side.as_ptr().cast::<u8>());
     for (block, out) in packed

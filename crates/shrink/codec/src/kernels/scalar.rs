@@ -6,7 +6,7 @@ use super::{BLOCK, ByteTables, Kernels, Layout, Tables, read_section, section_by
 pub(super) const KERNELS: Kernels = Kernels {
     name: "scalar",
     scans: [scan::<1>, scan::<2>, scan::<4>, scan::<8>],
-    lookup,
+    lookups: [lookup; 2],
     sums,
 };
 
