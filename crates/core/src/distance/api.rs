@@ -164,20 +164,6 @@ macro_rules! scans {
     )*};
 }
 
-/// The inner product of `query` and each row of `matrix`, rows one after the other, as wide as the query.
-///
-/// # Panics
-/// If `matrix` does not hold a row for each place of `out`.
-pub fn dot_i8_rows(query: &[i8], matrix: &[i8], out: &mut [i32]) {
-    assert_eq!(
-        query.len() * out.len(),
-        matrix.len(),
-        "there is a row for each product"
-    );
-    // SAFETY: `kernels` gives only what this machine can run; the rows were checked.
-    unsafe { (kernels().dot_i8_rows)(query, matrix, out) }
-}
-
 /// For each of the rows `ids` of `rows` the inner product of the query with numbers from 0 to 15, two to a byte. A row is `stride` bytes, a
 /// multiple of 64. The query has a value for the lower half of each byte, and then one for the upper half of each.
 ///

@@ -6,6 +6,7 @@ use half::f16;
 
 use super::dispatch::Kernels;
 use super::loops::{Lanes, Load, float_kernels};
+use super::panels::{GROUP, Line, PANEL};
 
 /// 8 f32 values.
 #[derive(Clone, Copy)]
@@ -104,7 +105,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     f16: float_kernels::table(),
     mixed: float_kernels::table(),
     dot_i8,
-    dot_i8_rows,
+    dot_panels,
     l2_squared_i8,
     hamming,
     nibble_sums_gather,
@@ -148,10 +149,30 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     sum_i32(_mm256_add_epi32(sums[0], sums[1])).wrapping_add(rest)
 }
 
+/// Four values each of four rows, and of the query four times, give two sums a row.
 #[target_feature(enable = "avx2")]
-fn dot_i8_rows(query: &[i8], matrix: &[i8], out: &mut [i32]) {
-    for (out, row) in out.iter_mut().zip(matrix.chunks_exact(query.len().max(1))) {
-        *out = dot_i8(query, row);
+unsafe fn dot_panels(query: &[[i8; GROUP]], panels: &[Line], out: &mut [[i32; PANEL]]) {
+    let panels = panels.chunks_exact(query.len().max(1));
+    let flip = _mm_set1_epi8(i8::MIN);
+    for (out, panel) in out.iter_mut().zip(panels) {
+        let mut sums = [_mm256_setzero_si256(); 4];
+        for (values, rows) in query.iter().zip(panel) {
+            let values =
+                _mm256_cvtepi8_epi16(_mm_set1_epi32(i32::from_ne_bytes(values.map(i8::cast_unsigned))));
+            for (sum, four) in sums.iter_mut().zip(rows.0.as_chunks::<4>().0) {
+                // SAFETY: 16 bytes are there.
+                let four = unsafe { _mm_loadu_si128(four.as_ptr().cast()) };
+                let four = _mm256_cvtepi8_epi16(_mm_xor_si128(four, flip));
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(four, values));
+            }
+        }
+        for (out, pair) in out.as_chunks_mut::<8>().0.iter_mut().zip(sums.as_chunks::<2>().0) {
+            // Of both, pairs of rows in turn.
+            let sums = _mm256_hadd_epi32(pair[0], pair[1]);
+            let sums = _mm256_permute4x64_epi64::<0b11_01_10_00>(sums);
+            // SAFETY: there is room for eight sums.
+            unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), sums) };
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::arch::x86_64::*;
 
 use super::dispatch::Kernels;
 use super::loops::{Lanes, Load, float_kernels};
+use super::panels::{GROUP, Line, PANEL};
 
 /// 16 f32 values.
 #[derive(Clone, Copy)]
@@ -119,37 +120,49 @@ pub(super) fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     sum.wrapping_sub(offset.wrapping_mul(128))
 }
 
-/// The rows are flipped to be without sign, so that the query's share is the same for all: `(b + 128)·a - 128 Σa`.
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(super) fn dot_i8_rows(query: &[i8], matrix: &[i8], out: &mut [i32]) {
-    let width = query.len();
-    let flip = _mm512_set1_epi8(i8::MIN);
-    let offset = 128 * query.iter().map(|value| i32::from(*value)).sum::<i32>();
-    for (out, row) in out.iter_mut().zip(matrix.chunks_exact(width.max(1))) {
-        let mut sums = [_mm512_setzero_si512(); 2];
-        let mut add = |chain: usize, at: usize, mask: u64| {
-            // SAFETY: masked-out bytes are not read, and both are `width` long.
-            let (a, b) = unsafe {
-                (
-                    _mm512_maskz_loadu_epi8(mask, query.as_ptr().add(at)),
-                    _mm512_maskz_loadu_epi8(mask, row.as_ptr().add(at)),
-                )
-            };
-            sums[chain] = _mm512_dpbusd_epi32(sums[chain], _mm512_xor_si512(b, flip), a);
-        };
-        let mut at = 0;
-        while at + 128 <= width {
-            add(0, at, u64::MAX);
-            add(1, at + 64, u64::MAX);
-            at += 128;
+/// Panels whose sums grow together: as many as one instruction takes steps.
+const TOGETHER: usize = 5;
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) unsafe fn dot_panels(query: &[[i8; GROUP]], panels: &[Line], out: &mut [[i32; PANEL]]) {
+    let parts = panels.chunks((query.len() * TOGETHER).max(1));
+    for (out, panels) in out.chunks_mut(TOGETHER).zip(parts) {
+        if let Ok(out) = <&mut [_; TOGETHER]>::try_from(&mut *out) {
+            // SAFETY: the caller promises a panel for each place of `out`.
+            unsafe { dot_together(query, panels, out) };
+            continue;
         }
-        while at < width {
-            // Where the query is masked out it is zero, and so is the product.
-            add(0, at, mask(width - at));
-            at += 64;
+        for (out, panel) in out.iter_mut().zip(panels.chunks_exact(query.len().max(1))) {
+            // SAFETY: the same.
+            unsafe { dot_together(query, panel, std::array::from_mut(out)) };
         }
-        *out = _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1])).wrapping_sub(offset);
     }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn dot_together<const N: usize>(query: &[[i8; GROUP]], panels: &[Line], out: &mut [[i32; PANEL]; N]) {
+    let mut sums = [_mm512_setzero_si512(); N];
+    for (at, values) in query.iter().enumerate() {
+        let values = _mm512_set1_epi32(i32::from_ne_bytes(values.map(i8::cast_unsigned)));
+        for (panel, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller promises that panels are as long as the query.
+            let rows = unsafe { _mm512_load_si512(panels.as_ptr().add(panel * query.len() + at).cast()) };
+            *sum = _mm512_dpbusd_epi32(*sum, rows, values);
+        }
+    }
+    let excess = _mm512_set1_epi32(excess(query));
+    for (out, sum) in out.iter_mut().zip(sums) {
+        // SAFETY: there is room for 16 sums.
+        unsafe { _mm512_storeu_epi32(out.as_mut_ptr(), _mm512_sub_epi32(sum, excess)) };
+    }
+}
+
+/// What 128 more in each value of a row adds to its products with this query.
+fn excess(query: &[[i8; GROUP]]) -> i32 {
+    let values = query.as_flattened().iter();
+    values
+        .fold(0i32, |sum, value| sum.wrapping_add(i32::from(*value)))
+        .wrapping_mul(128)
 }
 
 /// Differences fit 16 bits; pairs of their squares are added by VNNI.

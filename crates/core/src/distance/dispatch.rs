@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use half::f16;
 
+use super::panels::{GROUP, Line, PANEL};
 use super::scalar;
 
 /// The kernels of one instruction set (and, for what it lacks, of a lesser one).
@@ -18,7 +19,7 @@ pub(super) struct Kernels {
     pub f16: Float<f16, f16>,
     pub mixed: Float<f32, f16>,
     pub dot_i8: unsafe fn(&[i8], &[i8]) -> i32,
-    pub dot_i8_rows: unsafe fn(&[i8], &[i8], &mut [i32]),
+    pub dot_panels: DotPanels,
     pub l2_squared_i8: unsafe fn(&[i8], &[i8]) -> i32,
     pub hamming: unsafe fn(&[u8], &[u8]) -> u32,
     pub nibble_sums_gather: NibbleSums,
@@ -28,6 +29,9 @@ pub(super) struct Kernels {
 type Rows<Q, R> = unsafe fn(&[Q], &[R], &mut [f32]);
 /// One query against chosen rows: `(query, matrix, ids, out)`.
 type Gather<Q, R> = unsafe fn(&[Q], &[R], &[u32], &mut [f32]);
+
+/// One query, in fours, against panels of rows of bytes: `(query, panels, out)`.
+pub(super) type DotPanels = unsafe fn(&[[i8; GROUP]], &[Line], &mut [[i32; PANEL]]);
 
 /// One query against chosen rows of half bytes: `(query, rows, stride, ids, out)`.
 type NibbleSums = unsafe fn(&[i8], &[u8], usize, &[u32], &mut [i32]);
@@ -73,7 +77,7 @@ pub(super) fn all() -> Vec<Kernels> {
             let mut kernels = avx512::over(avx2::KERNELS);
             if is_x86_feature_detected!("avx512vnni") {
                 kernels.dot_i8 = avx512::dot_i8;
-                kernels.dot_i8_rows = avx512::dot_i8_rows;
+                kernels.dot_panels = avx512::dot_panels;
                 kernels.l2_squared_i8 = avx512::l2_squared_i8;
                 kernels.nibble_sums_gather = avx512::nibble_sums_gather;
             }

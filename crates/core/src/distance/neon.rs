@@ -11,6 +11,7 @@ use half::f16;
 
 use super::dispatch::Kernels;
 use super::loops::{Lanes, Load, float_kernels};
+use super::panels::{GROUP, Line, PANEL};
 
 /// 4 f32 values.
 #[derive(Clone, Copy)]
@@ -116,7 +117,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     f16: float_kernels::table(),
     mixed: float_kernels::table(),
     dot_i8,
-    dot_i8_rows,
+    dot_panels,
     l2_squared_i8,
     hamming,
     nibble_sums_gather: crate::distance::scalar::nibble_sums_gather,
@@ -138,10 +139,26 @@ fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     vaddvq_s32(vaddq_s32(sums[0], sums[1])).wrapping_add(rest)
 }
 
+/// Four values each of four rows, and of the query four times, give two sums a row.
 #[target_feature(enable = "neon")]
-fn dot_i8_rows(query: &[i8], matrix: &[i8], out: &mut [i32]) {
-    for (out, row) in out.iter_mut().zip(matrix.chunks_exact(query.len().max(1))) {
-        *out = dot_i8(query, row);
+unsafe fn dot_panels(query: &[[i8; GROUP]], panels: &[Line], out: &mut [[i32; PANEL]]) {
+    let panels = panels.chunks_exact(query.len().max(1));
+    let flip = vdupq_n_u8(128);
+    for (out, panel) in out.iter_mut().zip(panels) {
+        let mut sums = [[vdupq_n_s32(0); 2]; 4];
+        for (values, rows) in query.iter().zip(panel) {
+            let values = vreinterpretq_s8_s32(vdupq_n_s32(i32::from_ne_bytes(values.map(i8::cast_unsigned))));
+            for (sums, four) in sums.iter_mut().zip(rows.0.as_flattened().as_chunks::<16>().0) {
+                // SAFETY: 16 bytes are there.
+                let four = vreinterpretq_s8_u8(veorq_u8(unsafe { vld1q_u8(four.as_ptr()) }, flip));
+                sums[0] = vpadalq_s16(sums[0], vmull_s8(vget_low_s8(four), vget_low_s8(values)));
+                sums[1] = vpadalq_s16(sums[1], vmull_high_s8(four, values));
+            }
+        }
+        for (out, pair) in out.as_chunks_mut::<4>().0.iter_mut().zip(sums) {
+            // SAFETY: there is room for four sums.
+            unsafe { vst1q_s32(out.as_mut_ptr(), vpaddq_s32(pair[0], pair[1])) };
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use half::f16;
 
 use super::dispatch::{Float, Kernels};
+use super::panels::{GROUP, Line, PANEL};
 
 /// A value that distances can be computed of.
 pub trait Value: Copy {
@@ -96,10 +97,17 @@ pub fn dot_i8(a: &[i8], b: &[i8]) -> i32 {
     products.fold(0, i32::wrapping_add)
 }
 
-/// [`dot_i8`] with each row of `matrix`.
-pub fn dot_i8_rows(query: &[i8], matrix: &[i8], out: &mut [i32]) {
-    for (out, row) in out.iter_mut().zip(matrix.chunks_exact(query.len().max(1))) {
-        *out = dot_i8(query, row);
+/// Products of a query with the rows of panels; see [`super::BytePanels`].
+pub(super) fn dot_panels(query: &[[i8; GROUP]], panels: &[Line], out: &mut [[i32; PANEL]]) {
+    let panels = panels.chunks_exact(query.len().max(1));
+    for (out, panel) in out.iter_mut().zip(panels) {
+        out.fill(0);
+        for (values, rows) in query.iter().zip(panel) {
+            for (sum, row) in out.iter_mut().zip(rows.0) {
+                let row = row.map(|byte| (byte ^ 128).cast_signed());
+                *sum = sum.wrapping_add(dot_i8(values, &row));
+            }
+        }
     }
 }
 
@@ -135,7 +143,7 @@ pub(super) const KERNELS: Kernels = Kernels {
     f16: float(),
     mixed: float(),
     dot_i8,
-    dot_i8_rows,
+    dot_panels,
     l2_squared_i8,
     hamming,
     nibble_sums_gather,

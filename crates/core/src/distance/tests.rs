@@ -314,20 +314,22 @@ fn sums_of_half_bytes_are_those_of_a_plain_loop() {
 }
 
 #[test]
-fn products_of_rows_of_bytes_are_those_of_each() {
+fn products_with_panels_are_those_with_each_row() {
     let mut seed = Seed(6);
-    for width in [1, 5, 63, 64, 127, 128, 200, 384] {
-        let query: Vec<i8> = (0..width).map(|_| seed.next_u64() as i8).collect();
-        let matrix: Vec<i8> = (0..7 * width).map(|_| seed.next_u64() as i8).collect();
-        let plain: Vec<i32> = matrix
-            .chunks(width)
-            .map(|row| scalar::dot_i8(&query, row))
-            .collect();
-        for table in all() {
-            let mut out = [0; 7];
-            // SAFETY: `all` gives only tables that this machine can run.
-            unsafe { (table.dot_i8_rows)(&query, &matrix, &mut out) };
-            assert_eq!(out[..], plain, "{}, {width}", table.name);
+    for width in [1, 4, 5, 63, 64, 127, 200, 384] {
+        for rows in [0, 1, 15, 16, 17, 80, 100] {
+            let query: Vec<i8> = (0..width).map(|_| seed.next_u64() as i8).collect();
+            let matrix: Vec<i8> = (0..rows * width).map(|_| seed.next_u64() as i8).collect();
+            let plain = matrix.chunks(width).map(|row| scalar::dot_i8(&query, row));
+            let plain: Vec<i32> = plain.collect();
+            let panels = BytePanels::new(&matrix, width);
+            let mut products = vec![7; 3];
+            panels.dot(&query, &mut products);
+            assert_eq!(products, plain);
+            for table in all() {
+                panels.dot_by(table.dot_panels, &query, &mut products);
+                assert_eq!(products, plain, "{}, {rows} rows of {width}", table.name);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Centres are the means of their rows, found by k-means; about [`PER_ROOT`] times as many as the root of the rows there are.
 
+use kokeshi_core::distance::BytePanels;
 use kokeshi_core::{Embeddings, Seed, distance};
 use rayon::prelude::*;
 
@@ -165,8 +166,9 @@ fn group(ids: &[u32], nearest: &[(u32, f32)], count: usize) -> Vec<Vec<u32>> {
 
 /// Centres as rows are compared with them: a byte a value, as rows are while a graph is built.
 struct Centres {
-    /// `[centres, dims]`
-    codes: Vec<i8>,
+    codes: BytePanels,
+    /// Those of the first.
+    first: Vec<i8>,
     scales: Vec<f32>,
     squares: Vec<f32>,
 }
@@ -183,7 +185,8 @@ impl Centres {
             codes.extend(bytes);
         }
         Self {
-            codes,
+            first: codes.iter().take(dims).copied().collect(),
+            codes: BytePanels::new(&codes, dims),
             scales,
             squares,
         }
@@ -192,10 +195,10 @@ impl Centres {
     /// For each row of `ids` the nearest centre, the first of equals, and the squared distance less that of the row from the mean.
     fn nearest_of(&self, space: &Space<'_>, ids: &[u32]) -> Vec<(u32, f32)> {
         let tasks = ids.par_chunks(ROWS_PER_TASK).flat_map_iter(|ids| {
-            let mut products = vec![0; self.scales.len()];
+            let mut products = Vec::new();
             ids.iter().map(move |&id| {
                 let row = space.coded(id);
-                distance::dot_i8_rows(row.codes, &self.codes, &mut products);
+                self.codes.dot(row.codes, &mut products);
                 let mut best = (OUTSIDE, f32::INFINITY);
                 for (at, product) in products.iter().enumerate() {
                     let apart = self.squares[at] - 2.0 * row.scale * self.scales[at] * *product as f32;
@@ -212,7 +215,7 @@ impl Centres {
     /// How far row `id` is from the only centre, as [`Centres::nearest_of`] gives it, and the row's own square.
     fn distance(&self, space: &Space<'_>, id: u32) -> f32 {
         let row = space.coded(id);
-        let product = distance::dot_i8(row.codes, &self.codes) as f32;
+        let product = distance::dot_i8(row.codes, &self.first) as f32;
         row.square + self.squares[0] - 2.0 * row.scale * self.scales[0] * product
     }
 }

@@ -4,6 +4,7 @@
 //! more than one of many bits ("LeanVec: Searching vectors faster by making them fit", arXiv 2312.16335). Turning the
 //! directions makes all numbers about equally large, so that one step suits all ("RaBitQ", arXiv 2405.12497).
 
+use kokeshi_core::distance::BytePanels;
 use kokeshi_core::{Seed, distance, eigen};
 use rayon::prelude::*;
 
@@ -24,7 +25,7 @@ pub(crate) struct Projection {
     /// The rows there were when it was learnt.
     pub rows: usize,
     /// The directions in bytes, of this step: what a query is compared with, once for each search.
-    small: Vec<i8>,
+    small: BytePanels,
     step: f32,
 }
 
@@ -32,6 +33,7 @@ impl Projection {
     /// Of these parts.
     pub fn new(centre: Vec<f32>, matrix: Vec<f32>, kept: usize, rows: usize) -> Self {
         let (small, step) = in_bytes(&matrix);
+        let small = BytePanels::new(&small, centre.len());
         Self {
             centre,
             matrix,
@@ -100,22 +102,28 @@ impl Projection {
         centred.extend(row.iter().zip(&self.centre).map(|(value, centre)| value - centre));
         let (values, step) = in_bytes(centred);
         let scale = step * self.step;
-        let mut products = vec![0; self.kept];
-        distance::dot_i8_rows(&values, &self.small, &mut products);
+        let mut products = Vec::new();
+        self.small.dot(&values, &mut products);
         for (out, product) in out.iter_mut().zip(products) {
             *out = product as f32 * scale;
         }
     }
 }
 
-/// Values as multiples of a 127th of the largest of them, and that step.
+/// Finite values as multiples of a 127th of the largest of them, and that step.
 pub(super) fn in_bytes(values: &[f32]) -> (Vec<i8>, f32) {
-    let largest = values
-        .iter()
-        .fold(0.0f32, |largest, value| largest.max(value.abs()));
+    // Several at a time: a chain of comparisons would wait for each.
+    let mut lanes = [0.0f32; 16];
+    for values in values.chunks(lanes.len()) {
+        for (lane, value) in lanes.iter_mut().zip(values) {
+            *lane = lane.max(value.abs());
+        }
+    }
+    let largest = lanes.into_iter().fold(0.0, f32::max);
     let steps = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-    // Rounds like `f32::round`, without a call.
-    let byte = |value: &f32| (value * steps + 0.5f32.copysign(*value)) as i8;
+    // Where the last bit of an f32 is worth 1, its low bits are the whole number: quicker than a conversion, which has to look at each value.
+    const ONES: f32 = 1.5 * (1 << 23) as f32;
+    let byte = |value: &f32| (value * steps + ONES).to_bits() as i8;
     (values.iter().map(byte).collect(), largest / 127.0)
 }
 
