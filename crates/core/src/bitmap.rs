@@ -78,6 +78,21 @@ impl Bitmap {
             .is_some_and(|word| word >> (id % 64) & 1 == 1)
     }
 
+    /// The first row of `rows` that is in the set.
+    pub fn first_of(&self, rows: Range<usize>) -> Option<u32> {
+        let end = rows.end.min(self.len);
+        let mut hidden = (1 << (rows.start % 64)) - 1;
+        for at in rows.start / 64..end.div_ceil(64) {
+            let word = self.words[at] & !hidden;
+            if word != 0 {
+                let id = 64 * at + word.trailing_zeros() as usize;
+                return (id < end).then_some(id as u32);
+            }
+            hidden = 0;
+        }
+        None
+    }
+
     /// Appends those of `ids` that are in the set to `out`.
     pub fn keep(&self, ids: &[u32], out: &mut Vec<u32>) {
         #[cfg(target_arch = "x86_64")]
@@ -318,6 +333,20 @@ mod tests {
         let rows = seed.below(len + 1);
         let twin: BTreeSet<u32> = (0..rows).map(|_| seed.below(len) as u32).collect();
         (Bitmap::from_sorted(len, twin.iter().copied()), twin)
+    }
+
+    #[test]
+    fn the_first_of_some_rows_is_the_smallest_in_the_set() {
+        let mut seed = Seed(9);
+        for len in [0, 1, 64, 65, 300] {
+            let (set, twin) = random(&mut seed, len);
+            for _ in 0..200 {
+                let (start, end) = (seed.below(len + 100), seed.below(len + 100));
+                let rows = start.min(end)..start.max(end);
+                let expected = twin.iter().copied().find(|id| rows.contains(&(*id as usize)));
+                assert_eq!(set.first_of(rows.clone()), expected, "{rows:?} of {len}");
+            }
+        }
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Costs {
                 DISTANCES_PER_NODE * row[1] * JUMP
             },
             rescored: row.map(|row| if coded { row * JUMP } else { 0.0 }),
-            prepared: if coded { 700.0 + 2.5 * dims as f64 } else { 0.0 },
+            prepared: if coded { 1000.0 + 4.0 * dims as f64 } else { 0.0 },
             cells: cells as f64,
             nodes: nodes as f64,
         }

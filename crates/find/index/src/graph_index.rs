@@ -181,13 +181,16 @@ impl GraphIndex {
             None => by_codes < by_rows,
             Some(plan) => plan == Plan::Codes,
         };
-        if codes {
+        let doubt =
+            codes && wish.plan.is_none() && look.too_close(wish.query, wish.k, wish.filter, wish.matches);
+        if codes && !(doubt && wish.matches < LEAST_TRIED) {
             let wanted = Wanted {
                 k: wish.k,
                 length: scanned,
                 recall: wish.recall,
                 filter: wish.filter,
                 matches: wish.matches,
+                doubt,
             };
             let (steps, ended) = look.by_codes(wish.query, wanted, best);
             add(cost, steps, true);
@@ -197,6 +200,10 @@ impl GraphIndex {
         }
     }
 }
+
+/// Fewer matches than these are scanned where it is doubtful that codes tell them apart. More are tried, since scanning them takes many times as long as
+/// a look at their codes, and the best of many are farther from the best of a few that were asked about.
+const LEAST_TRIED: usize = 2048;
 
 /// What a search is asked for.
 struct Wish<'a> {

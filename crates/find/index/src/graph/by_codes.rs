@@ -1,6 +1,6 @@
 //! Looking for the rows in a filter that are nearest to a query by their codes, without the graph: those of the cells nearest to the query, or all.
 
-use kokeshi_core::{Bitmap, TopK};
+use kokeshi_core::{Bitmap, TopK, distance};
 
 use super::calibrate::K as MEASURED_K;
 use super::cells::Cells;
@@ -25,10 +25,15 @@ const MOST_CLOSE: f64 = 0.3;
 /// The same of the first rows, where the last of the hits is guessed and its error stands for all: of MiniLM's vectors up to 0.15 where 0.3
 /// or less were close in the end by one error for all, and from 0.25 on where it was more.
 const MOST_CLOSE_FIRST: f64 = 0.2;
-/// Looking through all rows, the first of so many parts tell whether it is worth its while,
+/// In doubt, the first of so many parts of the rows tell whether it is worth its while to look through all,
 const FIRST: usize = 8;
 /// if there are as many as this.
 const LEAST_FIRST: usize = 64;
+
+/// Matches whose vectors tell whether codes would leave too many open,
+const SAMPLE: usize = 32;
+/// and the fewest of them that lie apart.
+const LEAST_SAMPLE: usize = 16;
 
 /// How many candidates for `k` hits a search through codes should find where a walk needs a list of `length`: it misses nothing on the way, so that
 /// half as many find as much.
@@ -54,6 +59,8 @@ pub(crate) struct Wanted<'a> {
     pub filter: Option<&'a Bitmap>,
     /// How many those are.
     pub matches: usize,
+    /// Whether it is doubtful that codes tell enough of the matches apart.
+    pub doubt: bool,
 }
 
 impl Look<'_> {
@@ -67,6 +74,36 @@ impl Look<'_> {
     pub fn left_open(&self, k: usize, share: f64) -> [f64; 2] {
         self.measured
             .left_open(share * MEASURED_K as f64 / k.max(1) as f64)
+    }
+
+    /// Whether codes would leave it open of too many of the `matches` in `filter` whether they are among the best `k`, as some of them say that are
+    /// spread over all rows: where all are about equally near, as those in a filter against the query are. Asking costs much less than trying, since
+    /// neither codes nor a query made ready for them are needed, and a scan needs these rows anyway.
+    pub fn too_close(&self, query: &Query, k: usize, filter: Option<&Bitmap>, matches: usize) -> bool {
+        let Some(codes) = self.codes else {
+            return true;
+        };
+        let mut ids = [0; SAMPLE];
+        let ids = some_of(filter, self.nodes, &mut ids);
+        let count = ids.len();
+        if count == 0 {
+            return false;
+        }
+        let mut scores = [0.0; SAMPLE];
+        let scores = &mut scores[..count];
+        query.scores(self.vectors, ids, scores);
+        let mut sorted = [0.0; SAMPLE];
+        let sorted = &mut sorted[..count];
+        sorted.copy_from_slice(scores);
+        let rank = (k * count).div_ceil(matches.max(1)).clamp(1, count);
+        let (_, last, _) = sorted.select_nth_unstable_by(rank - 1, |a, b| b.total_cmp(a));
+        let length = distance::l2_squared(&query.values, &codes.projection().centre).sqrt();
+        let errors = codes.errors(ids, self.measured.sure * length);
+        let open = scores
+            .iter()
+            .zip(errors)
+            .filter(|(score, error)| **score + error >= *last);
+        open.count() as f64 > count as f64 * MOST_CLOSE
     }
 
     /// Compares the codes of the rows in the filter, of the cells nearest to the query and no more than are likely to hold the best, and then the
@@ -111,6 +148,27 @@ impl Look<'_> {
     }
 }
 
+/// Some of the rows in the filter: the first of each of equally many rows, or the first of all if there are few such places.
+fn some_of<'a>(filter: Option<&Bitmap>, rows: usize, ids: &'a mut [u32; SAMPLE]) -> &'a [u32] {
+    let mut leave = |some: &mut dyn Iterator<Item = u32>| {
+        let places = ids.iter_mut().zip(some);
+        places.map(|(place, id)| *place = id).count()
+    };
+    let step = rows / SAMPLE;
+    let parts = (0..SAMPLE).map(|part| part * step..(part + 1) * step);
+    let mut count = match filter {
+        None if step == 0 => 0,
+        None => leave(&mut parts.map(|rows| rows.start as u32)),
+        Some(filter) => leave(&mut parts.filter_map(|rows| filter.first_of(rows))),
+    };
+    if let Some(filter) = filter
+        && count < LEAST_SAMPLE
+    {
+        count = leave(&mut filter.iter().take_while(|id| (*id as usize) < rows));
+    }
+    &ids[..count]
+}
+
 /// A search and the rows whose codes it compared.
 struct Search<'a> {
     look: Look<'a>,
@@ -124,13 +182,17 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Compares the codes of all matches. False if too many are about equally near, which the first rows mostly tell.
+    /// Compares the codes of all matches. False if too many are about equally near, as the first rows mostly tell; it is asked only in doubt.
     fn all(&mut self) -> bool {
-        let first = self.look.nodes / FIRST;
         let filter = self.wanted.filter;
+        let first = if self.wanted.doubt {
+            self.look.nodes / FIRST
+        } else {
+            0
+        };
         blocks(filter, 0..first, |ids| self.ids.extend_from_slice(ids));
-        self.compare();
         if self.ids.len() >= LEAST_FIRST {
+            self.compare();
             // Where the last of the hits is among the first rows, if those are like the others.
             let part = self.ids.len() as f64 / self.wanted.matches.max(1) as f64;
             let rank = (self.wanted.k as f64 * part).ceil() as usize;

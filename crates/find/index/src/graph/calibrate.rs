@@ -386,6 +386,7 @@ fn left_open(look: Look<'_>, linked: &Bitmap, cases: &[Case]) -> [[f32; 2]; SHAR
             recall: RECALL,
             filter: Some(&some),
             matches,
+            doubt: false,
         };
         let each = cases.par_iter().map(|case| {
             let (steps, sufficed) = look.by_codes(&case.query, wanted, &mut TopK::new(K));

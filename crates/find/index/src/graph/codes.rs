@@ -266,6 +266,15 @@ fn bytes_of(lines: &mut [Line]) -> &mut [u8] {
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LINE) }
 }
 
+impl Codes {
+    /// The standard error of each estimate of these rows' distances, for a query that is so far from the centre.
+    pub fn errors<'a>(&'a self, ids: &'a [u32], length: f32) -> impl Iterator<Item = f32> + 'a {
+        let records = self.records.bytes();
+        ids.iter()
+            .map(move |id| length * side(records, self.stride, *id).error)
+    }
+}
+
 /// A query to be compared with codes.
 pub(crate) struct ToCodes<'a> {
     records: &'a [u8],

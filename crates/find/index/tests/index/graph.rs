@@ -127,6 +127,28 @@ fn codes_of_the_nearest_cells_hold_what_passes_wherever_that_is() {
 }
 
 #[test]
+fn matches_that_codes_do_not_tell_apart_are_scanned_without_a_try() {
+    // Text, and some noise that is as far from every query in every direction.
+    let data = Clustered::new(6000, 512, 40, 30, 9);
+    let mut seed = Seed(4);
+    let noise = (0..1200 * 512).map(|_| seed.normal() as f32).collect();
+    let mut noise = Embeddings::from_vec(noise, 512).unwrap();
+    noise.normalize();
+    let values = [data.rows.as_slice(), noise.as_slice()].concat();
+    let index = build(&Embeddings::from_vec(values, 512).unwrap(), Metric::Cosine);
+    let (mut tried, mut scanned) = (0, 0);
+    for (query, seed) in data.queries.iter().zip(0..) {
+        let some = random_filter(6000, 0.2, seed);
+        let found = index.search(query, 10, Effort::Default, Some(&some)).unwrap();
+        tried += usize::from(found.cost.plan == Plan::Codes);
+        let others = Bitmap::from_sorted(7200, 6000..7200);
+        let found = index.search(query, 10, Effort::Default, Some(&others)).unwrap();
+        scanned += usize::from(found.cost.plan == Plan::Scan && found.cost.distances == others.count());
+    }
+    assert!(tried >= 27 && scanned >= 18, "{tried} tried, {scanned} scanned");
+}
+
+#[test]
 fn a_walk_goes_on_past_rows_that_do_not_pass() {
     // The 300 rows nearest to each query are not in its filter: ten times as many as a list holds.
     let data = Clustered::new(8000, 32, 10, 20, 6);
