@@ -214,7 +214,7 @@ pub(super) fn hamming(a: &[u8], b: &[u8]) -> u32 {
 }
 
 /// How many rows ahead of the one being summed are called for.
-const AHEAD: usize = 8;
+const AHEAD: usize = 16;
 
 /// Half bytes are the unsigned side of VNNI's products. Four rows share one reduction.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
