@@ -132,12 +132,13 @@ impl Scratch {
         self.list[old..].sort_unstable();
     }
 
-    /// Leaves in `fresh` those of `ids`, up to the first [`NONE`], that were not met before, and marks them; they must be in the range given to
+    /// Appends to `fresh` those of `ids`, up to the first [`NONE`], that were not met before, and marks them; they must be in the range given to
     /// [`Scratch::with`].
     #[inline]
     pub fn visit(&mut self, ids: &[u32]) {
-        self.fresh.resize(ids.len(), 0);
-        let mut count = 0;
+        let start = self.fresh.len();
+        self.fresh.resize(start + ids.len(), 0);
+        let mut count = start;
         for &id in ids {
             if id == NONE {
                 break;
@@ -149,7 +150,7 @@ impl Scratch {
             *seen |= bit;
         }
         self.fresh.truncate(count);
-        self.visited.extend_from_slice(&self.fresh);
+        self.visited.extend_from_slice(&self.fresh[start..]);
     }
 }
 
@@ -164,7 +165,7 @@ mod tests {
                 scratch.visit(&[99, 3]);
                 assert_eq!(scratch.fresh, [99, 3]);
                 scratch.visit(&[3, 7]);
-                assert_eq!(scratch.fresh, [7]);
+                assert_eq!(scratch.fresh, [99, 3, 7]);
             });
         }
     }
@@ -178,7 +179,7 @@ mod tests {
                 assert_eq!(inner.fresh, [1]);
             });
             outer.visit(&[1]);
-            assert!(outer.fresh.is_empty());
+            assert_eq!(outer.fresh, [1]);
         });
     }
 }

@@ -83,6 +83,12 @@ impl Walk<'_> {
     }
 }
 
+/// A walk with so long a list,
+const LEAST_WIDE: usize = 64;
+/// expands so many nodes at a time: a graph that wants it is large, and memory answers more calls at once. With shorter lists, in graphs that caches hold,
+/// it was 5 % slower.
+const WIDE: usize = 2;
+
 /// Leaves the nodes nearest to `target` in `scratch.list`, at most `length` of them, and those it expanded in `scratch.expanded`
 /// if `record` is set.
 pub(crate) fn nearest(
@@ -93,24 +99,33 @@ pub(crate) fn nearest(
     record: bool,
 ) -> Steps {
     let mut steps = enter(scratch, graph, target);
+    let width = if record || length < LEAST_WIDE { 1 } else { WIDE };
     let mut at = 0;
-    while let Some(entry) = scratch.list.get_mut(at) {
-        if entry.expanded() {
-            at += 1;
-            continue;
+    loop {
+        scratch.fresh.clear();
+        let (mut taken, mut next) = (0, at);
+        while let Some(entry) = scratch.list.get_mut(next).filter(|_| taken < width) {
+            next += 1;
+            if entry.expanded() {
+                continue;
+            }
+            let near = entry.near();
+            entry.expand();
+            // Its neighbours are likely to be wanted next.
+            if let Some(next) = scratch.list.get(next) {
+                prefetch(graph.places(next.near().id));
+            }
+            if record {
+                scratch.expanded.push(near);
+            }
+            taken += 1;
+            scratch.visit(graph.places(near.id));
         }
-        let near = entry.near();
-        entry.expand();
-        // Its neighbours are likely to be wanted next.
-        if let Some(next) = scratch.list.get(at + 1) {
-            prefetch(graph.places(next.near().id));
+        if taken == 0 {
+            return steps;
         }
-        if record {
-            scratch.expanded.push(near);
-        }
-        steps.expanded += 1;
-        steps.distances += expand(scratch, graph, near.id, target);
-        let mut next = at + 1;
+        steps.expanded += taken;
+        steps.distances += compare(scratch, target);
         let Scratch {
             list,
             fresh,
@@ -138,7 +153,6 @@ pub(crate) fn nearest(
         }
         at = next;
     }
-    steps
 }
 
 /// When a walk with a filter ends.
@@ -271,7 +285,14 @@ fn trim(list: &mut Vec<Entry>, filter: &Bitmap, matches: &mut usize, length: usi
 /// Leaves the neighbours of `node` that were not met before in `scratch.fresh` with their distances; returns how many.
 #[inline]
 fn expand(scratch: &mut Scratch, graph: Walk, node: u32, target: &impl Target) -> usize {
+    scratch.fresh.clear();
     scratch.visit(graph.places(node));
+    compare(scratch, target)
+}
+
+/// Leaves the distances of what is in `scratch.fresh`; returns how many.
+#[inline]
+fn compare(scratch: &mut Scratch, target: &impl Target) -> usize {
     scratch.distances.resize(scratch.fresh.len(), 0.0);
     target.distances(&scratch.fresh, &mut scratch.distances);
     scratch.fresh.len()
@@ -280,8 +301,7 @@ fn expand(scratch: &mut Scratch, graph: Walk, node: u32, target: &impl Target) -
 /// Puts the entries into the list, marked as met.
 fn enter(scratch: &mut Scratch, graph: Walk, target: &impl Target) -> Steps {
     scratch.visit(graph.entries);
-    scratch.distances.resize(scratch.fresh.len(), 0.0);
-    target.distances(&scratch.fresh, &mut scratch.distances);
+    compare(scratch, target);
     let Scratch {
         list,
         fresh,
