@@ -94,4 +94,4 @@ pub use metric::Metric;
 pub use progress::{Progress, Silent};
 pub use seed::Seed;
 pub use size::Size;
-pub use topk::{Scored, TopK};
+pub use topk::{Scored, Shortlist, TopK};
