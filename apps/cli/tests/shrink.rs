@@ -23,6 +23,35 @@ fn kokeshi(folder: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
+fn the_plot_is_what_the_name_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let line = |row: usize| {
+        let values = (0..8).map(|at| ((row * 8 + at) as f32 * 0.37).sin());
+        let values: Vec<String> = values.map(|value| value.to_string()).collect();
+        format!("{{\"id\":\"{row}\",\"embedding\":[{}]}}\n", values.join(","))
+    };
+    std::fs::write(folder.join("v.jsonl"), (0..400).map(line).collect::<String>()).unwrap();
+    for (name, begins) in [("front.svg", &b"<svg"[..]), ("front.png", b"\x89PNG\r\n\x1a\n")] {
+        kokeshi(
+            folder,
+            &[
+                "shrink",
+                "v.jsonl",
+                "--codecs",
+                "int8,int4,rabitq:2",
+                "--plot",
+                name,
+            ],
+        );
+        assert!(
+            std::fs::read(folder.join(name)).unwrap().starts_with(begins),
+            "{name}"
+        );
+    }
+}
+
+#[test]
 #[ignore = "needs ../shared/data and the real model"]
 fn an_eighth_of_the_bytes_keeps_ndcg_of_scifact_and_nfcorpus_with_rescoring() {
     let model = minilm().to_string_lossy().into_owned();

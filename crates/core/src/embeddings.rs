@@ -110,6 +110,34 @@ impl Embeddings {
         &self.as_slice()[index * self.dims..(index + 1) * self.dims]
     }
 
+    /// Bytes of the file that is mapped; none of a matrix in memory.
+    pub fn mapped_bytes(&self) -> usize {
+        match &self.values {
+            Values::Owned(_) => 0,
+            Values::Mapped { len, .. } => 4 * len,
+        }
+    }
+
+    /// Asks the system to read row `index` of a mapped file while the program goes on, and nothing around it. It costs a call of the system, which
+    /// is lost if the row is in memory.
+    ///
+    /// # Panics
+    /// If `index >= rows()` of a mapped matrix.
+    pub fn will_need(&self, index: usize) {
+        if let Values::Mapped { map, start, len } = &self.values {
+            assert!(index < len / self.dims.max(1));
+            // A wish: without it the row is read when it is looked at.
+            #[cfg(unix)]
+            let _ = map.advise_range(
+                memmap2::Advice::WillNeed,
+                start + 4 * index * self.dims,
+                4 * self.dims,
+            );
+            #[cfg(not(unix))]
+            let _ = (map, start);
+        }
+    }
+
     /// Every row in order.
     pub fn iter(&self) -> std::slice::ChunksExact<'_, f32> {
         self.as_slice().chunks_exact(self.dims.max(1))

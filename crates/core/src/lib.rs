@@ -13,6 +13,7 @@
 //! | [`seed`] | [`Seed`]: every random choice starts from one |
 //! | [`progress`] | [`Progress`]: how long work reports what it has done |
 //! | [`mod@file`] | checksummed, atomically written files |
+//! | [`memory`] | how much memory this process may have |
 //! | [`lock`] | [`Lock`]: one at a time, released by the system |
 //! | [`eigen`] | eigenvalues and eigenvectors of symmetric matrices |
 //! | [`npy`] | NumPy arrays in and out, rows appended, memory-mapped |
@@ -77,6 +78,7 @@ pub mod embeddings;
 pub mod error;
 pub mod file;
 pub mod lock;
+pub mod memory;
 pub mod metric;
 pub mod npy;
 pub mod progress;
@@ -94,4 +96,4 @@ pub use metric::Metric;
 pub use progress::{Progress, Silent};
 pub use seed::Seed;
 pub use size::Size;
-pub use topk::{Scored, TopK};
+pub use topk::{Scored, Shortlist, TopK};

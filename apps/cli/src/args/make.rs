@@ -27,8 +27,8 @@ pub struct Sizes {
     /// Bits of a value: 32 (f32), 16 (f16), or 1 to 8 (RaBitQ).
     #[arg(long, value_delimiter = ',', value_name = "N", default_value = "32")]
     pub bits: Vec<u8>,
-    /// A heat map of the grid, as SVG.
-    #[arg(long, value_name = "FILE.svg")]
+    /// A heat map of the grid: SVG or PNG, as the name ends.
+    #[arg(long, value_name = "FILE", value_parser = kokeshi_plot::file::path)]
     pub plot: Option<PathBuf>,
     #[command(flatten)]
     pub load: LoadArgs,

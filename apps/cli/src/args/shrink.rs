@@ -65,8 +65,8 @@ pub struct Choose {
     /// Where the choice is written: the trained codec, the codes, the figures and the plot.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// The plot alone, as SVG.
-    #[arg(long, value_name = "FILE")]
+    /// The plot alone: SVG or PNG, as the name ends.
+    #[arg(long, value_name = "FILE", value_parser = kokeshi_plot::file::path)]
     pub plot: Option<PathBuf>,
     /// Try these chains only, such as "pca:128|int8,rabitq:4".
     #[arg(long, value_name = "CHAINS", value_delimiter = ',')]

@@ -90,7 +90,8 @@ pub fn run(args: &Sizes, output: &Output) -> Result<()> {
         values,
     };
     if let Some(file) = &args.plot {
-        std::fs::write(file, grid.svg())
+        let picture = kokeshi_plot::file::bytes(file, &grid.svg()).map_err(Stop::failed)?;
+        std::fs::write(file, picture)
             .map_err(|error| Stop::failed(format!("{}: {error}", file.display())))?;
         output.note(format!("plot: {}", file.display()));
     }

@@ -259,6 +259,12 @@ fn tools() -> Vec<Case> {
         case("bits that no code has", 2, &["--bits", "12"], |p| {
             sizes(p, &["--bits", "12"])
         }),
+        case(
+            "a grid that is neither SVG nor PNG",
+            2,
+            &["grid.pdf", ".svg or .png"],
+            |p| sizes(p, &["--plot", "grid.pdf"]),
+        ),
         case("sizes over data that are not there", 2, &["nowhere"], |p| {
             p.kokeshi(&["sizes", &base(), "--eval", "nowhere"])
         }),

@@ -125,6 +125,15 @@ fn vectors() -> Vec<Case> {
             npy(p, "v.npy", 300, 1.0);
             p.kokeshi(&["shrink", "v.npy", "--qrels", "test.tsv"])
         }),
+        case(
+            "a plot that is neither SVG nor PNG",
+            2,
+            &["front.pdf", ".svg or .png"],
+            |p| {
+                npy(p, "v.npy", 300, 1.0);
+                p.kokeshi(&["shrink", "v.npy", "--plot", "front.pdf"])
+            },
+        ),
         case("a budget that is not one", 2, &["32MB"], |p| {
             npy(p, "v.npy", 300, 1.0);
             p.kokeshi(&["shrink", "v.npy", "--budget", "much"])

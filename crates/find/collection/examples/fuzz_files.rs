@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use kokeshi_codec::bridge::Method;
 use kokeshi_codec::file::Codes;
-use kokeshi_codec::{Bridge, Chain, Codec, CodesWriter, ContrasPq, ContrasPqConfig, HeadConfig, Rbe, Spec};
+use kokeshi_codec::{
+    Bridge, Chain, Codec, CodesWriter, ContrasPq, ContrasPqConfig, HeadConfig, Rbe, Spec, score_all,
+};
 use kokeshi_core::file::{HEADER_BYTES, Writer};
 use kokeshi_core::{Embeddings, Metric, Seed, Silent};
 use kokeshi_index::{Effort, Graph, GraphConfig, GraphIndex, Index, Vectors};
@@ -171,9 +173,13 @@ fn open(kind: &Kind, path: &Path, rows: &Embeddings) -> Result<(), String> {
         let query = chain.query(rows.row(3)).map_err(fail)?;
         query.score_rows(codes, &mut scores);
         query.score_ids(codes, &[0, 7], &mut scores[..2]);
-        if let Some(packed) = chain.pack(codes) {
-            query.score_packed(&packed, &mut scores);
-        }
+        let queries: Vec<_> = (0..4)
+            .map(|row| chain.query(rows.row(row)))
+            .collect::<Result<_, _>>()
+            .map_err(fail)?;
+        score_all(&queries, codes, chain.code_bytes(), |_, from, found| {
+            scores[from..][..found.len()].copy_from_slice(found)
+        });
         chain.decode_all(codes).map(drop).map_err(fail)
     };
     match kind {

@@ -196,6 +196,7 @@ impl Index for CodedIndex {
         ids.sort_unstable();
         let fresh = covered as u32..self.len() as u32;
         ids.extend(fresh.filter(|&row| filter.is_none_or(|filter| filter.contains(row))));
+        self.vectors.will_need(&ids);
         let mut best = TopK::new(k);
         for &id in &ids {
             let score = self.score(&query, id);

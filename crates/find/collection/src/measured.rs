@@ -4,7 +4,7 @@
 //! their ten nearest others: a neighbour is found if the codes put it among the candidates, whose vectors then order them. Questions of
 //! another kind than the rows (titles for abstracts, say) may have a lower recall.
 
-use kokeshi_codec::{Chain, Codec};
+use kokeshi_codec::{Chain, Codec, score_all};
 use kokeshi_core::{Metric, TopK};
 use kokeshi_index::Vectors;
 use rayon::prelude::*;
@@ -79,14 +79,23 @@ pub fn measure(
     let ranks: Vec<Vec<usize>> = asking
         .par_chunks(GROUP)
         .map(|asking| {
-            let mut found = Vec::new();
-            for (&own, neighbours) in asking.iter().zip(nearest(vectors, rows, metric, asking)) {
-                let mut scores = vec![0.0; rows];
-                chain.query(vectors.row(own))?.score_rows(codes, &mut scores);
-                scores[own as usize] = f32::NEG_INFINITY;
-                found.extend(neighbours.into_iter().map(|id| rank(&scores, id)));
-            }
-            Ok(found)
+            let queries = asking.iter().map(|&own| chain.query(vectors.row(own)));
+            let queries = queries.collect::<kokeshi_core::Result<Vec<_>>>()?;
+            let mut found: Vec<Vec<Rank>> = nearest(vectors, rows, metric, asking)
+                .into_iter()
+                .zip(asking.iter().zip(&queries))
+                .map(|(neighbours, (&own, query))| {
+                    let ids: Vec<u32> = neighbours.into_iter().chain([own]).collect();
+                    let mut scores = vec![0.0; ids.len()];
+                    query.score_ids(codes, &ids, &mut scores);
+                    let own = scores.pop().unwrap_or(f32::NEG_INFINITY);
+                    scores.into_iter().map(|score| Rank::beside(own, score)).collect()
+                })
+                .collect();
+            score_all(&queries, codes, chain.code_bytes(), |asked, _, scores| {
+                found[asked].iter_mut().for_each(|rank| rank.count(scores));
+            });
+            Ok(found.iter().flatten().map(Rank::place).collect())
         })
         .collect::<Result<_>>()?;
     let count = ranks.iter().map(Vec::len).sum::<usize>().max(1);
@@ -98,12 +107,32 @@ pub fn measure(
     })
 }
 
-/// How many rows score better than `id`, and half of those that score the same.
-fn rank(scores: &[f32], id: u32) -> usize {
-    let own = scores[id as usize];
-    let better = scores.iter().filter(|&&score| score > own).count();
-    let alike = scores.iter().filter(|&&score| score == own).count();
-    better + alike.saturating_sub(1) / 2
+/// How many rows score better than one, and how many the same.
+struct Rank {
+    score: f32,
+    better: isize,
+    alike: isize,
+}
+
+impl Rank {
+    /// Of a row of this score, when all rows will be counted: itself and the one that asks, of score `own`, are taken off.
+    fn beside(own: f32, score: f32) -> Self {
+        Self {
+            score,
+            better: -isize::from(own > score),
+            alike: -1 - isize::from(own == score),
+        }
+    }
+
+    fn count(&mut self, scores: &[f32]) {
+        self.better += scores.iter().filter(|&&score| score > self.score).count() as isize;
+        self.alike += scores.iter().filter(|&&score| score == self.score).count() as isize;
+    }
+
+    /// The better ones, and half of those that score the same.
+    fn place(&self) -> usize {
+        (self.better + self.alike / 2) as usize
+    }
 }
 
 /// The [`K`] rows, of the first `rows`, nearest to each of those that ask, themselves left out.

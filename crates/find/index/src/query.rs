@@ -25,6 +25,7 @@ impl Query {
     /// product.
     #[inline]
     pub fn scores(&self, vectors: &Vectors, ids: &[u32], out: &mut [f32]) {
+        vectors.will_need(ids);
         match self.metric {
             Metric::Cosine | Metric::Dot => vectors.dots(&self.values, ids, out),
             Metric::L2 => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kokeshi_core::{Embeddings, Error, Result, distance};
+use kokeshi_core::{Embeddings, Error, Result, distance, memory};
 
 /// Rows `0..rows()`, kept as an append-only list of segments. Cloning shares the segments.
 ///
@@ -25,12 +25,17 @@ pub struct Vectors {
     /// The segment of row 0, [`PAGE`], 2 [`PAGE`], ...: where to begin to look for the segment of a row.
     pages: Vec<u32>,
     rows: usize,
+    /// Whether the files that are mapped take more than [`ROOM`] of the memory there is: rows that are needed together are then asked for
+    /// together.
+    on_disk: bool,
     /// The rows of the segments that are seen, if not all.
     picked: Option<Arc<[u32]>>,
 }
 
 /// See [`Vectors::pages`]: a step more for each segment that ends within so many rows, a word of memory for all of them.
 const PAGE: usize = 256;
+/// The share of the memory that vectors may fill: the rest is for codes, a graph and the program.
+const ROOM: f64 = 0.75;
 
 impl Vectors {
     /// No rows yet; they will be `dims` wide.
@@ -41,6 +46,7 @@ impl Vectors {
             starts: Vec::new(),
             pages: Vec::new(),
             rows: 0,
+            on_disk: false,
             picked: None,
         }
     }
@@ -104,6 +110,8 @@ impl Vectors {
             self.pages.resize(rows.div_ceil(PAGE), self.segments.len() as u32);
             self.segments.push(Arc::new(segment));
             self.rows = rows;
+            let mapped: usize = self.segments.iter().map(|segment| segment.mapped_bytes()).sum();
+            self.on_disk = mapped as f64 > ROOM * memory::limit() as f64;
         }
         Ok(())
     }
@@ -165,6 +173,25 @@ impl Vectors {
         let (segment, start) = (&self.segments[at], self.starts[at]);
         let end = (until - start).min(segment.rows());
         &segment.as_slice()[(from - start) * self.dims..end * self.dims]
+    }
+}
+
+impl Vectors {
+    /// Asks for rows that will be looked at, if they may be on disk: all of them are then read at once, and nothing around them, instead of one after
+    /// another with what the system reads ahead.
+    #[inline]
+    pub fn will_need(&self, ids: &[u32]) {
+        if self.on_disk {
+            self.ask_for(ids);
+        }
+    }
+
+    fn ask_for(&self, ids: &[u32]) {
+        for &id in ids {
+            let id = self.picked.as_ref().map_or(id, |picked| picked[id as usize]) as usize;
+            let at = self.segment(id);
+            self.segments[at].will_need(id - self.starts[at]);
+        }
     }
 }
 
@@ -234,7 +261,10 @@ impl From<Embeddings> for Vectors {
 
 #[cfg(test)]
 mod tests {
+    use kokeshi_core::Metric;
+
     use super::*;
+    use crate::query::Query;
 
     #[test]
     fn rows_are_numbered_through_all_segments() {
@@ -250,6 +280,35 @@ mod tests {
         assert_eq!(vectors.rows(), 8);
         for id in 0..8 {
             assert_eq!(vectors.row(id), [id as f32; 2]);
+        }
+    }
+
+    #[test]
+    fn rows_on_disk_are_asked_for_and_compared_alike() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut vectors = Vectors::new(3);
+        for part in 0..2 {
+            let values = (0..3000).map(|at| ((at + 7 * part) as f32).sin()).collect();
+            let path = folder.path().join(format!("{part}.npy"));
+            kokeshi_core::npy::write(&path, &Embeddings::from_vec(values, 3).unwrap()).unwrap();
+            vectors
+                .push_segment(kokeshi_core::npy::open(&path).unwrap())
+                .unwrap();
+        }
+        // 24 kB fit into memory.
+        assert!(!vectors.on_disk);
+        let picked = vectors
+            .pick((0..1500).rev().collect::<Vec<u32>>().into())
+            .unwrap();
+        for vectors in [vectors, picked] {
+            let mut asked = vectors.clone();
+            asked.on_disk = true;
+            let ids = [0, 999, 1000, 1499, 3];
+            let (mut found, mut expected) = ([0.0; 5], [0.0; 5]);
+            let query = Query::new(&[1.0, 2.0, 3.0], Metric::Dot, 3).unwrap();
+            query.scores(&asked, &ids, &mut found);
+            query.scores(&vectors, &ids, &mut expected);
+            assert_eq!(found, expected);
         }
     }
 

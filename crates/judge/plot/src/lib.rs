@@ -1,4 +1,4 @@
-//! Pictures of measurements: panels of points with intervals and lines, as SVG.
+//! Pictures of measurements: panels of points with intervals and lines, as SVG, and in files as PNG too ([`mod@file`]).
 //!
 //! ```
 //! use kokeshi_plot::{Axis, Mark, Panel, Series};
@@ -14,6 +14,7 @@
 //! ```
 
 mod draw;
+pub mod file;
 mod heat;
 
 pub use draw::svg;

@@ -370,10 +370,6 @@ impl Codec for Chain {
         self.codec.prepare(&self.project(query))
     }
 
-    fn pack(&self, codes: &[u8]) -> Option<Vec<u8>> {
-        self.codec.pack(codes)
-    }
-
     fn write(&self, blob: &mut BlobWriter) {
         self.transforms.iter().for_each(|step| step.write(blob));
         self.codec.write(blob);

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use kokeshi_core::Metric;
 
 use crate::blob::BlobWriter;
+pub use crate::kernels::Tables;
 
 /// Writes vectors in few bytes and compares queries with what was written.
 ///
@@ -34,13 +35,6 @@ pub trait Codec: Debug + Send + Sync {
     /// Does once what scoring needs of `query` (`[dims]`).
     fn prepare<'a>(&'a self, query: &[f32]) -> Box<dyn Query + 'a>;
 
-    /// `codes` in the layout in which [`Query::score_packed`] scans all of them fastest, if there is one: blocks of
-    /// [`PACKED_ROWS`](crate::PACKED_ROWS) rows and as many bytes each, the last one filled up, so that a run of blocks can be scanned by itself.
-    fn pack(&self, codes: &[u8]) -> Option<Vec<u8>> {
-        let _ = codes;
-        None
-    }
-
     /// Writes what was learnt.
     fn write(&self, blob: &mut BlobWriter);
 }
@@ -53,11 +47,9 @@ pub trait Query: Send + Sync {
     /// The scores of the codes `ids`, in their order.
     fn score_ids(&self, codes: &[u8], ids: &[u32], out: &mut [f32]);
 
-    /// The scores of codes in the layout of [`Codec::pack`]; `false` if this codec has none. Tables of one byte an entry make these
-    /// scores a little coarser than those of [`Query::score_rows`].
-    fn score_packed(&self, packed: &[u8], out: &mut [f32]) -> bool {
-        let _ = (packed, out);
-        false
+    /// How this query is compared together with others, if tables can do that.
+    fn lookups(&self) -> Option<&dyn Lookups> {
+        None
     }
 
     /// The standard error of the score of `code`, if the codec knows it: the true score is within 1.9 of them for 94 of 100 codes.
@@ -65,6 +57,16 @@ pub trait Query: Send + Sync {
         let _ = code;
         None
     }
+}
+
+/// Scores by look-ups: every nibble of the first bytes of a code has a table, and what the entries add up to gives the score that
+/// [`Query::score_rows`] gives, to the bit. Several such queries read a code once ([`score_all`](crate::score_all)).
+pub trait Lookups {
+    /// The tables.
+    fn tables(&self) -> &Tables;
+
+    /// The scores of `codes` (`[out.len(), code_bytes]`), whose entries add up to `sums`.
+    fn finish(&self, sums: &[i32], codes: &[u8], out: &mut [f32]);
 }
 
 /// Turns vectors into other vectors before they are encoded.

@@ -218,10 +218,6 @@ impl Codec for ContrasPq {
         self.inner.prepare(query)
     }
 
-    fn pack(&self, codes: &[u8]) -> Option<Vec<u8>> {
-        self.inner.pack(codes)
-    }
-
     fn write(&self, blob: &mut BlobWriter) {
         self.inner.write(blob);
     }

@@ -2,12 +2,13 @@
 //!
 //! | search | for |
 //! |---|---|
-//! | [`funnel`] | a fixed number of candidates a step (funnel and adaptive retrieval of Matryoshka Representation Learning, arXiv 2205.13147; the two tiers of BiDR, arXiv 2201.05409) |
+//! | [`funnel`], and [`funnel_all`] for several queries | a fixed number of candidates a step (funnel and adaptive retrieval of Matryoshka Representation Learning, arXiv 2205.13147; the two tiers of BiDR, arXiv 2201.05409) |
 //! | [`two_tiers`] | two steps whose scores are added (how BiDR serves) |
 //! | [`within_error`] | codes that know their error: as few exact comparisons as the bound allows (RaBitQ, arXiv 2405.12497) |
 
-use kokeshi_core::{Bitmap, Result, Scored, TopK};
+use kokeshi_core::{Bitmap, Result, Scored, Shortlist, TopK};
 
+use crate::batch::score_all;
 use crate::chain::Chain;
 use crate::codec::Codec;
 
@@ -58,8 +59,37 @@ pub fn funnel(stages: &[Stage<'_>], query: &[f32], among: Option<&Bitmap>) -> Re
             }
         }
     }
-    let mut kept = best.into_sorted();
-    for stage in rest {
+    reorder(rest, query, best.into_sorted())
+}
+
+/// [`funnel`] for several queries without `among`, to the bit: what the first stage reads of the codes is read once for many of them.
+///
+/// # Errors
+/// As [`funnel`].
+pub fn funnel_all(stages: &[Stage<'_>], queries: &[&[f32]]) -> Result<Vec<Vec<Scored>>> {
+    let Some((first, rest)) = stages.split_first() else {
+        return Ok(vec![Vec::new(); queries.len()]);
+    };
+    let prepared = queries.iter().map(|query| first.chain.query(query));
+    let prepared = prepared.collect::<Result<Vec<_>>>()?;
+    let mut best = vec![Shortlist::new(first.keep); queries.len()];
+    score_all(
+        &prepared,
+        first.codes,
+        first.chain.code_bytes(),
+        |query, from, scores| {
+            best[query].push_run(from as u32, scores);
+        },
+    );
+    let kept = best.into_iter().map(Shortlist::into_sorted);
+    kept.zip(queries)
+        .map(|(kept, query)| reorder(rest, query, kept))
+        .collect()
+}
+
+/// What stages leave of the rows that were kept.
+fn reorder(stages: &[Stage<'_>], query: &[f32], mut kept: Vec<Scored>) -> Result<Vec<Scored>> {
+    for stage in stages {
         let prepared = stage.chain.query(query)?;
         let rows = stage.codes.len() / stage.chain.code_bytes();
         let mut ids: Vec<u32> = kept

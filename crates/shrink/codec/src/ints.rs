@@ -2,9 +2,11 @@
 //!
 //! An odd number of bits is split into sections that the kernels know: 5 bits are a section of the upper 4 and one of the lowest.
 
+use std::sync::OnceLock;
+
 use kokeshi_core::{Seed, file};
 
-use crate::kernels::{self, Layout, kernels};
+use crate::kernels::{self, Layout, Tables, kernels};
 
 /// How `dims` integers of `bits` are laid down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,17 +74,41 @@ impl Ints {
         ((1_u32 << self.bits) - 1) as f32 / 2.0
     }
 
+    /// Whether what a nibble adds to a product fits one byte: it does for one bit a value and two.
+    fn has_tables(self) -> bool {
+        self.bits <= 2
+    }
+
+    /// The largest value of a query. Where a nibble has a table, a byte holds all from the least that the nibble may add to the most.
+    fn most(self) -> f32 {
+        match self.bits {
+            1 => 63.0, // Four values, added or not.
+            2 => 42.0, // Two, up to three times.
+            _ => 127.0,
+        }
+    }
+
+    /// The values that the four bits of nibble `at` belong to, the lowest first, and what the bits are worth.
+    fn nibble(self, at: usize) -> [(usize, i32); 4] {
+        let (byte, high) = (at / 2, at % 2);
+        match self.bits {
+            1 => [0, 1, 2, 3].map(|bit| (4 * at + bit, 1)),
+            _ => [0, 1, 2, 3].map(|bit| ((2 * high + bit / 2) * self.dims / 4 + byte, 1 << (bit % 2))),
+        }
+    }
+
     /// A query that multiplies with these codes. Six bits and more get two bytes a value, so that the query's rounding stays below the
     /// codes'.
     pub(crate) fn query(self, values: &[f32]) -> IntQuery {
+        let most = self.most();
         let largest = values.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
-        let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
+        let scale = if largest > 0.0 { largest / most } else { 1.0 };
         // Rounding up or down at random, so that errors have no direction; the same query is always rounded alike.
         let mut random = Seed(file::checksum(kokeshi_core::npy::as_bytes(values)));
         let mut dither = |value: f32| {
             let low = value.floor();
             let up = random.uniform() < f64::from(value - low);
-            (low + f32::from(u8::from(up))).clamp(-127.0, 127.0) as i8
+            (low + f32::from(u8::from(up))).clamp(-most, most) as i8
         };
         let mut bytes = vec![0; self.dims];
         let fine = if self.bits < 6 {
@@ -107,21 +133,64 @@ impl Ints {
             bytes,
             fine,
             scale,
+            tables: OnceLock::new(),
         }
     }
 }
 
 /// A query of signed bytes.
-#[derive(Debug)]
 pub(crate) struct IntQuery {
     ints: Ints,
     bytes: Vec<i8>,
     fine: Option<Vec<i8>>,
     scale: f32,
     offset: f32,
+    /// For one bit a value and two: what nibbles add, each moved to begin at nothing, and what all of them are moved by.
+    tables: OnceLock<(Tables, i32)>,
 }
 
 impl IntQuery {
+    /// Whether [`Self::tables`] are there.
+    pub(crate) fn has_tables(&self) -> bool {
+        self.ints.has_tables()
+    }
+
+    /// Tables for every nibble of a code; what they add up to makes a product ([`Self::products_of_sums`]).
+    pub(crate) fn tables(&self) -> &Tables {
+        &self.moved_tables().0
+    }
+
+    fn moved_tables(&self) -> &(Tables, i32) {
+        self.tables.get_or_init(|| {
+            assert!(self.has_tables());
+            let (mut entries, mut moved) = (Vec::with_capacity(32 * self.ints.bytes()), 0);
+            for at in 0..2 * self.ints.bytes() {
+                let bits = self.ints.nibble(at);
+                let worth = bits.map(|(value, worth)| worth * i32::from(self.bytes[value]));
+                let least: i32 = worth.iter().map(|worth| worth.min(&0)).sum();
+                moved += least;
+                entries.extend((0..16).map(|nibble| {
+                    let chosen = worth.iter().enumerate().filter(|(bit, _)| nibble >> bit & 1 == 1);
+                    (chosen.map(|(_, worth)| worth).sum::<i32>() - least) as u8
+                }));
+            }
+            (Tables::new(&entries), moved)
+        })
+    }
+
+    /// `out[i]` becomes the product of the query and of the code whose entries in the tables add up to `sums[i]`.
+    pub(crate) fn products_of_sums(&self, sums: &[i32], out: &mut [f32]) {
+        let (_, moved) = self.moved_tables();
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = self.product(sum + moved, 0);
+        }
+    }
+
+    /// What whole products of the query's first bytes, and of its second ones, stand for.
+    fn product(&self, sum: i32, fine: i32) -> f32 {
+        self.scale * (sum as f32 + fine as f32 * (1.0 / FINE)) - self.offset
+    }
+
     /// `out[i]` becomes the product of the query and of code `i` (or `ids[i]`) minus the middle value.
     pub(crate) fn products(&self, codes: &[u8], stride: usize, ids: Option<&[u32]>, out: &mut [f32]) {
         let mut sums = [[0_i32; ROWS]; 2];
@@ -143,7 +212,7 @@ impl IntQuery {
                 }
             }
             for (out, (sum, fine)) in out.iter_mut().zip(sums[0].iter().zip(&sums[1])) {
-                *out = self.scale * (*sum as f32 + *fine as f32 * (1.0 / FINE)) - self.offset;
+                *out = self.product(*sum, *fine);
             }
         }
     }

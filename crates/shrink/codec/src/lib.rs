@@ -6,6 +6,7 @@
 //! | [`spec`] | factory strings: [`Spec`] |
 //! | [`chain`] | a trained chain: [`Chain`] |
 //! | `identity`, `prefix`, `pca`, `rotate`, `scalar`, `rabitq`, `sign`, `pq`, `opq`, `contras_pq`, `rbe` | one method each |
+//! | `batch` | codes compared with several queries at once: [`score_all`] |
 //! | [`mod@file`] | trained chains and codes in files |
 //! | [`mod@funnel`] | search in steps |
 //! | [`mod@bridge`] | queries of a new model on the vectors of an old one |
@@ -40,6 +41,7 @@
 //! }
 //! ```
 
+mod batch;
 pub mod blob;
 pub mod bridge;
 pub mod chain;
@@ -67,14 +69,14 @@ mod sign;
 pub mod spec;
 pub mod trial;
 
+pub use batch::score_all;
 pub use bridge::Bridge;
 pub use chain::Chain;
-pub use codec::{Codec, Query, Transform};
+pub use codec::{Codec, Lookups, Query, Transform};
 pub use contras_pq::{ContrasPq, ContrasPqConfig};
 pub use file::{Codes, CodesWriter};
-pub use funnel::{Stage, funnel, two_tiers, within_error};
+pub use funnel::{Stage, funnel, funnel_all, two_tiers, within_error};
 pub use identity::{Float16, Float32};
-pub use kernels::BLOCK as PACKED_ROWS;
 pub use learn::{HeadConfig, LocalBatches, Walk};
 pub use opq::Opq;
 pub use pca::{Moments, Pca};

@@ -190,10 +190,6 @@ impl Codec for Opq {
         self.pq.prepare(&self.rotate(query))
     }
 
-    fn pack(&self, codes: &[u8]) -> Option<Vec<u8>> {
-        self.pq.pack(codes)
-    }
-
     fn write(&self, blob: &mut BlobWriter) {
         blob.f32s(&self.rotation);
         self.pq.write(blob);

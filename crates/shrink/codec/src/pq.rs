@@ -1,8 +1,8 @@
 //! `pq:M`, `pq:Mx6` and `pq:Mx4`: product quantisation (Jegou, Douze and Schmid, 2011). A vector is cut into M parts, each coded by the nearest of 256
 //! (64, 16) centroids; a query's products with all centroids are tables, and a score is a sum of M look-ups.
 //!
-//! With 16 centroids a table fits a register, and packed codes are scanned 32 at a time ("fast scan", Andre, Kermarrec and Le Scouarnec,
-//! 2015).
+//! With 16 centroids a table of one byte an entry fits a register, and several queries at once look 32 codes up ("fast scan", Andre, Kermarrec and
+//! Le Scouarnec, 2015).
 
 use std::sync::OnceLock;
 
@@ -10,8 +10,8 @@ use kokeshi_core::{Embeddings, Error, Metric, Result, Seed};
 use rayon::prelude::*;
 
 use crate::blob::{BlobReader, BlobWriter};
-use crate::codec::{Codec, Query};
-use crate::kernels::{self, BLOCK, ByteTables, Tables, kernels};
+use crate::codec::{Codec, Lookups, Query};
+use crate::kernels::{ByteTables, Tables, kernels};
 use crate::kmeans::{self, Centroids};
 
 /// Rounds of k-means, as FAISS does.
@@ -197,19 +197,6 @@ impl Pq {
     }
 }
 
-/// Tables of the bytes of codes, two parts each, of tables of parts of four bits.
-fn by_bytes(tables: &[f32]) -> Vec<f32> {
-    let mut bytes = Vec::with_capacity(tables.len().div_ceil(32) * 256);
-    for pair in tables.chunks(32) {
-        let (first, second) = pair.split_at(16);
-        for high in 0..16 {
-            let more = second.get(high).copied().unwrap_or(0.0);
-            bytes.extend(first.iter().map(|value| value + more));
-        }
-    }
-    bytes
-}
-
 /// The number of `part` in a code of numbers of `bits` bits, the lowest bits first.
 fn number(code: &[u8], part: usize, bits: u32) -> usize {
     let at = part * bits as usize;
@@ -295,13 +282,6 @@ impl Codec for Pq {
         })
     }
 
-    /// Four bits a part: blocks of nibbles.
-    fn pack(&self, codes: &[u8]) -> Option<Vec<u8>> {
-        let stride = self.code_bytes();
-        let nibble = |row: usize, part: usize| codes[row * stride + part / 2] >> (part % 2 * 4) & 15;
-        (self.bits == 4).then(|| kernels::pack(codes.len() / stride, self.parts, nibble, 0, |_| &[]))
-    }
-
     fn write(&self, blob: &mut BlobWriter) {
         blob.f32s(&self.centroids);
     }
@@ -314,7 +294,7 @@ struct Prepared {
     tables: Vec<f32>,
     /// For eight and four bits: what scans by bytes need, when they need it.
     by_byte: OnceLock<ByteTables>,
-    /// For four bits: what packed scans need, a scale and an offset.
+    /// For four bits: one byte an entry, a scale and an offset.
     by_nibble: OnceLock<(Tables, f32, f32)>,
 }
 
@@ -322,8 +302,15 @@ impl Prepared {
     fn by_byte(&self) -> &ByteTables {
         self.by_byte.get_or_init(|| match self.bits {
             8 => ByteTables::new(&self.tables),
-            _ => ByteTables::new(&by_bytes(&self.tables)),
+            _ => {
+                let (tables, scale, offset) = self.by_nibble();
+                ByteTables::of_nibbles(tables, self.bytes, *scale, *offset)
+            }
         })
+    }
+
+    fn by_nibble(&self) -> &(Tables, f32, f32) {
+        self.by_nibble.get_or_init(|| Tables::quantize(&self.tables))
     }
 
     /// Of a code of six bits a part.
@@ -356,20 +343,20 @@ impl Query for Prepared {
         }
     }
 
-    fn score_packed(&self, packed: &[u8], out: &mut [f32]) -> bool {
-        if self.bits != 4 {
-            return false;
+    fn lookups(&self) -> Option<&dyn Lookups> {
+        (self.bits == 4).then_some(self)
+    }
+}
+
+impl Lookups for Prepared {
+    fn tables(&self) -> &Tables {
+        &self.by_nibble().0
+    }
+
+    fn finish(&self, sums: &[i32], _: &[u8], out: &mut [f32]) {
+        let (_, scale, offset) = self.by_nibble();
+        for (score, sum) in out.iter_mut().zip(sums) {
+            *score = scale * *sum as f32 + offset;
         }
-        let (tables, scale, offset) = self.by_nibble.get_or_init(|| Tables::quantize(&self.tables));
-        const AT_ONCE: usize = 8 * BLOCK;
-        let mut sums = [0; AT_ONCE];
-        for (packed, out) in packed.chunks(AT_ONCE * self.bytes).zip(out.chunks_mut(AT_ONCE)) {
-            let sums = &mut sums[..out.len().next_multiple_of(BLOCK)];
-            kernels().lookup(tables, packed, sums);
-            for (score, sum) in out.iter_mut().zip(sums) {
-                *score = scale * f32::from(*sum) + offset;
-            }
-        }
-        true
     }
 }

@@ -13,9 +13,9 @@ use kokeshi_core::{Embeddings, Metric, Result, Seed, distance};
 use rayon::prelude::*;
 
 use crate::blob::{BlobReader, BlobWriter};
-use crate::codec::{Codec, Query};
+use crate::codec::{Codec, Lookups, Query};
 use crate::ints::{IntQuery, Ints};
-use crate::kernels::{self, BLOCK, Tables, kernels};
+use crate::kernels::Tables;
 use crate::rotate::Rotation;
 use crate::scalar::float;
 
@@ -201,21 +201,9 @@ impl Codec for RaBitQ {
         Box::new(Prepared {
             codec: self,
             query: self.ints.query(&turned),
-            tables: (self.bits == 1).then(|| tables(&turned)),
             base,
             length,
         })
-    }
-
-    /// One bit a dimension: nibbles of four dimensions, and two f32 a row.
-    fn pack(&self, codes: &[u8]) -> Option<Vec<u8>> {
-        if self.bits != 1 {
-            return None;
-        }
-        let (stride, bytes) = (self.code_bytes(), self.ints.bytes());
-        let nibble = |row: usize, at: usize| codes[row * stride + at / 2] >> (at % 2 * 4) & 15;
-        let tail = |row: usize| &codes[row * stride + bytes..];
-        Some(kernels::pack(codes.len() / stride, 2 * bytes, nibble, 8, tail))
     }
 
     fn write(&self, blob: &mut BlobWriter) {
@@ -224,24 +212,9 @@ impl Codec for RaBitQ {
     }
 }
 
-/// For every four dimensions the sums of the query's values that 16 patterns of bits choose, quantised; and half of the query's sum.
-fn tables(turned: &[f32]) -> (Tables, f32, f32) {
-    let mut sums = Vec::with_capacity(turned.len() * 4);
-    for four in turned.as_chunks::<4>().0 {
-        for pattern in 0..16 {
-            let chosen = four.iter().enumerate().filter(|(at, _)| pattern >> at & 1 == 1);
-            sums.push(chosen.map(|(_, value)| value).sum());
-        }
-    }
-    let (tables, scale, offset) = Tables::quantize(&sums);
-    (tables, scale, offset - 0.5 * turned.iter().sum::<f32>())
-}
-
 struct Prepared<'a> {
     codec: &'a RaBitQ,
     query: IntQuery,
-    /// For one bit: tables, scale and offset.
-    tables: Option<(Tables, f32, f32)>,
     base: f32,
     /// How far the query is from the centroid.
     length: f32,
@@ -251,10 +224,28 @@ impl Prepared<'_> {
     fn score(&self, codes: &[u8], ids: Option<&[u32]>, out: &mut [f32]) {
         let stride = self.codec.code_bytes();
         self.query.products(codes, stride, ids, out);
-        let tail = self.codec.ints.bytes();
         for (at, score) in out.iter_mut().enumerate() {
-            let row = ids.map_or(at, |ids| ids[at] as usize) * stride + tail;
-            *score = self.base + float(codes, row + 4) + float(codes, row) * *score;
+            let row = ids.map_or(at, |ids| ids[at] as usize);
+            *score = self.of_product(&codes[row * stride..], *score);
+        }
+    }
+
+    /// The score of a code whose product with the query is known.
+    fn of_product(&self, code: &[u8], product: f32) -> f32 {
+        let tail = self.codec.ints.bytes();
+        self.base + float(code, tail + 4) + float(code, tail) * product
+    }
+}
+
+impl Lookups for Prepared<'_> {
+    fn tables(&self) -> &Tables {
+        self.query.tables()
+    }
+
+    fn finish(&self, sums: &[i32], codes: &[u8], out: &mut [f32]) {
+        self.query.products_of_sums(sums, out);
+        for (score, code) in out.iter_mut().zip(codes.chunks_exact(self.codec.code_bytes())) {
+            *score = self.of_product(code, *score);
         }
     }
 }
@@ -268,21 +259,8 @@ impl Query for Prepared<'_> {
         self.score(codes, Some(ids), out);
     }
 
-    fn score_packed(&self, packed: &[u8], out: &mut [f32]) -> bool {
-        let Some((tables, scale, offset)) = &self.tables else {
-            return false;
-        };
-        let size = BLOCK * (self.codec.ints.bytes() + 8);
-        let mut sums = [0; BLOCK];
-        for (block, out) in packed.chunks_exact(size).zip(out.chunks_mut(BLOCK)) {
-            let (nibbles, tails) = block.split_at(size - 8 * BLOCK);
-            kernels().lookup(tables, nibbles, &mut sums);
-            for ((score, sum), tail) in out.iter_mut().zip(&sums).zip(tails.as_chunks::<8>().0) {
-                let product = scale * f32::from(*sum) + offset;
-                *score = self.base + float(tail, 4) + float(tail, 0) * product;
-            }
-        }
-        true
+    fn lookups(&self) -> Option<&dyn Lookups> {
+        self.query.has_tables().then_some(self)
     }
 
     fn standard_error(&self, code: &[u8]) -> Option<f32> {

@@ -7,16 +7,18 @@
 //! | 1 | -1.5, -0.5, 0.5, 1.5 | 2 |
 //! | 2, 3 | eighths, sixteenths apart | 1 |
 //!
-//! Scores are sums of look-ups by nibble (the paper's SDC): tables of one byte an entry hold the products exactly, so that packed codes
+//! Scores are sums of look-ups by nibble (the paper's SDC): tables of one byte an entry hold the products exactly, so that codes
 //! are scanned with whole numbers and only the last multiplication, by one over the document's length, rounds.
+
+use std::sync::OnceLock;
 
 use half::f16;
 use kokeshi_core::{Embeddings, Error, Metric, Result, Seed};
 use rayon::prelude::*;
 
 use crate::blob::{BlobReader, BlobWriter};
-use crate::codec::{Codec, Query};
-use crate::kernels::{self, BLOCK, Tables, kernels};
+use crate::codec::{Codec, Lookups, Query};
+use crate::kernels::Tables;
 use crate::learn::{Head, HeadConfig, Momentum, Pass, unit_gradient, units};
 
 /// The most further rounds: a nibble holds what three give.
@@ -433,27 +435,13 @@ impl Codec for Rbe {
                 ((product + shift) / 2) as u8
             }));
         }
-        let fits = nibbles.len() * most as usize <= usize::from(u16::MAX);
         Box::new(Prepared {
-            tables: fits.then(|| Tables::new(&entries)),
+            tables: OnceLock::new(),
             entries,
             offset,
             scale: 1.0 / (64.0 * (length as f32).sqrt()),
             bytes: self.code_bytes(),
         })
-    }
-
-    /// Nibbles and lengths in blocks.
-    fn pack(&self, codes: &[u8]) -> Option<Vec<u8>> {
-        let most = (self.levels() - 1).pow(2) as usize * self.per_nibble();
-        if self.nibbles() * most > usize::from(u16::MAX) {
-            return None;
-        }
-        let bytes = self.code_bytes();
-        let nibbles = self.nibbles();
-        let nibble = |row: usize, at: usize| codes[row * bytes + at / 2] >> (at % 2 * 4) & 15;
-        let length = |row: usize| &codes[(row + 1) * bytes - 2..];
-        Some(kernels::pack(codes.len() / bytes, nibbles, nibble, 2, length))
     }
 
     fn write(&self, blob: &mut BlobWriter) {
@@ -465,7 +453,7 @@ impl Codec for Rbe {
 struct Prepared {
     /// `[nibbles, 16]`: half of (the whole products and what makes them even and positive).
     entries: Vec<u8>,
-    tables: Option<Tables>,
+    tables: OnceLock<Tables>,
     offset: i32,
     scale: f32,
     bytes: usize,
@@ -508,20 +496,20 @@ impl Query for Prepared {
         }
     }
 
-    fn score_packed(&self, packed: &[u8], out: &mut [f32]) -> bool {
-        let Some(tables) = &self.tables else {
-            return false;
-        };
-        let size = BLOCK * self.bytes;
-        let mut sums = [0; BLOCK];
-        for (block, out) in packed.chunks_exact(size).zip(out.chunks_mut(BLOCK)) {
-            let (nibbles, lengths) = block.split_at(size - 2 * BLOCK);
-            kernels().lookup(tables, nibbles, &mut sums);
-            for ((score, &sum), length) in out.iter_mut().zip(&sums).zip(lengths.chunks_exact(2)) {
-                *score = self.cosine(2 * i32::from(sum) - self.offset, length);
-            }
+    fn lookups(&self) -> Option<&dyn Lookups> {
+        Some(self)
+    }
+}
+
+impl Lookups for Prepared {
+    fn tables(&self) -> &Tables {
+        self.tables.get_or_init(|| Tables::new(&self.entries))
+    }
+
+    fn finish(&self, sums: &[i32], codes: &[u8], out: &mut [f32]) {
+        for ((score, sum), code) in out.iter_mut().zip(sums).zip(codes.chunks_exact(self.bytes)) {
+            *score = self.cosine(2 * sum - self.offset, &code[self.bytes - 2..]);
         }
-        true
     }
 }
 
@@ -529,10 +517,11 @@ impl Query for Prepared {
 mod tests {
     use super::*;
     use crate::random;
+    use crate::score_all;
     use kokeshi_core::distance;
 
     #[test]
-    fn scores_are_the_cosines_of_codes_and_packed_scores_are_the_same() {
+    fn scores_are_the_cosines_of_codes_one_by_one_and_together() {
         let mut seed = Seed(3);
         let rows = random(70, 24, &mut seed);
         let quick = HeadConfig {
@@ -547,10 +536,11 @@ mod tests {
             codec.encode(rows.as_slice(), &mut codes);
             let floats = codec.floats(rows.as_slice());
             let query = codec.prepare(rows.row(5));
-            let (mut scores, mut packed) = (vec![0.0; rows.rows()], vec![0.0; rows.rows()]);
+            let mut scores = vec![0.0; rows.rows()];
             query.score_rows(&codes, &mut scores);
-            assert!(query.score_packed(&codec.pack(&codes).unwrap(), &mut packed));
-            assert_eq!(scores, packed, "{width}x{loops}");
+            score_all(&[query], &codes, codec.code_bytes(), |_, from, together| {
+                assert_eq!(scores[from..][..together.len()], *together, "{width}x{loops}");
+            });
             for (row, score) in floats.chunks_exact(width).zip(&scores) {
                 let exact = distance::cosine(&floats[5 * width..6 * width], row);
                 assert!((exact - score).abs() <= 0.001, "{width}x{loops}: {exact} {score}");

@@ -9,13 +9,15 @@ use rayon::prelude::*;
 use crate::chain::Chain;
 use crate::codec::Codec;
 use crate::front::{Estimate, Point, Quality};
-use crate::funnel::{Stage, funnel};
+use crate::funnel::{Stage, funnel_all};
 use crate::spec::Spec;
 
 /// The rows that are compared exactly where a ranking is rescored.
 pub const RESCORED: usize = 100;
 /// Where recall is measured.
 const DEPTH: usize = 10;
+/// Queries that are asked together.
+const TOGETHER: usize = 32;
 /// Resamples of the queries for an interval.
 const RESAMPLES: usize = 1000;
 
@@ -145,15 +147,19 @@ impl<'a> Trial<'a> {
     }
 
     fn search(&self, stages: &[Stage<'_>]) -> Result<Vec<Found>> {
-        let one = |at| {
+        let queries: Vec<&[f32]> = self.queries.iter().collect();
+        let some = |queries: &[&[f32]]| {
             let start = ThreadTime::now();
-            let hits = funnel(stages, self.queries.row(at), None)?;
-            Ok(Found {
-                time: start.elapsed(),
-                ids: hits.iter().map(|hit: &Scored| hit.id).collect(),
-            })
+            let found = funnel_all(stages, queries)?;
+            let time = start.elapsed() / queries.len() as u32;
+            let ids = |hits: Vec<Scored>| hits.iter().map(|hit| hit.id).collect();
+            Ok(found.into_iter().map(move |hits| Found { time, ids: ids(hits) }))
         };
-        (0..self.queries.rows()).into_par_iter().map(one).collect()
+        let groups = queries
+            .par_chunks(TOGETHER)
+            .map(some)
+            .collect::<Result<Vec<_>>>()?;
+        Ok(groups.into_iter().flatten().collect())
     }
 
     fn both(

@@ -71,7 +71,10 @@ pub(super) fn run(args: &Choose, output: &Output) -> Result<()> {
         report.print(output)?;
     }
     if let Some(file) = &args.plot {
-        write(file, report.svg().as_bytes())?;
+        write(
+            file,
+            &kokeshi_plot::file::bytes(file, &report.svg()).map_err(Stop::failed)?,
+        )?;
         output.note(format!("plot: {}", file.display()));
     }
     if asked && chosen.is_none() {

@@ -7,7 +7,7 @@ use super::{BLOCK, Kernels, Layout, Tables, read_section, scalar};
 pub(super) const KERNELS: Kernels = Kernels {
     name: "avx2",
     scans: [scan::<1>, scan::<2>, scan::<4>, scan::<8>],
-    lookups: [lookup::<false>, lookup::<true>],
+    lookups: [lookup::<1>, lookup::<2>, lookup::<3>, lookup::<4>],
     // Gathers of eight are no faster than eight loads.
     sums: scalar::sums,
 };
@@ -141,55 +141,79 @@ unsafe fn row_1(query: &[i8], code: &[u8]) -> i32 {
     total(sums) + rest.sum::<i32>()
 }
 
-/// Writes 32 sums of two kinds in 16-bit lanes: of even rows plus 256 times those of odd rows, and of odd rows.
-///
-/// # Safety
-/// The instructions are there.
+/// Words of codes whose sums fit 16 bits.
+pub(super) const WORDS: usize = 32;
+
+/// Adds sums of 16 rows in 16-bit lanes, of which both halves belong together: of even rows plus 256 times those of odd rows, and of odd rows.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) unsafe fn store_sums(both: __m256i, odd: __m256i, out: &mut [u16; BLOCK]) {
-    let even = _mm256_sub_epi16(both, _mm256_slli_epi16::<8>(odd));
-    let first = _mm256_unpacklo_epi16(even, odd);
-    let second = _mm256_unpackhi_epi16(even, odd);
-    // SAFETY: `out` is 64 bytes.
-    unsafe {
-        let at = out.as_mut_ptr().cast::<__m256i>();
-        _mm256_storeu_si256(at, _mm256_permute2x128_si256::<0x20>(first, second));
-        _mm256_storeu_si256(at.add(1), _mm256_permute2x128_si256::<0x31>(first, second));
+pub(super) fn add_sums(sums: [__m256i; 2], out: &mut [i32; 16]) {
+    let [both, odd] =
+        sums.map(|sum| _mm_add_epi16(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum)));
+    let even = _mm_sub_epi16(both, _mm_slli_epi16::<8>(odd));
+    let halves = [_mm_unpacklo_epi16(even, odd), _mm_unpackhi_epi16(even, odd)];
+    for (out, half) in out.as_chunks_mut::<8>().0.iter_mut().zip(halves) {
+        // SAFETY: eight values.
+        unsafe {
+            let at = out.as_mut_ptr().cast();
+            _mm256_storeu_si256(
+                at,
+                _mm256_add_epi32(_mm256_loadu_si256(at), _mm256_cvtepu16_epi32(half)),
+            );
+        }
     }
 }
 
 /// # Safety
-/// `packed` is `32 * pairs` bytes for every 32 of `out`; the instructions are there.
+/// There are `Q` tables, as wide as `packed` is; the instructions are there.
 #[target_feature(enable = "avx2")]
-unsafe fn lookup<const NARROW: bool>(tables: &Tables, packed: &[u8], out: &mut [u16]) {
+unsafe fn lookup<const Q: usize>(tables: &[&Tables], packed: &[u8], out: &mut [i32]) {
+    let words = tables[0].words();
+    let sides: [[*const u8; 2]; Q] =
+        std::array::from_fn(|query| tables[query].sides().map(|side| side.as_ptr().cast()));
+    let rows = out.len() / Q;
+    out.fill(0);
     let low = _mm256_set1_epi8(15);
-    let pairs = tables.pairs;
-    let [even, odd] = tables.sides().map(|side| side.as_ptr().cast::<u8>());
-    for (block, out) in packed
-        .chunks_exact((BLOCK * pairs).max(1))
-        .zip(out.as_chunks_mut::<BLOCK>().0)
-    {
-        let (mut both, mut uneven) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-        for pair in 0..pairs {
-            // SAFETY: every one of the three has 32 bytes for each pair.
-            let [codes, first, second] = unsafe {
-                [block.as_ptr(), even, odd].map(|bytes| _mm256_loadu_si256(bytes.add(32 * pair).cast()))
-            };
-            let first = _mm256_shuffle_epi8(first, _mm256_and_si256(codes, low));
-            let high = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), low);
-            let second = _mm256_shuffle_epi8(second, high);
-            if NARROW {
-                let sum = _mm256_add_epi8(first, second);
-                both = _mm256_add_epi16(both, sum);
-                uneven = _mm256_add_epi16(uneven, _mm256_srli_epi16::<8>(sum));
-            } else {
-                both = _mm256_add_epi16(both, _mm256_add_epi16(first, second));
-                uneven = _mm256_add_epi16(uneven, _mm256_srli_epi16::<8>(first));
-                uneven = _mm256_add_epi16(uneven, _mm256_srli_epi16::<8>(second));
+    // Four bytes of four rows to four rows of four bytes, and the fours of a byte together.
+    let turn = _mm256_broadcastsi128_si256(_mm_setr_epi8(
+        0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
+    ));
+    let gather = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    for (block, codes) in packed.chunks_exact((BLOCK * 4 * words).max(1)).enumerate() {
+        let runs = [0, 1]
+            .into_iter()
+            .flat_map(|half| (0..words).step_by(WORDS).map(move |from| (half, from)));
+        for (half, from) in runs {
+            let mut sums = [[_mm256_setzero_si256(); 2]; Q];
+            for word in from..words.min(from + WORDS) {
+                // SAFETY: a word of a block is two lines, and one of each side of every table.
+                unsafe {
+                    let codes = codes.as_ptr().add(64 * (2 * word + half));
+                    let [first, second] =
+                        [0, 32].map(|at| _mm256_shuffle_epi8(_mm256_loadu_si256(codes.add(at).cast()), turn));
+                    let bytes = [
+                        _mm256_unpacklo_epi32(first, second),
+                        _mm256_unpackhi_epi32(first, second),
+                    ];
+                    for (pair, codes) in bytes.into_iter().enumerate() {
+                        let codes = _mm256_permutevar8x32_epi32(codes, gather);
+                        let numbers =
+                            [codes, _mm256_srli_epi16::<4>(codes)].map(|codes| _mm256_and_si256(codes, low));
+                        for (sums, sides) in sums.iter_mut().zip(&sides) {
+                            for (side, numbers) in sides.iter().zip(numbers) {
+                                let entries = _mm256_load_si256(side.add(64 * word + 32 * pair).cast());
+                                let found = _mm256_shuffle_epi8(entries, numbers);
+                                sums[0] = _mm256_add_epi16(sums[0], found);
+                                sums[1] = _mm256_add_epi16(sums[1], _mm256_srli_epi16::<8>(found));
+                            }
+                        }
+                    }
+                }
+            }
+            for (query, sums) in sums.into_iter().enumerate() {
+                let out = &mut out[query * rows + block * BLOCK..][..BLOCK];
+                add_sums(sums, &mut out.as_chunks_mut().0[half]);
             }
         }
-        // SAFETY: the instructions are there.
-        unsafe { store_sums(both, uneven, out) };
     }
 }

@@ -7,7 +7,7 @@ use super::{BLOCK, ByteTables, Kernels, Layout, Tables, avx2};
 pub(super) const KERNELS: Kernels = Kernels {
     name: "avx512",
     scans: [scan_1, scan_2, scan_4, scan_8],
-    lookups: [lookup::<false>, lookup::<true>],
+    lookups: [lookup::<1>, lookup::<2>, lookup::<3>, lookup::<4>],
     sums,
 };
 
@@ -210,46 +210,54 @@ pub(super) unsafe fn sums(tables: &ByteTables, codes: &[u8], ids: Option<&[u32]>
 }
 
 /// # Safety
-/// `packed` is `32 * pairs` bytes for every 32 of `out`; the instructions are there.
+/// There are `Q` tables, as wide as `packed` is; the instructions are there.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn lookup<const NARROW: bool>(tables: &Tables, packed: &[u8], out: &mut [u16]) {
+unsafe fn lookup<const Q: usize>(tables: &[&Tables], packed: &[u8], out: &mut [i32]) {
+    let words = tables[0].words();
+    let sides: [[*const u8; 2]; Q] =
+        std::array::from_fn(|query| tables[query].sides().map(|side| side.as_ptr().cast()));
+    let rows = out.len() / Q;
+    out.fill(0);
     let low = _mm512_set1_epi8(15);
-    let pairs = tables.pairs;
-    let [even, odd] = tables.sides().map(|side| side.as_ptr().cast::<u8>());
-    for (block, out) in packed
-        .chunks_exact((BLOCK * pairs).max(1))
-        .zip(out.as_chunks_mut::<BLOCK>().0)
-    {
-        // Two rows share 16 bits: their sums are taken apart at the end.
-        let mut sums = [_mm512_setzero_si512(); 2];
-        let mut add = |mask: u64, pair: usize| {
-            // SAFETY: every one of the three has 32 bytes for each pair; masked-out bytes are not read.
-            let [codes, first, second] = unsafe {
-                [block.as_ptr(), even, odd]
-                    .map(|bytes| _mm512_maskz_loadu_epi8(mask, bytes.add(32 * pair).cast()))
-            };
-            let first = _mm512_shuffle_epi8(first, _mm512_and_si512(codes, low));
-            let high = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), low);
-            let second = _mm512_shuffle_epi8(second, high);
-            if NARROW {
-                let sum = _mm512_add_epi8(first, second);
-                sums[0] = _mm512_add_epi16(sums[0], sum);
-                sums[1] = _mm512_add_epi16(sums[1], _mm512_srli_epi16::<8>(sum));
-            } else {
-                sums[0] = _mm512_add_epi16(sums[0], _mm512_add_epi16(first, second));
-                let uneven = _mm512_add_epi16(_mm512_srli_epi16::<8>(first), _mm512_srli_epi16::<8>(second));
-                sums[1] = _mm512_add_epi16(sums[1], uneven);
+    // Four bytes of four rows to four rows of four bytes, and the fours of a byte together.
+    let turn = _mm512_broadcast_i32x4(_mm_setr_epi8(
+        0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
+    ));
+    let gather = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    for (block, codes) in packed.chunks_exact((BLOCK * 4 * words).max(1)).enumerate() {
+        for from in (0..words).step_by(avx2::WORDS) {
+            // Of even rows plus 256 times those of odd rows, and of odd rows.
+            let mut sums = [[[_mm512_setzero_si512(); 2]; 2]; Q];
+            for word in from..words.min(from + avx2::WORDS) {
+                // SAFETY: a word of a block is two lines, and one of each side of every table.
+                unsafe {
+                    let numbers = [0, 1].map(|half| {
+                        let codes = _mm512_loadu_epi8(codes.as_ptr().add(64 * (2 * word + half)).cast());
+                        let codes = _mm512_permutexvar_epi32(gather, _mm512_shuffle_epi8(codes, turn));
+                        [codes, _mm512_srli_epi16::<4>(codes)].map(|codes| _mm512_and_si512(codes, low))
+                    });
+                    for (sums, sides) in sums.iter_mut().zip(&sides) {
+                        let entries = sides.map(|side| _mm512_load_epi32(side.add(64 * word).cast()));
+                        for (sums, numbers) in sums.iter_mut().zip(numbers) {
+                            for (entries, numbers) in entries.into_iter().zip(numbers) {
+                                let found = _mm512_shuffle_epi8(entries, numbers);
+                                sums[0] = _mm512_add_epi16(sums[0], found);
+                                sums[1] = _mm512_add_epi16(sums[1], _mm512_srli_epi16::<8>(found));
+                            }
+                        }
+                    }
+                }
             }
-        };
-        for pair in (0..pairs / 2 * 2).step_by(2) {
-            add(u64::MAX, pair);
+            for (query, sums) in sums.into_iter().enumerate() {
+                let out = &mut out[query * rows + block * BLOCK..][..BLOCK];
+                for (sums, out) in sums.into_iter().zip(out.as_chunks_mut().0) {
+                    let halves = sums.map(|sum| {
+                        let high = _mm512_extracti64x4_epi64::<1>(sum);
+                        _mm256_add_epi16(_mm512_castsi512_si256(sum), high)
+                    });
+                    avx2::add_sums(halves, out);
+                }
+            }
         }
-        if pairs % 2 == 1 {
-            add(u64::from(u32::MAX), pairs - 1);
-        }
-        let halves = sums
-            .map(|sum| _mm256_add_epi16(_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum)));
-        // SAFETY: the instructions are there.
-        unsafe { avx2::store_sums(halves[0], halves[1], out) };
     }
 }

@@ -31,7 +31,8 @@ mod tables;
 #[cfg(target_arch = "x86_64")]
 mod vbmi;
 
-pub(crate) use tables::{ByteTables, Tables};
+pub(crate) use tables::ByteTables;
+pub use tables::Tables;
 
 /// Where codes lie: row `i` starts at byte `i * stride + offset`.
 #[derive(Debug, Clone, Copy)]
@@ -44,8 +45,8 @@ pub(crate) struct Layout {
 /// the rows are 0, 1, ...
 pub(crate) type Scan = unsafe fn(&[i8], &[u8], Layout, Option<&[u32]>, i32, &mut [i32]);
 
-/// Table look-ups over packed nibbles: `(tables, packed, out)`; see [`pack`].
-pub(crate) type Lookup = unsafe fn(&Tables, &[u8], &mut [u16]);
+/// Table look-ups over packed nibbles for as many queries as there are tables: `(tables, packed, out)`; see [`pack`].
+pub(crate) type Lookup = unsafe fn(&[&Tables], &[u8], &mut [i32]);
 
 /// Sums of look-ups by bytes: `(tables, codes, ids, out)`. Without ids the rows are 0, 1, ...
 pub(crate) type Sums = unsafe fn(&ByteTables, &[u8], Option<&[u32]>, &mut [u32]);
@@ -57,8 +58,8 @@ pub(crate) struct Kernels {
     pub(crate) name: &'static str,
     /// By the logarithm of the bits: 1, 2, 4, 8.
     scans: [Scan; 4],
-    /// Of any tables, and of narrow ones.
-    lookups: [Lookup; 2],
+    /// For one query, two, three and four.
+    lookups: [Lookup; TOGETHER],
     sums: Sums,
 }
 
@@ -165,42 +166,54 @@ impl Kernels {
         }
     }
 
-    /// Sums of look-ups for every row of `packed`, in blocks of [`BLOCK`].
-    pub(crate) fn lookup(&self, tables: &Tables, packed: &[u8], out: &mut [u16]) {
-        assert_eq!(packed.len(), out.len() / BLOCK * BLOCK * tables.pairs);
-        assert!(out.len().is_multiple_of(BLOCK));
-        // SAFETY: `all` gives only what this machine can run; the lengths were checked.
-        unsafe { self.lookups[usize::from(tables.narrow)](tables, packed, out) }
+    /// Sums of look-ups for some queries (`[queries, rows]`) and every row of `packed`, of which blocks of [`BLOCK`] are read once for [`TOGETHER`].
+    pub(crate) fn lookup(&self, tables: &[&Tables], packed: &[u8], out: &mut [i32]) {
+        let rows = out.len() / tables.len().max(1);
+        assert!(rows.is_multiple_of(BLOCK) && out.len() == rows * tables.len());
+        assert!(
+            tables
+                .iter()
+                .all(|table| packed.len() == rows * 4 * table.words())
+        );
+        for (tables, out) in tables
+            .chunks(TOGETHER)
+            .zip(out.chunks_mut((TOGETHER * rows).max(1)))
+        {
+            // SAFETY: `all` gives only what this machine can run; the lengths were checked.
+            unsafe { self.lookups[tables.len() - 1](tables, packed, out) }
+        }
     }
 }
 
 /// Rows a block of packed codes.
-pub const BLOCK: usize = 32;
+pub(crate) const BLOCK: usize = 32;
+/// Queries that look up together: their sums stay in registers.
+pub(crate) const TOGETHER: usize = 4;
 
-/// Codes packed for look-ups: blocks of [`BLOCK`] rows (the last is filled up with zeros). In a block, for every two of the `positions` nibbles of a code
-/// 32 bytes, byte r with the first nibble of row r in its low half and the second in its high half; behind them the `tail` bytes of every row.
-/// `tail_of(row)` has at least so many.
-pub(crate) fn pack<'a>(
-    rows: usize,
-    positions: usize,
-    nibble: impl Fn(usize, usize) -> u8,
-    tail: usize,
-    tail_of: impl Fn(usize) -> &'a [u8],
-) -> Vec<u8> {
-    let pairs = positions.div_ceil(2);
-    let size = BLOCK * (pairs + tail);
-    let mut packed = vec![0; rows.div_ceil(BLOCK) * size];
-    for (block, bytes) in packed.chunks_exact_mut(size.max(1)).enumerate() {
-        let (nibbles, tails) = bytes.split_at_mut(BLOCK * pairs);
-        for row in 0..BLOCK.min(rows - block * BLOCK) {
-            for position in 0..positions {
-                nibbles[position / 2 * BLOCK + row] |=
-                    nibble(block * BLOCK + row, position) << (position % 2 * 4);
+/// Packs the first `bytes` of every code of `stride` bytes for look-ups: in blocks of [`BLOCK`] rows (the last is filled up with any), in a block
+/// for every four bytes those of row after row. Bytes over four are zeros.
+pub(crate) fn pack(codes: &[u8], stride: usize, bytes: usize, packed: &mut Vec<u8>) {
+    let rows = codes.len() / stride;
+    let words = bytes.div_ceil(4);
+    packed.resize(rows.next_multiple_of(BLOCK) * 4 * words, 0);
+    let (whole, _) = codes.split_at(rows * stride);
+    for (block, packed) in whole
+        .chunks(BLOCK * stride)
+        .zip(packed.chunks_exact_mut((BLOCK * 4 * words).max(1)))
+    {
+        let (packed, _) = packed.as_chunks_mut::<4>();
+        for (row, code) in block.chunks_exact(stride).enumerate() {
+            let (fours, rest) = code[..bytes].as_chunks::<4>();
+            for (at, four) in fours.iter().enumerate() {
+                packed[at * BLOCK + row] = *four;
             }
-            tails[row * tail..][..tail].copy_from_slice(&tail_of(block * BLOCK + row)[..tail]);
+            if !rest.is_empty() {
+                let four = &mut packed[fours.len() * BLOCK + row];
+                *four = [0; 4];
+                four[..rest.len()].copy_from_slice(rest);
+            }
         }
     }
-    packed
 }
 
 /// Writes integers below `2^bits` as a section of `bits` (1, 2, 4 or 8), from byte 0 of `out`.
@@ -287,37 +300,47 @@ mod tests {
     }
 
     #[test]
-    fn every_lookup_gives_what_adding_the_entries_gives() {
+    fn every_lookup_gives_what_adding_the_entries_gives_for_any_number_of_queries() {
         let mut seed = Seed(2);
-        for (positions, most) in [1, 2, 3, 4, 7, 8, 48, 96, 255, 257]
-            .map(|n| [(n, 256), (n, 128)])
-            .concat()
-        {
-            let rows = 77;
-            let entries: Vec<u8> = (0..16 * positions).map(|_| seed.below(most) as u8).collect();
-            let nibbles: Vec<u8> = (0..rows * positions).map(|_| seed.below(16) as u8).collect();
-            let packed = pack(
-                rows,
-                positions,
-                |row, at| nibbles[row * positions + at],
-                0,
-                |_| &[],
-            );
-            let expected: Vec<u16> = nibbles
-                .chunks_exact(positions)
-                .map(|row| {
-                    row.iter()
-                        .enumerate()
-                        .map(|(at, &n)| u16::from(entries[16 * at + usize::from(n)]))
-                        .sum()
-                })
-                .collect();
-            let tables = Tables::new(&entries);
-            assert!(tables.narrow == (most == 128) || positions < 4);
-            for kernels in all() {
-                let mut out = vec![0; 96];
-                kernels.lookup(&tables, &packed, &mut out);
-                assert_eq!(out[..rows], expected, "{} {positions} {most}", kernels.name);
+        for positions in [1_usize, 2, 7, 8, 9, 16, 48, 96, 255, 257, 700] {
+            // The last round has the largest entries, to show any overflow.
+            for least in [0, 255] {
+                let (rows, bytes) = (77, positions.div_ceil(2));
+                let stride = bytes + 3;
+                let codes: Vec<u8> = (0..rows * stride).map(|_| seed.below(256) as u8).collect();
+                let entries: Vec<Vec<u8>> = (0..9)
+                    .map(|_| {
+                        let entries = (0..16 * positions).map(|_| (least + seed.below(256 - least)) as u8);
+                        entries.collect()
+                    })
+                    .collect();
+                let tables: Vec<Tables> = entries.iter().map(|entries| Tables::new(entries)).collect();
+                let mut packed = vec![0xee; 5];
+                pack(&codes, stride, bytes, &mut packed);
+                let expected: Vec<Vec<i32>> = entries
+                    .iter()
+                    .map(|entries| {
+                        let sum = |code: &[u8]| {
+                            (0..positions)
+                                .map(|at| {
+                                    let nibble = code[at / 2] >> (at % 2 * 4) & 15;
+                                    i32::from(entries[16 * at + usize::from(nibble)])
+                                })
+                                .sum()
+                        };
+                        codes.chunks_exact(stride).map(sum).collect()
+                    })
+                    .collect();
+                for kernels in all() {
+                    for queries in 0..=9 {
+                        let tables: Vec<&Tables> = tables[..queries].iter().collect();
+                        let mut out = vec![-1; 96 * queries];
+                        kernels.lookup(&tables, &packed, &mut out);
+                        for (out, expected) in out.chunks_exact(96).zip(&expected) {
+                            assert_eq!(&out[..rows], expected, "{} {positions} {queries}", kernels.name);
+                        }
+                    }
+                }
             }
         }
     }
@@ -367,16 +390,26 @@ mod tests {
         for positions in [1, 50, 400] {
             let values: Vec<f32> = (0..16 * positions).map(|_| seed.normal() as f32).collect();
             let nibbles: Vec<usize> = (0..positions).map(|_| seed.below(16)).collect();
-            let packed = pack(1, positions, |_, at| nibbles[at] as u8, 0, |_| &[]);
             let (tables, scale, offset) = Tables::quantize(&values);
+            let code: Vec<u8> = nibbles
+                .chunks(2)
+                .map(|two| (two[0] | two.get(1).unwrap_or(&0) << 4) as u8)
+                .collect();
+            let mut packed = Vec::new();
+            pack(&code, code.len(), code.len(), &mut packed);
             let mut out = [0; BLOCK];
-            kernels().lookup(&tables, &packed, &mut out);
+            kernels().lookup(&[&tables], &packed, &mut out);
+            // By bytes it is the same sum.
+            let mut whole = [0.0];
+            let by_bytes = ByteTables::of_nibbles(&tables, code.len(), scale, offset);
+            kernels().sums(&by_bytes, &code, None, &mut whole);
+            assert_eq!(whole[0], scale * out[0] as f32 + offset);
             let exact: f32 = nibbles
                 .iter()
                 .enumerate()
                 .map(|(at, n)| values[16 * at + n])
                 .sum();
-            let error = (scale * f32::from(out[0]) + offset - exact).abs();
+            let error = (whole[0] - exact).abs();
             assert!(
                 error <= scale * (0.5 * positions as f32 + 0.01) + 1e-3,
                 "{positions}: {error}"

@@ -7,7 +7,7 @@ use super::{BLOCK, Kernels, Layout, Tables, read_section, scalar};
 pub(super) const KERNELS: Kernels = Kernels {
     name: "neon",
     scans: [scan::<1>, scan::<2>, scan::<4>, scan::<8>],
-    lookups: [lookup::<false>, lookup::<true>],
+    lookups: [lookup::<1>, lookup::<2>, lookup::<3>, lookup::<4>],
     sums: scalar::sums,
 };
 
@@ -125,41 +125,58 @@ unsafe fn row_1(query: &[i8], code: &[u8]) -> i32 {
     vaddvq_s32(sums) + rest.sum::<i32>()
 }
 
+/// Words of codes whose sums fit 16 bits.
+const WORDS: usize = 32;
+
 /// # Safety
-/// `packed` is `32 * pairs` bytes for every 32 of `out`; the instructions are there.
+/// There are `Q` tables, as wide as `packed` is; the instructions are there.
 #[target_feature(enable = "neon")]
-unsafe fn lookup<const NARROW: bool>(tables: &Tables, packed: &[u8], out: &mut [u16]) {
+unsafe fn lookup<const Q: usize>(tables: &[&Tables], packed: &[u8], out: &mut [i32]) {
     let low = vdupq_n_u8(15);
-    let [even, odd] = tables.sides().map(|side| side.as_ptr().cast::<u8>());
-    for (block, out) in packed
-        .chunks_exact((BLOCK * tables.pairs).max(1))
-        .zip(out.as_chunks_mut::<BLOCK>().0)
-    {
-        let mut sums = [vdupq_n_u16(0); 4];
-        for pair in 0..tables.pairs {
-            // SAFETY: every one of the three has 32 bytes for each pair; a table is there twice.
-            let (first, second, codes) = unsafe {
-                let codes = [0, 16].map(|half| vld1q_u8(block.as_ptr().add(32 * pair + half)));
-                (vld1q_u8(even.add(32 * pair)), vld1q_u8(odd.add(32 * pair)), codes)
-            };
-            for (codes, sums) in codes.into_iter().zip(sums.as_chunks_mut::<2>().0) {
-                let first = vqtbl1q_u8(first, vandq_u8(codes, low));
-                let second = vqtbl1q_u8(second, vshrq_n_u8::<4>(codes));
-                let mut add = |entries: uint8x16_t| {
-                    sums[0] = vaddw_u8(sums[0], vget_low_u8(entries));
-                    sums[1] = vaddw_high_u8(sums[1], entries);
-                };
-                if NARROW {
-                    add(vaddq_u8(first, second));
-                } else {
-                    add(first);
-                    add(second);
+    let words = tables[0].words();
+    let sides: [[*const u8; 2]; Q] =
+        std::array::from_fn(|query| tables[query].sides().map(|side| side.as_ptr().cast()));
+    let rows = out.len() / Q;
+    out.fill(0);
+    for (block, codes) in packed.chunks_exact((BLOCK * 4 * words).max(1)).enumerate() {
+        for half in 0..2 {
+            for from in (0..words).step_by(WORDS) {
+                // Of rows 0 to 7, and of 8 to 15.
+                let mut sums = [[vdupq_n_u16(0); 2]; Q];
+                for word in from..words.min(from + WORDS) {
+                    // SAFETY: a word of a block is two lines, and one of each side of every table.
+                    unsafe {
+                        let four = vld4q_u8(codes.as_ptr().add(64 * (2 * word + half)));
+                        for (at, codes) in [four.0, four.1, four.2, four.3].into_iter().enumerate() {
+                            let numbers = [vandq_u8(codes, low), vshrq_n_u8::<4>(codes)];
+                            for (sums, sides) in sums.iter_mut().zip(&sides) {
+                                for (side, numbers) in sides.iter().zip(numbers) {
+                                    let found = vqtbl1q_u8(vld1q_u8(side.add(64 * word + 16 * at)), numbers);
+                                    sums[0] = vaddw_u8(sums[0], vget_low_u8(found));
+                                    sums[1] = vaddw_high_u8(sums[1], found);
+                                }
+                            }
+                        }
+                    }
+                }
+                for (query, sums) in sums.into_iter().enumerate() {
+                    let out = &mut out[query * rows + block * BLOCK + 16 * half..][..16];
+                    for (out, sum) in out.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
+                        for (out, sum) in out
+                            .as_chunks_mut::<4>()
+                            .0
+                            .iter_mut()
+                            .zip([vget_low_u16(sum), vget_high_u16(sum)])
+                        {
+                            // SAFETY: four values.
+                            unsafe {
+                                let wide = vreinterpretq_s32_u32(vmovl_u16(sum));
+                                vst1q_s32(out.as_mut_ptr(), vaddq_s32(vld1q_s32(out.as_ptr()), wide));
+                            }
+                        }
+                    }
                 }
             }
-        }
-        for (out, sum) in out.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
-            // SAFETY: eight values.
-            unsafe { vst1q_u16(out.as_mut_ptr(), sum) };
         }
     }
 }

@@ -1,12 +1,11 @@
 //! The definition of every loop, in plain Rust: what runs where nothing better does, and what the others are tested against.
 
-use super::tables::Line;
 use super::{BLOCK, ByteTables, Kernels, Layout, Tables, read_section, section_bytes};
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "scalar",
     scans: [scan::<1>, scan::<2>, scan::<4>, scan::<8>],
-    lookups: [lookup; 2],
+    lookups: [lookup; 4],
     sums,
 };
 
@@ -41,21 +40,22 @@ pub(super) fn sums(tables: &ByteTables, codes: &[u8], ids: Option<&[u32]>, out: 
     }
 }
 
-fn lookup(tables: &Tables, packed: &[u8], out: &mut [u16]) {
-    let [even, odd] = tables.sides();
-    for (block, out) in packed
-        .chunks_exact((BLOCK * tables.pairs).max(1))
-        .zip(out.as_chunks_mut::<BLOCK>().0)
-    {
-        for (row, out) in out.iter_mut().enumerate() {
-            *out = (0..tables.pairs)
-                .map(|pair| {
-                    let byte = usize::from(block[pair * BLOCK + row]);
-                    let entry =
-                        |side: &[Line], nibble: usize| u16::from(side[pair / 2].0[pair % 2 * 32 + nibble]);
-                    entry(even, byte & 15) + entry(odd, byte >> 4)
-                })
-                .sum();
+fn lookup(tables: &[&Tables], packed: &[u8], out: &mut [i32]) {
+    let rows = out.len() / tables.len();
+    for (tables, out) in tables.iter().zip(out.chunks_exact_mut(rows.max(1))) {
+        let [even, odd] = tables.sides();
+        let blocks = packed.chunks_exact((BLOCK * 4 * tables.words()).max(1));
+        for (block, out) in blocks.zip(out.as_chunks_mut::<BLOCK>().0) {
+            for (row, out) in out.iter_mut().enumerate() {
+                let words = block.as_chunks::<4>().0[row..].iter().step_by(BLOCK);
+                *out = words
+                    .zip(even.iter().zip(odd))
+                    .flat_map(|(word, sides)| (0..4).map(move |at| (usize::from(word[at]), 16 * at, sides)))
+                    .map(|(byte, from, (even, odd))| {
+                        i32::from(even.0[from + byte % 16]) + i32::from(odd.0[from + byte / 16])
+                    })
+                    .sum();
+            }
         }
     }
 }

@@ -5,54 +5,48 @@
 #[repr(C, align(64))]
 pub(super) struct Line(pub(super) [u8; 64]);
 
-/// Tables of 16 bytes for every nibble position, as the kernels read them: first those of even positions, then those of odd ones, each
-/// twice, so that one load fills a register.
-pub(crate) struct Tables {
+/// Tables of 16 bytes for every nibble of a code, as the kernels read them.
+///
+/// A line of one side holds the tables of four bytes of a code: of their low nibbles (even positions), or of their high ones.
+pub struct Tables {
     lines: Vec<Line>,
-    pub(super) pairs: usize,
-    /// No two entries of an even position and the odd one behind it add up to more than a byte: kernels may add them as bytes.
-    pub(super) narrow: bool,
 }
 
 impl Tables {
-    /// From `[positions, 16]` entries, no row's sum of which is above 65,535.
+    /// From `[positions, 16]` entries.
     pub(crate) fn new(entries: &[u8]) -> Self {
         let (positions, _) = entries.as_chunks::<16>();
-        let pairs = positions.len().div_ceil(2);
-        let mut lines = vec![Line([0; 64]); 2 * pairs.div_ceil(2)];
+        let words = positions.len().div_ceil(8);
+        let mut lines = vec![Line([0; 64]); 2 * words];
         for (at, table) in positions.iter().enumerate() {
-            let line = at / 4 + at % 2 * pairs.div_ceil(2);
-            let half = &mut lines[line].0[at / 2 % 2 * 32..][..32];
-            half[..16].copy_from_slice(table);
-            half[16..].copy_from_slice(table);
+            lines[at % 2 * words + at / 8].0[at / 2 % 4 * 16..][..16].copy_from_slice(table);
         }
-        let most = |table: &[u8; 16]| u32::from(table.iter().copied().fold(0, u8::max));
-        let narrow = positions
-            .chunks(2)
-            .all(|pair| pair.iter().map(most).sum::<u32>() <= 255);
-        Self { lines, pairs, narrow }
+        Self { lines }
     }
 
-    /// 32 bytes for every pair, filled up to whole lines: of the even positions, and of the odd ones.
+    /// A line for every four bytes of a code: of the even positions, and of the odd ones. What is behind the last position is zeros.
     pub(super) fn sides(&self) -> [&[Line]; 2] {
-        let (even, odd) = self.lines.split_at(self.lines.len() / 2);
+        let (even, odd) = self.lines.split_at(self.words());
         [even, odd]
     }
 
-    /// From `[positions, 16]` floats: the entries, two of which fit a byte together, and `(scale, offset)` so that `scale * sum + offset` estimates a
-    /// row's sum.
+    /// Fours of bytes of a code, the last of which need not be full.
+    pub(crate) fn words(&self) -> usize {
+        self.lines.len() / 2
+    }
+
+    /// What a nibble at a position adds.
+    fn entry(&self, position: usize, nibble: usize) -> u8 {
+        self.lines[position % 2 * self.words() + position / 8].0[position / 2 % 4 * 16 + nibble]
+    }
+
+    /// From `[positions, 16]` floats: entries in steps of which the widest table has 255, and `(scale, offset)` so that `scale * sum + offset`
+    /// estimates a row's sum.
     pub(crate) fn quantize(values: &[f32]) -> (Self, f32, f32) {
         let (positions, _) = values.as_chunks::<16>();
         let bounds: Vec<(f32, f32)> = positions.iter().map(bounds).collect();
-        let ranges = bounds
-            .chunks(2)
-            .map(|pair| pair.iter().map(|(least, most)| most - least).sum::<f32>());
-        let (widest, total) = ranges.fold((0.0_f32, 0.0), |(widest, total), range| {
-            (widest.max(range), total + range)
-        });
-        // One byte for the entries of a pair, two bytes a sum (half a unit of rounding up may be added at each position).
-        let sum_room = 65_535.0 - 0.5 * positions.len() as f32;
-        let scale = (widest / 254.0).max(total / sum_room).max(f32::MIN_POSITIVE);
+        let ranges = bounds.iter().map(|(least, most)| most - least);
+        let scale = (ranges.fold(0.0, f32::max) / 255.0).max(f32::MIN_POSITIVE);
         let inverse = 1.0 / scale;
         let mut entries = Vec::with_capacity(values.len());
         for (table, (least, _)) in positions.iter().zip(&bounds) {
@@ -107,6 +101,32 @@ impl ByteTables {
             planes,
             scale,
             offset: bounds.iter().map(|(least, _)| least).sum(),
+        }
+    }
+
+    /// The tables of both nibbles of each of `parts` bytes, added up: sums are the same numbers.
+    pub(crate) fn of_nibbles(nibbles: &Tables, parts: usize, scale: f32, offset: f32) -> Self {
+        let mut entries = vec![0; 256 * parts + 1];
+        let mut planes = vec![0; 512 * parts];
+        for (part, (entries, planes)) in entries
+            .as_chunks_mut::<256>()
+            .0
+            .iter_mut()
+            .zip(planes.as_chunks_mut::<512>().0)
+            .enumerate()
+        {
+            for (byte, entry) in entries.iter_mut().enumerate() {
+                let [low, high] = [(2 * part, byte & 15), (2 * part + 1, byte >> 4)]
+                    .map(|(position, nibble)| u16::from(nibbles.entry(position, nibble)));
+                *entry = low + high;
+                [planes[byte], planes[256 + byte]] = entry.to_le_bytes();
+            }
+        }
+        Self {
+            entries,
+            planes,
+            scale,
+            offset,
         }
     }
 

@@ -1,12 +1,14 @@
 //! AVX-512 VBMI, which looks 64 bytes up at once: 64 codes are turned so that the same byte of all of them lies in a register, and each of its
-//! tables' planes of 256 bytes takes four look-ups of 64.
+//! tables' planes of 256 bytes takes four look-ups of 64. Of nibbles, one look-up has the entries of four positions: where in the register a byte
+//! lies says which.
 
 use std::arch::x86_64::*;
 
-use super::{ByteTables, Kernels, avx512};
+use super::{BLOCK, ByteTables, Kernels, Tables, avx512};
 
 pub(super) const KERNELS: Kernels = Kernels {
     name: "avx512vbmi",
+    lookups: [lookup::<1>, lookup::<2>, lookup::<3>, lookup::<4>],
     sums,
     ..avx512::KERNELS
 };
@@ -152,6 +154,50 @@ unsafe fn join(sums: [[__m512i; 2]; 2], out: &mut [u32; ROWS]) {
             let to = out.as_mut_ptr().add(32 * half);
             _mm512_storeu_epi32(to.cast(), _mm512_permutex2var_epi32(even, first, odd));
             _mm512_storeu_epi32(to.add(16).cast(), _mm512_permutex2var_epi32(even, second, odd));
+        }
+    }
+}
+
+/// # Safety
+/// There are `Q` tables, as wide as `packed` is; the instructions are there.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
+unsafe fn lookup<const Q: usize>(tables: &[&Tables], packed: &[u8], out: &mut [i32]) {
+    let words = tables[0].words();
+    let sides: [[*const u8; 2]; Q] =
+        std::array::from_fn(|query| tables[query].sides().map(|side| side.as_ptr().cast()));
+    let rows = out.len() / Q;
+    let (ones, low) = (_mm512_set1_epi8(1), _mm512_set1_epi8(15));
+    // The table of a byte is the one of its place among four.
+    let places = _mm512_set1_epi32(0x3020_1000);
+    // (codes & 15) | places
+    const CHOOSE: i32 = 0xea;
+    for (block, codes) in packed.chunks_exact((BLOCK * 4 * words).max(1)).enumerate() {
+        let mut sums = [[_mm512_setzero_si512(); 2]; Q];
+        for word in 0..words {
+            // SAFETY: a word of a block is two lines, and one of each side of every table.
+            unsafe {
+                let numbers = [0, 1].map(|half| {
+                    let codes = _mm512_loadu_epi8(codes.as_ptr().add(64 * (2 * word + half)).cast());
+                    let high = _mm512_srli_epi16::<4>(codes);
+                    [codes, high].map(|codes| _mm512_ternarylogic_epi32::<CHOOSE>(codes, low, places))
+                });
+                for (sums, sides) in sums.iter_mut().zip(&sides) {
+                    let entries = sides.map(|side| _mm512_load_epi32(side.add(64 * word).cast()));
+                    for (sum, numbers) in sums.iter_mut().zip(numbers) {
+                        for (entries, numbers) in entries.into_iter().zip(numbers) {
+                            let found = _mm512_permutexvar_epi8(numbers, entries);
+                            *sum = _mm512_dpbusd_epi32(*sum, found, ones);
+                        }
+                    }
+                }
+            }
+        }
+        for (query, sums) in sums.into_iter().enumerate() {
+            let out = &mut out[query * rows + block * BLOCK..][..BLOCK];
+            for (half, sum) in sums.into_iter().enumerate() {
+                // SAFETY: 16 values are left.
+                unsafe { _mm512_storeu_epi32(out.as_mut_ptr().add(16 * half), sum) };
+            }
         }
     }
 }
