@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use kokeshi_core::Seed;
-use kokeshi_encode::{EncoderShape, TensorPlace, TrainPooling, Trainable};
+use kokeshi_encode::{
+    BYTE_WORDS, ByteWordsShape, EncoderShape, TensorPlace, TrainPooling, Trainable, WordIds,
+};
 use kokeshi_kernels::Activation;
 use kokeshi_train::encoder::Encoder;
 use kokeshi_train::losses::{Aux, Loss};
@@ -61,6 +63,7 @@ fn random_over(
         layers,
         heads,
         vocabulary: words,
+        bytes: None,
         positions: longest,
         longest,
         types: 0,
@@ -113,6 +116,30 @@ fn random_over(
 /// An encoder that has learnt nothing.
 pub(crate) fn begin(seed: Seed) -> Trainable {
     random_over(WORDS, [LAYERS, DIMS, HEADS], LONGEST, TABLES, WEIGHTS, seed)
+}
+
+/// The same with words made of their bytes.
+pub(crate) fn begin_with_bytes(bytes: ByteWordsShape, mut seed: Seed) -> Trainable {
+    let layer = bytes.fresh(seed.fork(4));
+    let mut base = random_over(
+        WordIds::SPECIAL,
+        [LAYERS, DIMS, HEADS],
+        LONGEST,
+        TABLES,
+        WEIGHTS,
+        seed,
+    );
+    base.shape.bytes = Some(bytes);
+    for (name, shape) in bytes.tensors() {
+        let start = base.tensors.last().map_or(0, |last| last.start + last.len());
+        base.tensors.push(TensorPlace {
+            name: format!("{BYTE_WORDS}{name}"),
+            shape,
+            start,
+        });
+    }
+    base.values.extend(layer);
+    base
 }
 
 /// Trains a new encoder on pairs of title and abstract with `loss`, which wants the layers `exits` pooled.
@@ -208,7 +235,22 @@ pub(crate) fn train_from(
     steps: u64,
     seed: Seed,
 ) -> kokeshi_train::Result<Learner> {
-    let mut learner = learner(Encoder::new(start));
+    train_encoder(Encoder::new(start), arxiv, loss, exits, steps, seed)
+}
+
+/// The same for an encoder that is there.
+///
+/// # Errors
+/// As [`train`].
+pub(crate) fn train_encoder(
+    encoder: Encoder,
+    arxiv: &Arxiv,
+    loss: &dyn Loss,
+    exits: &[usize],
+    steps: u64,
+    seed: Seed,
+) -> kokeshi_train::Result<Learner> {
+    let mut learner = learner(encoder);
     let mut draw = seed;
     let mut draw = draw.fork(1);
     let mut order: Vec<usize> = (0..arxiv.train.len()).collect();

@@ -1,4 +1,7 @@
-//! Byte2Word (arXiv 2211.12677) on TREC's question types: a table of words against words made of their bytes, on clean and on misspelt questions.
+//! Byte2Word (arXiv 2211.12677): a table of words against words made of their bytes, on clean and on misspelt texts. On TREC's question types as bags of
+//! words, and on the tiny arXiv bench before the blocks of an encoder.
+
+mod encoder;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -44,6 +47,21 @@ const CLAIMS: &[Claim] = &[
         claim: "the same with 80 % of the longer words misspelt: ratio",
         bar: Bar::AtLeast(1.3),
     },
+    Claim {
+        name: "encoder parameters",
+        claim: "the same before the blocks of an encoder, the table with 8,000 words: ratio of parameters",
+        bar: Bar::AtMost(0.12),
+    },
+    Claim {
+        name: "encoder clean",
+        claim: "MRR@10 of titles that look for their abstracts against that of the encoder with the table: ratio",
+        bar: Bar::AtLeast(0.97),
+    },
+    Claim {
+        name: "encoder misspelt",
+        claim: "the same with 80 % of the longer words of titles misspelt: ratio",
+        bar: Bar::AtLeast(1.3),
+    },
 ];
 
 /// The reproduction.
@@ -69,7 +87,7 @@ impl Reproduction for Byte2Word {
                 sizes[which] = model.inputs;
                 let mut noise = Seed(context.seed).fork(100 + run);
                 let accuracies =
-                    NOISE.map(|share| model.accuracy(&misspell(&test, share, &mut noise), &train));
+                    NOISE.map(|share| model.accuracy(&misspelt(&test, share, &mut noise), &train));
                 let name = ["table", "bytes"][which];
                 eprintln!(
                     "run {run}, {name} ({} parameters): accuracy at {NOISE:?} {accuracies:.3?}",
@@ -81,19 +99,24 @@ impl Reproduction for Byte2Word {
             }
         }
         let [table, bytes] = found;
+        let [table_encoder, bytes_encoder] = encoder::run(context)?;
+        let ratio = |at: usize| bytes_encoder.mrr[at] / table_encoder.mrr[at];
         Ok(measured(
             CLAIMS,
             [
                 sizes[1] as f64 / sizes[0] as f64,
                 bytes[0] / table[0],
                 bytes[3] / table[3],
+                bytes_encoder.parameters as f64 / table_encoder.parameters as f64,
+                ratio(0),
+                ratio(3),
             ],
         ))
     }
 }
 
-/// Questions with a share of their longer words misspelt: two letters swapped, one left out, or one replaced, inside the word.
-fn misspell(questions: &[Question], share: f64, seed: &mut Seed) -> Vec<Question> {
+/// A text with a share of its longer words misspelt: two letters swapped, one left out, or one replaced, inside the word.
+fn misspell(text: &str, share: f64, seed: &mut Seed) -> String {
     let mut word = |word: &str| -> String {
         let mut letters: Vec<char> = word.chars().collect();
         if letters.len() < LEAST_LETTERS
@@ -112,13 +135,12 @@ fn misspell(questions: &[Question], share: f64, seed: &mut Seed) -> Vec<Question
         }
         letters.into_iter().collect()
     };
+    text.split(' ').map(&mut word).collect::<Vec<_>>().join(" ")
+}
+
+fn misspelt(questions: &[Question], share: f64, seed: &mut Seed) -> Vec<Question> {
     let misspelt = |question: &Question| Question {
-        text: question
-            .text
-            .split(' ')
-            .map(&mut word)
-            .collect::<Vec<_>>()
-            .join(" "),
+        text: misspell(&question.text, share, seed),
         kind: question.kind.clone(),
     };
     questions.iter().map(misspelt).collect()
@@ -148,7 +170,6 @@ impl Input {
         let shape = ByteWordsShape {
             dims: DIMS,
             heads: HEADS,
-            lower_case: true,
         };
         Self::Bytes(ByteWords { shape })
     }
