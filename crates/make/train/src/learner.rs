@@ -117,6 +117,11 @@ impl Learner {
         self.adapter = Some(adapter);
     }
 
+    /// How many words of the last batch were made of their bytes; special tokens count.
+    pub fn made_words(&self) -> usize {
+        self.encoder.words.as_ref().map_or(0, |_| self.touched.len())
+    }
+
     /// What learns instead of the encoder, if anything does.
     pub fn adapter(&self) -> Option<&Adapter> {
         self.adapter.as_ref()

@@ -27,7 +27,7 @@ const RATE: f32 = 2e-3;
 const TABLES: f64 = 0.1;
 const WEIGHTS: fn(usize) -> f64 = |inputs| (3.0 * inputs as f64).sqrt().recip();
 /// The longest text, and the tokens a thread runs at once.
-const LONGEST: usize = 64;
+pub(crate) const LONGEST: usize = 64;
 const CHUNK: usize = 1 << 14;
 
 /// What pre-training puts before a text, and in the place of a masked word: numbers behind those of words.
@@ -118,15 +118,15 @@ pub(crate) fn begin(seed: Seed) -> Trainable {
     random_over(WORDS, [LAYERS, DIMS, HEADS], LONGEST, TABLES, WEIGHTS, seed)
 }
 
-/// The same with words made of their bytes.
-pub(crate) fn begin_with_bytes(bytes: ByteWordsShape, mut seed: Seed) -> Trainable {
+/// The same with words made of their bytes; with a `scale`, tables and weights have that deviation, as in [`random`].
+pub(crate) fn begin_with_bytes(bytes: ByteWordsShape, scale: Option<f64>, mut seed: Seed) -> Trainable {
     let layer = bytes.fresh(seed.fork(4));
     let mut base = random_over(
         WordIds::SPECIAL,
         [LAYERS, DIMS, HEADS],
         LONGEST,
-        TABLES,
-        WEIGHTS,
+        scale.unwrap_or(TABLES),
+        |inputs| scale.unwrap_or_else(|| WEIGHTS(inputs)),
         seed,
     );
     base.shape.bytes = Some(bytes);
