@@ -24,8 +24,9 @@ mod static_model;
 mod trainable;
 mod trained;
 mod transformer;
+mod word_layer;
+mod words;
 
-pub use bytes_to_words::{ByteWordsShape, WORD_BYTES, word_bytes, words};
 pub use compact::write_compact;
 pub use error::{Error, Result};
 pub use hub::model_folder;
@@ -36,3 +37,5 @@ pub use rerank::Reranker;
 pub use safetensors::safetensors_bytes;
 pub use sparse::SparseModel;
 pub use trainable::{Buckets, EncoderShape, TensorPlace, Trainable};
+pub use word_layer::{BYTE_WORDS, ByteWordsShape};
+pub use words::{WORD_BYTES, WordBytes, WordIds, word_bytes, words};

@@ -9,7 +9,7 @@ use kokeshi_kernels::{Buffer, Level};
 use kokeshi_tokens::Encoding;
 use rayon::prelude::*;
 
-use crate::bytes_to_words::{self, BytesToWords};
+use crate::bytes_to_words::BytesToWords;
 use crate::chunks::chunks;
 use crate::directory::{self, Kind, Listed};
 use crate::encoder::Scratch;
@@ -23,6 +23,7 @@ use crate::router;
 use crate::static_model::StaticModel;
 use crate::trained;
 use crate::transformer::Transformer;
+use crate::words::{WordBytes, WordIds, words};
 
 /// Texts of a static model in a chunk.
 const CHUNK_TEXTS: usize = 256;
@@ -391,13 +392,9 @@ impl Model {
         };
         match &*self.inner.input {
             Input::Transformer(transformer) => {
-                let tokens: Vec<Vec<u32>> = texts
-                    .par_iter()
-                    .map_init(Encoding::default, |encoding, text| {
-                        transformer.tokenize(first.prompt, text.as_ref(), encoding)
-                    })
-                    .collect::<Result<_>>()?;
-                self.encode_rows(transformer, &tokens, requests)
+                let mut words = WordIds::default();
+                let tokens = transformer.tokenize(first.prompt, texts, &mut words)?;
+                self.encode_rows(transformer, &tokens, words.words(), requests)
             }
             Input::Static(model) => self.encode_static(texts, requests, |text, encoding, out| {
                 model.encode(text, encoding, out);
@@ -411,16 +408,14 @@ impl Model {
     /// Encodes texts that are token ids already, special tokens included, without a prompt: `[texts, dims]`.
     ///
     /// # Errors
-    /// [`Error::Request`] if the model is static, has no such size, can't read so many tokens or has no token with such an id.
+    /// [`Error::Request`] if the model is static or reads words, has no such size, can't read so many tokens or has no token with such an id.
     pub fn encode_ids(&self, ids: &[Vec<u32>], options: &Options) -> Result<Embeddings> {
         self.route(options.task)?.encode_rows_of(ids, options)
     }
 
     fn encode_rows_of(&self, ids: &[Vec<u32>], options: &Options) -> Result<Embeddings> {
-        let Input::Transformer(transformer) = &*self.inner.input else {
-            let problem = format!("the model {} is not a transformer", self.inner.id);
-            return Err(Error::Request(problem));
-        };
+        let transformer = self.transformer()?;
+        self.expect_vocabulary(transformer)?;
         let (most, vocabulary) = (transformer.max_tokens(), transformer.vocabulary());
         let fits = |ids: &Vec<u32>| ids.len() <= most && ids.iter().all(|id| (*id as usize) < vocabulary);
         if let Some(at) = ids.iter().position(|ids| ids.is_empty() || !fits(ids)) {
@@ -433,25 +428,54 @@ impl Model {
             skip: 0,
             ..self.request(options, options.size)?
         };
-        Ok(self.encode_rows(transformer, ids, &[request])?.remove(0))
+        Ok(self.encode_rows(transformer, ids, &[], &[request])?.remove(0))
     }
 
     /// The token ids of texts as [`Model::encode`] reads them, prompt and special tokens included, cut at `max_tokens`.
     ///
     /// # Errors
-    /// [`Error::Request`] if the model is static, or has no such prompt.
+    /// [`Error::Request`] if the model is static or reads words, or has no such prompt.
     pub fn token_ids<T: AsRef<str> + Sync>(&self, texts: &[T], options: &Options) -> Result<Vec<Vec<u32>>> {
-        let Input::Transformer(transformer) = &*self.inner.input else {
-            let problem = format!("the model {} is not a transformer", self.inner.id);
-            return Err(Error::Request(problem));
-        };
+        self.expect_vocabulary(self.transformer()?)?;
+        self.ids_with_words(texts, options, &mut WordIds::default())
+    }
+
+    /// The same for models with a vocabulary and for those that read words: ids of the latter are numbers in `words`, which gets the words that
+    /// it does not have yet.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if the model is static, or has no such prompt.
+    pub fn ids_with_words<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        options: &Options,
+        words: &mut WordIds,
+    ) -> Result<Vec<Vec<u32>>> {
         let prompt = self.inner.prompts.resolve(options)?;
-        texts
-            .par_iter()
-            .map_init(Encoding::default, |encoding, text| {
-                transformer.tokenize(prompt, text.as_ref(), encoding)
-            })
-            .collect()
+        self.transformer()?.tokenize(prompt, texts, words)
+    }
+
+    fn transformer(&self) -> Result<&Transformer> {
+        match &*self.inner.input {
+            Input::Transformer(transformer) => Ok(transformer),
+            _ => {
+                let problem = format!("the model {} is not a transformer", self.inner.id);
+                Err(Error::Request(problem))
+            }
+        }
+    }
+
+    fn expect_vocabulary(&self, transformer: &Transformer) -> Result<()> {
+        match transformer.reads_words() {
+            false => Ok(()),
+            true => {
+                let problem = format!(
+                    "the model {} makes words of bytes and has no token ids",
+                    self.inner.id
+                );
+                Err(Error::Request(problem))
+            }
+        }
     }
 
     /// Byte ranges of the tokens of `text`, in order, special tokens left out, not cut at `max_tokens`.
@@ -459,7 +483,7 @@ impl Model {
         match &*self.inner.input {
             Input::Transformer(transformer) => transformer.token_ranges(text),
             Input::Static(model) => model.token_ranges(text),
-            Input::Bytes(_) => bytes_to_words::words(text),
+            Input::Bytes(_) => words(text),
         }
     }
 
@@ -493,6 +517,7 @@ impl Model {
         &self,
         transformer: &Transformer,
         tokens: &[Vec<u32>],
+        words: &[WordBytes],
         requests: &[Request<'_>],
     ) -> Result<Vec<Embeddings>> {
         // Longest first, so that no thread starts a long chunk when the others are done; texts of a length together.
@@ -522,9 +547,13 @@ impl Model {
         }
         let run = |(chunk, out): (&[&[u32]], &mut [f32])| {
             WORKSPACE.with_borrow_mut(|space| {
+                let made = transformer.make_words(chunk, words, &mut space.encoder);
+                let made: Option<Vec<&[u32]>> = made
+                    .as_ref()
+                    .map(|texts| texts.iter().map(Vec::as_slice).collect());
                 let (pooled, spare) = (&mut space.pooled, &mut space.spare);
                 transformer.encode(
-                    chunk,
+                    made.as_deref().unwrap_or(chunk),
                     &exits,
                     skip,
                     &mut space.encoder,

@@ -18,6 +18,7 @@ use crate::pooling::train::{Cross, TrainPooling};
 use crate::pooling::{Mode, Pooling};
 use crate::position::buckets::{BucketPlan, bucket};
 use crate::safetensors::{Dtype, Weights, safetensors_bytes};
+use crate::word_layer::{BYTE_WORDS, ByteWordsShape};
 
 /// The sizes of an encoder of BERT's kind: learned positions, norms after the sums, biases everywhere, one activation in between.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +33,8 @@ pub struct EncoderShape {
     pub heads: usize,
     /// Rows of the token table.
     pub vocabulary: usize,
+    /// The layer that makes words of their bytes; the token table has the special tokens alone then.
+    pub bytes: Option<ByteWordsShape>,
     /// Rows of the position table.
     pub positions: usize,
     /// The most tokens of a text.
@@ -104,7 +107,7 @@ pub struct Trainable {
     pub normalize: bool,
     /// The encoder's tensors in this order: token table, position table, type table, first norm (weight, bias); for each block weights of
     /// query, key, value, their biases, weight and bias of attention's output, its norm, weight and bias of the first and the second part
-    /// of the feed-forward network, its norm; at the end the biases by distance.
+    /// of the feed-forward network, its norm; at the end the biases by distance, and those of [`ByteWordsShape::tensors`].
     pub tensors: Vec<TensorPlace>,
     /// The pooling's tensors, in the order of [`Cross::tensors`].
     pub head: Vec<TensorPlace>,
@@ -373,6 +376,7 @@ fn shape(plan: &Plan) -> Result<EncoderShape, &'static str> {
         layers: plan.blocks.len(),
         heads: first.attention.heads,
         vocabulary: plan.vocabulary,
+        bytes: plan.bytes,
         positions: table.rows,
         longest: plan.longest,
         types: plan.types.as_ref().map_or(0, |(_, count)| *count),
@@ -420,6 +424,9 @@ impl Reader<'_> {
         }
         if let Some(plan) = &plan.positions.buckets {
             self.tensor(&plan.name, &[plan.rows, shape.heads])?;
+        }
+        for (name, shape) in plan.bytes.iter().flat_map(ByteWordsShape::tensors) {
+            self.tensor(&format!("{BYTE_WORDS}{name}"), &shape)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use kokeshi_kernels::Buffer;
 use kokeshi_tokens::{Encoding, Tokenizer};
+use rayon::prelude::*;
 
 use crate::directory::{Fields, read_optional};
 use crate::encoder::{Encoder, Keep, Scratch, Text};
@@ -15,6 +16,7 @@ use crate::pooling::Pooling;
 use crate::pooling::cross::Trained;
 use crate::position::Position;
 use crate::safetensors::Weights;
+use crate::words::{WordBytes, WordIds, words};
 
 /// Names of the file with `max_seq_length` and `do_lower_case`; the first is the usual one.
 pub(crate) const CONFIGS: [&str; 7] = [
@@ -29,7 +31,8 @@ pub(crate) const CONFIGS: [&str; 7] = [
 
 /// A tokenizer, an encoder and a pooling.
 pub(crate) struct Transformer {
-    tokenizer: Tokenizer,
+    /// `None`: the encoder reads words.
+    tokenizer: Option<Tokenizer>,
     encoder: Encoder,
     pooling: Pooling,
     max_tokens: usize,
@@ -42,9 +45,16 @@ impl Transformer {
     /// Reads the Transformer module in `folder` and the Pooling module in `pooling`, if there is one.
     pub(crate) fn load(folder: &Path, pooling: Option<&Path>, options: &LoadOptions) -> Result<Self> {
         let encoder = Encoder::load(folder, options)?;
-        let path = folder.join("tokenizer.json");
-        let tokenizer = Tokenizer::open(&path).map_err(|error| Error::model(folder, error.to_string()))?;
-        encoder.check_tokenizer(&path, tokenizer.vocabulary())?;
+        let tokenizer = match encoder.reads_words() {
+            true => None,
+            false => {
+                let path = folder.join("tokenizer.json");
+                let tokenizer =
+                    Tokenizer::open(&path).map_err(|error| Error::model(folder, error.to_string()))?;
+                encoder.check_tokenizer(&path, tokenizer.vocabulary())?;
+                Some(tokenizer)
+            }
+        };
         let pooling = match pooling {
             Some(folder) => Pooling::load(folder, encoder.hidden(), encoder.layers())?,
             None => Pooling::default(),
@@ -86,7 +96,9 @@ impl Transformer {
         }
         let pieces = options.position == Some(Position::Pcw) && limit > encoder.longest();
         let longest = if pieces { usize::MAX } else { encoder.longest() };
-        let special = tokenizer.special_count();
+        let special = tokenizer
+            .as_ref()
+            .map_or(WordIds::SPECIAL, Tokenizer::special_count);
         if pieces && encoder.longest() <= special {
             return Err(config.wrong(
                 "max_seq_length",
@@ -136,15 +148,43 @@ impl Transformer {
         self.encoder.vocabulary()
     }
 
-    /// The tokens of `prompt` followed by `text`.
-    pub(crate) fn tokenize(&self, prompt: &str, text: &str, encoding: &mut Encoding) -> Result<Vec<u32>> {
-        let text = match prompt {
-            "" => Cow::Borrowed(text),
-            prompt => Cow::Owned(format!("{prompt}{text}")),
+    /// Whether its tokens are words without a vocabulary.
+    pub(crate) fn reads_words(&self) -> bool {
+        self.tokenizer.is_none()
+    }
+
+    /// The tokens of `prompt` followed by each of `texts`; those of an encoder that reads words get ids in `words`.
+    pub(crate) fn tokenize<T: AsRef<str> + Sync>(
+        &self,
+        prompt: &str,
+        texts: &[T],
+        words: &mut WordIds,
+    ) -> Result<Vec<Vec<u32>>> {
+        let whole = |text| {
+            self.case(match prompt {
+                "" => Cow::Borrowed(text),
+                prompt => Cow::Owned(format!("{prompt}{text}")),
+            })
         };
-        let text = self.case(text);
-        self.tokenizer
-            .encode(&text, true, Some(self.max_tokens), encoding);
+        match &self.tokenizer {
+            Some(tokenizer) => texts
+                .par_iter()
+                .map_init(Encoding::default, |encoding, text| {
+                    self.known(tokenizer, &whole(text.as_ref()), encoding)
+                })
+                .collect(),
+            None => {
+                let ids = texts
+                    .iter()
+                    .map(|text| words.ids(&whole(text.as_ref()), self.max_tokens));
+                Ok(ids.collect())
+            }
+        }
+    }
+
+    /// The tokens of a text, all of which the encoder has vectors for.
+    fn known(&self, tokenizer: &Tokenizer, text: &str, encoding: &mut Encoding) -> Result<Vec<u32>> {
+        tokenizer.encode(text, true, Some(self.max_tokens), encoding);
         match encoding
             .ids
             .iter()
@@ -163,15 +203,30 @@ impl Transformer {
         if self.pooling.include_prompt || prompt.is_empty() {
             return 0;
         }
+        let prompt = self.case(prompt);
+        let Some(tokenizer) = &self.tokenizer else {
+            return (1 + words(&prompt).len()).min(self.max_tokens);
+        };
         let mut encoding = Encoding::default();
-        self.tokenizer
-            .encode(&self.case(prompt), true, Some(self.max_tokens), &mut encoding);
+        tokenizer.encode(&prompt, true, Some(self.max_tokens), &mut encoding);
         let ends_special = encoding.ranges.last().is_some_and(|(start, end)| start == end);
         encoding.ids.len() - usize::from(ends_special)
     }
 
+    /// Makes the words of a chunk's texts, whose ids mean `words`, in `scratch`; returns the texts with ids for those. `None` if the encoder has a
+    /// vocabulary.
+    pub(crate) fn make_words(
+        &self,
+        texts: &[&[u32]],
+        words: &[WordBytes],
+        scratch: &mut Scratch,
+    ) -> Option<Vec<Vec<u32>>> {
+        self.encoder.make_words(texts, words, scratch)
+    }
+
     /// Pools every text of a chunk at each of `exits`, numbers of layers in ascending order, and shows `each` the exit and the vectors
-    /// (`[texts, dims]`, in `out`). The layers are run once, unless a text is read in pieces or the pooling reads all layers.
+    /// (`[texts, dims]`, in `out`). The layers are run once, unless a text is read in pieces or the pooling reads all layers. Ids are those of
+    /// [`Self::make_words`], if the encoder reads words.
     pub(crate) fn encode(
         &self,
         texts: &[&[u32]],
@@ -294,7 +349,7 @@ impl Transformer {
         let Some(size) = self.piece.filter(|_| ids.len() > self.encoder.longest()) else {
             return vec![ids.to_vec()];
         };
-        let (before, after) = self.tokenizer.special_sides();
+        let (before, after) = self.tokenizer.as_ref().map_or((1, 1), Tokenizer::special_sides);
         let (start, rest) = ids.split_at(before);
         let (text, end) = rest.split_at(rest.len() - after);
         (0..text.len())
@@ -308,15 +363,20 @@ impl Transformer {
 
     /// Byte ranges of the tokens of `text` without special ones.
     pub(crate) fn token_ranges(&self, text: &str) -> Vec<std::ops::Range<usize>> {
-        let mut encoding = Encoding::default();
         let cased = self.case(text);
-        self.tokenizer.encode(&cased, false, None, &mut encoding);
-        let ranges = encoding
-            .ranges
-            .iter()
-            .map(|(start, end)| *start as usize..*end as usize);
+        let ranges = match &self.tokenizer {
+            Some(tokenizer) => {
+                let mut encoding = Encoding::default();
+                tokenizer.encode(&cased, false, None, &mut encoding);
+                let ranges = encoding.ranges.iter();
+                ranges
+                    .map(|(start, end)| *start as usize..*end as usize)
+                    .collect()
+            }
+            None => words(&cased),
+        };
         if !self.lower_case || cased.len() == text.len() {
-            return ranges.collect();
+            return ranges;
         }
         // A few letters take more or fewer bytes in lower case.
         let mut original = Vec::with_capacity(cased.len() + 1);
@@ -327,6 +387,7 @@ impl Transformer {
         original.push(text.len());
         let original = |at: usize| original.get(at).copied().unwrap_or(text.len());
         ranges
+            .into_iter()
             .map(|range| original(range.start)..original(range.end))
             .collect()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use kokeshi_encode::{Model, Options};
+use kokeshi_encode::{Model, Options, WordIds};
 use kokeshi_sources::{Origin, rows};
 
 use crate::error::{Error, Result};
@@ -94,12 +94,12 @@ pub(crate) fn read(recipe: &Recipe) -> Result<Examples> {
 }
 
 impl Examples {
-    /// Makes the texts' token ids, cut as the recipe says.
+    /// Makes the texts' token ids, cut as the recipe says; a model that reads words has them in `words`.
     ///
     /// # Errors
     /// A model that is no transformer.
-    pub fn tokenize(&mut self, recipe: &Recipe, model: &Model) -> Result<()> {
-        self.texts = model.token_ids(&self.strings, &Options::default())?;
+    pub fn tokenize(&mut self, recipe: &Recipe, model: &Model, words: &mut WordIds) -> Result<()> {
+        self.texts = model.ids_with_words(&self.strings, &Options::default(), words)?;
         if let Some(most) = recipe.train.max_tokens {
             for ids in self.texts.iter_mut().filter(|ids| ids.len() > most) {
                 // The last token is a special one, as it was.

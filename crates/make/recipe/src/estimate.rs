@@ -10,6 +10,9 @@ use crate::run::prepare;
 /// Steps that are tried; the first one, which also makes room, does not count.
 const TRIED: usize = 4;
 
+/// Values of a word that is made of its bytes, in widths: what its about six bytes and the layer's parts keep, and gradients of some of it.
+const WORD: usize = 64;
+
 /// What a run will need.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Estimate {
@@ -41,7 +44,7 @@ pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
     // A base of random weights needs a folder; nothing of it stays.
     let folder = tempfile::tempdir().map_err(kokeshi_core::Error::io(&std::env::temp_dir()))?;
     let mut prepared = prepare(recipe, folder.path())?;
-    let (mut seconds, mut tokens) = (0.0, 0);
+    let (mut seconds, mut tokens, mut words) = (0.0, 0, 0);
     for stage in prepared.stages.clone() {
         let batches = order::epoch(recipe, &prepared.examples, stage.number, 0);
         let (mut spent, mut tried) = (0.0, 0);
@@ -50,6 +53,7 @@ pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
             // A rate of 0 moves nothing.
             let found = prepared.step(rows, 1, 0.0)?;
             tokens = tokens.max(found.tokens);
+            words = words.max(prepared.learner.made_words());
             if at > 0 || batches.len() == 1 {
                 spent += started.elapsed().as_secs_f64();
                 tried += 1;
@@ -69,7 +73,8 @@ pub fn estimate(recipe: &Recipe) -> Result<Estimate> {
     // Adapters have values of their own, and keep the weights without them.
     let adapter = prepared.learner.adapter();
     let adapted = adapter.map_or(0, |adapter| learning + adapter.weights());
-    let floats = parameters + adapted + 2 * learning + threads * dense + at_once * kept;
+    let kept = at_once * kept + words * WORD * shape.hidden;
+    let floats = parameters + adapted + 2 * learning + threads * dense + kept;
     let texts = &prepared.examples.texts;
     let all: usize = texts.iter().map(Vec::len).sum();
     Ok(Estimate {

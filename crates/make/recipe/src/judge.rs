@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use kokeshi_encode::{Model, Options};
+use kokeshi_encode::{Model, Options, WordIds};
 use kokeshi_eval::{read_sts, spearman};
 use kokeshi_train::Learner;
 use rayon::prelude::*;
@@ -52,8 +52,8 @@ impl Scores {
 }
 
 impl Judge {
-    /// Reads the pairs at `path`.
-    pub fn read(recipe: &Recipe, model: &Model, path: &Path) -> Result<Self> {
+    /// Reads the pairs at `path`; a model that reads words has theirs in `words`.
+    pub fn read(recipe: &Recipe, model: &Model, path: &Path, words: &mut WordIds) -> Result<Self> {
         let pairs = read_sts(path)?;
         let (mut texts, mut numbers) = (Vec::new(), HashMap::new());
         let mut number = |text: &str| {
@@ -79,7 +79,7 @@ impl Judge {
         dims.dedup();
         Ok(Self {
             // Whole texts, whatever training cuts them to: as everybody else will judge the model.
-            texts: model.token_ids(&texts, &Options::default())?,
+            texts: model.ids_with_words(&texts, &Options::default(), words)?,
             pairs,
             scores,
             layers,

@@ -67,7 +67,7 @@ pub(crate) fn write(
     }
     write_atomic(
         &out.join("README.md"),
-        card(recipe, &sizes, quality, steps).as_bytes(),
+        card(recipe, &sizes, quality, steps, base.shape.bytes.is_none()).as_bytes(),
     )?;
     Ok(())
 }
@@ -163,10 +163,12 @@ pub(crate) fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {
     Ok(write_atomic(path, text.as_bytes())?)
 }
 
-fn card(recipe: &Recipe, sizes: &[String], quality: &Quality<'_>, steps: u64) -> String {
-    let mut text = String::from(
-        "---\nlibrary_name: sentence-transformers\ntags: [sentence-transformers, kokeshi]\n---\n\n",
-    );
+fn card(recipe: &Recipe, sizes: &[String], quality: &Quality<'_>, steps: u64, shared: bool) -> String {
+    // Other libraries have no layer that makes words of bytes.
+    let mut text = String::from(match shared {
+        true => "---\nlibrary_name: sentence-transformers\ntags: [sentence-transformers, kokeshi]\n---\n\n",
+        false => "---\ntags: [kokeshi]\n---\n\n",
+    });
     let losses: Vec<String> = recipe
         .data
         .iter()

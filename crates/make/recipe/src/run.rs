@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use kokeshi_core::Seed;
-use kokeshi_encode::{Model, Trainable};
+use kokeshi_encode::{Model, Trainable, WordIds};
 use kokeshi_train::encoder::Encoder;
 use kokeshi_train::{AdamWConfig, Adapter, Found, Learner, Masking, Optimizer, StepConfig};
 
@@ -100,14 +100,13 @@ pub(crate) struct Prepared {
     pub test: Option<Judge>,
 }
 
-/// Reads everything; a base of random weights is made in `folder`.
-pub(crate) fn prepare(recipe: &Recipe, folder: &Path) -> Result<Prepared> {
+/// Reads everything; a base of random weights is made at `made`.
+pub(crate) fn prepare(recipe: &Recipe, made: &Path) -> Result<Prepared> {
     let mut examples = data::read(recipe)?;
     let name = match &recipe.base {
         Base::Model(name) => name.clone(),
         Base::Scratch(scratch) => {
-            let made = folder.join("base");
-            scratch.make(&made, &examples.strings, Seed(recipe.seed).fork(SCRATCH))?;
+            scratch.make(made, &examples.strings, Seed(recipe.seed).fork(SCRATCH))?;
             made.to_string_lossy().into_owned()
         }
     };
@@ -136,10 +135,11 @@ pub(crate) fn prepare(recipe: &Recipe, folder: &Path) -> Result<Prepared> {
         ));
     }
     let model = Model::load(&name)?;
-    examples.tokenize(recipe, &model)?;
-    let read = |path: &Option<PathBuf>| {
+    let mut words = WordIds::default();
+    examples.tokenize(recipe, &model, &mut words)?;
+    let mut read = |path: &Option<PathBuf>| {
         path.as_ref()
-            .map(|path| Judge::read(recipe, &model, path))
+            .map(|path| Judge::read(recipe, &model, path, &mut words))
             .transpose()
     };
     let evaluation = recipe.evaluation.as_ref();
@@ -150,6 +150,10 @@ pub(crate) fn prepare(recipe: &Recipe, folder: &Path) -> Result<Prepared> {
     let objectives = recipe.data.iter().map(|data| data.loss.build(&recipe.sizes));
     let objectives: Vec<Objective> = objectives.collect();
     let masked = objectives.iter().any(Objective::is_masked);
+    if masked && base.shape.bytes.is_some() {
+        let problem = "masked tokens are found in a vocabulary, and the base makes its words of bytes";
+        return Err(recipe.wrong("loss", problem.into()));
+    }
     let masking = masked.then(|| Masking::read(&base.root)).transpose()?;
     let train = &recipe.train;
     let stages = order::stages(recipe, &examples);
@@ -161,7 +165,7 @@ pub(crate) fn prepare(recipe: &Recipe, folder: &Path) -> Result<Prepared> {
     }
     let encoder = match masked {
         true => Encoder::for_masking(&base, base.masking_head()?, Seed(recipe.seed).fork(HEAD)),
-        false => Encoder::new(&base),
+        false => Encoder::new(&base).reading(&words),
     };
     let learning = AdamWConfig {
         clip: train.clip,
@@ -232,7 +236,7 @@ pub fn run(recipe: &Recipe, watch: &mut dyn FnMut(Event<'_>) -> bool) -> Result<
     let started = Instant::now();
     let workplace = Workplace::open(&recipe.out)?;
     let folder = &workplace.folder;
-    let mut prepared = prepare(recipe, folder)?;
+    let mut prepared = prepare(recipe, &workplace.base())?;
     let rows = prepared.examples.sets.iter().map(data::Set::len).sum();
     watch(Event::Read {
         rows,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kokeshi_core::file::write_atomic;
 use kokeshi_core::{Error as CoreError, Seed};
-use kokeshi_encode::{TrainPooling, model_folder, safetensors_bytes};
+use kokeshi_encode::{BYTE_WORDS, ByteWordsShape, TrainPooling, WordIds, model_folder, safetensors_bytes};
 use kokeshi_tokens::{SPECIAL, Tokenizer, learn_wordpiece};
 use serde::Deserialize;
 use serde_json::json;
@@ -36,8 +36,19 @@ pub struct Scratch {
     pub vocabulary: usize,
     /// Where the vocabulary comes from instead: a `tokenizer.json`, or the directory or hub id of a model.
     pub tokenizer: Option<String>,
+    /// Heads of the layer that makes words of their bytes, if there is one in the place of a vocabulary.
+    pub byte_heads: Option<usize>,
     /// How it pools.
     pub pooling: ScratchPooling,
+}
+
+/// What it reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Input {
+    #[default]
+    Tokens,
+    Bytes,
 }
 
 /// How a new model pools.
@@ -61,6 +72,9 @@ struct Raw {
     longest: Option<usize>,
     vocabulary: Option<usize>,
     tokenizer: Option<String>,
+    #[serde(default)]
+    input: Input,
+    byte_heads: Option<usize>,
     #[serde(default)]
     pooling: ScratchPooling,
 }
@@ -88,6 +102,7 @@ impl Scratch {
             longest: raw.longest.unwrap_or(512),
             vocabulary: raw.vocabulary.unwrap_or(30_522),
             tokenizer: raw.tokenizer,
+            byte_heads: (raw.input == Input::Bytes).then(|| raw.byte_heads.unwrap_or(raw.heads)),
             pooling: raw.pooling,
         };
         let within = [
@@ -97,6 +112,7 @@ impl Scratch {
             ("inner", made.inner, 1, 1 << 16),
             ("longest", made.longest, 8, 1 << 16),
             ("vocabulary", made.vocabulary, 32, 1 << 20),
+            ("byte_heads", made.byte_heads.unwrap_or(1), 1, 256),
         ];
         if let Some((key, found, least, most)) = within
             .into_iter()
@@ -110,6 +126,28 @@ impl Scratch {
                 made.heads, made.hidden
             ));
         }
+        if let Some(heads) = made.byte_heads
+            && !made.hidden.is_multiple_of(heads)
+        {
+            return Err(format!(
+                "hidden: expected a multiple of byte_heads ({heads}), found {}",
+                made.hidden
+            ));
+        }
+        let with_vocabulary = [
+            ("vocabulary", raw.vocabulary.is_some()),
+            ("tokenizer", made.tokenizer.is_some()),
+        ];
+        if let Some((key, _)) = with_vocabulary.into_iter().find(|(_, given)| *given)
+            && made.byte_heads.is_some()
+        {
+            return Err(format!(
+                "{key}: expected it without input = \"bytes\", which needs none"
+            ));
+        }
+        if raw.byte_heads.is_some() && made.byte_heads.is_none() {
+            return Err("byte_heads: expected it with input = \"bytes\" alone".into());
+        }
         if raw.vocabulary.is_some() && made.tokenizer.is_some() {
             return Err("vocabulary: expected it without tokenizer, which has its own".into());
         }
@@ -122,7 +160,15 @@ impl Scratch {
     /// A vocabulary that can't be learned or read; a file that can't be written.
     pub(crate) fn make(&self, out: &Path, texts: &[String], mut seed: Seed) -> Result<()> {
         std::fs::create_dir_all(out).map_err(CoreError::io(out))?;
-        let vocabulary = self.tokenizer(out, texts)?;
+        let bytes = self.byte_heads.map(|heads| ByteWordsShape {
+            dims: self.hidden,
+            heads,
+        });
+        let (vocabulary, words) = match bytes {
+            None => (self.tokenizer(out, texts)?, "word"),
+            Some(_) => (WordIds::SPECIAL, "special"),
+        };
+        let layer = bytes.map(|shape| (shape, shape.fresh(seed.fork(1))));
         let (hidden, inner) = (self.hidden, self.inner);
         let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
         let mut random = |name: String, rows: usize, cols: usize| {
@@ -130,11 +176,13 @@ impl Scratch {
             tensors.push((name, vec![rows, cols], values.collect()));
         };
         let tables = [
-            ("word", vocabulary),
+            (words, vocabulary),
             ("position", self.longest),
             ("token_type", TYPES),
         ];
-        for (name, rows) in tables {
+        // Words of bytes are Kokeshi's own encoder, which has no types.
+        let count = if bytes.is_some() { 2 } else { 3 };
+        for (name, rows) in tables.into_iter().take(count) {
             random(format!("embeddings.{name}_embeddings.weight"), rows, hidden);
         }
         for layer in 0..self.layers {
@@ -167,19 +215,34 @@ impl Scratch {
                 ));
             }
         }
+        if let Some((shape, values)) = layer {
+            let mut rest = values.as_slice();
+            for (name, shape) in shape.tensors() {
+                let (mine, others) = rest.split_at(shape.iter().product());
+                tensors.push((format!("{BYTE_WORDS}{name}"), shape, mine.to_vec()));
+                rest = others;
+            }
+        }
         let views: Vec<(&str, &[usize], &[f32])> = tensors
             .iter()
             .map(|(name, shape, values)| (name.as_str(), shape.as_slice(), values.as_slice()))
             .collect();
         write_atomic(&out.join("model.safetensors"), &safetensors_bytes(&views))?;
-        let config = json!({
+        let mut config = json!({
             "architectures": ["BertModel"], "model_type": "bert", "hidden_size": hidden, "num_hidden_layers": self.layers,
             "num_attention_heads": self.heads, "intermediate_size": inner, "hidden_act": "gelu", "max_position_embeddings": self.longest,
             "type_vocab_size": TYPES, "vocab_size": vocabulary, "layer_norm_eps": EPSILON, "initializer_range": DEVIATION,
             "pad_token_id": 0, "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1,
         });
+        if let Some(shape) = bytes {
+            config["model_type"] = "kokeshi_byte2word".into();
+            config["architectures"] = json!([]);
+            config["byte_heads"] = shape.heads.into();
+            config["type_vocab_size"] = 0.into();
+        }
         write_json(&out.join("config.json"), &config)?;
-        let limit = json!({"max_seq_length": self.longest, "do_lower_case": false});
+        // A vocabulary's own tokenizer lowers letters.
+        let limit = json!({"max_seq_length": self.longest, "do_lower_case": bytes.is_some()});
         write_json(&out.join("sentence_bert_config.json"), &limit)?;
         let pooling = match self.pooling {
             ScratchPooling::Mean => TrainPooling::Mean,

@@ -39,6 +39,11 @@ impl Workplace {
         })
     }
 
+    /// Where a base of random weights is made.
+    pub fn base(&self) -> PathBuf {
+        self.folder.join("base")
+    }
+
     /// The model is written: nothing of it is needed any more.
     pub fn clear(self) {
         let _ = std::fs::remove_dir_all(&self.folder);
@@ -48,8 +53,9 @@ impl Workplace {
 const LOCK: &str = "lock";
 
 impl Drop for Workplace {
-    /// Leaves no empty folders behind a recipe that could not be, but the user's own.
+    /// Leaves no empty folders behind a recipe that could not be, but the user's own. A base of random weights is made anew each time.
     fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.base());
         let _ = std::fs::remove_file(self.folder.join(LOCK));
         let _ = std::fs::remove_dir(&self.folder);
         if self.made {

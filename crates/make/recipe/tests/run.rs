@@ -166,9 +166,15 @@ fn a_directory_is_written_by_one_run_at_a_time() {
 
 #[test]
 fn a_recipe_that_can_not_be_leaves_no_folder() {
-    let folder = kitchen(|text| text.replacen("2x32", "2x16", 1));
-    cook(folder.path(), 0).unwrap_err();
-    assert!(!folder.path().join("new").exists());
+    let wrong = |text: String| text.replacen("2x32", "2x16", 1);
+    let scratch = |text: String| {
+        let (_, rest) = text.split_once('\n').unwrap();
+        wrong(format!("base = {SCRATCH}\n{rest}"))
+    };
+    for folder in [kitchen(wrong), kitchen(scratch)] {
+        cook(folder.path(), 0).unwrap_err();
+        assert!(!folder.path().join("new").exists());
+    }
 }
 
 #[test]
@@ -296,6 +302,145 @@ fn a_base_of_random_weights_has_the_vocabulary_of_the_data_or_of_a_tokenizer() {
     assert!(
         error.contains("vocabulary") && error.contains("found 32"),
         "{error}"
+    );
+}
+
+/// A base of random weights that makes its words of bytes.
+const BYTES: &str = "{ layers = 2, hidden = 32, heads = 4, byte_heads = 2, longest = 24, input = \"bytes\" }";
+
+fn of_bytes(change: impl Fn(String) -> String) -> tempfile::TempDir {
+    kitchen(|text| {
+        let (_, rest) = text.split_once('\n').unwrap();
+        change(format!("base = {BYTES}\n{rest}"))
+    })
+}
+
+#[test]
+fn words_are_made_of_bytes_learnt_and_an_interrupted_run_goes_on_to_the_bit() {
+    let long = |text: String| text.replace("1e-3", "1e-2").replace("steps = 12", "steps = 48");
+    let [whole, parts] = [(); 2].map(|()| of_bytes(long));
+    let outcome = cook(whole.path(), 0).unwrap();
+    for stop_at in [2, 5, 25, 47] {
+        cook(parts.path(), stop_at).unwrap_err();
+    }
+    cook(parts.path(), 0).unwrap();
+    assert_eq!(log(whole.path()), log(parts.path()));
+    let weights = |folder: &Path| std::fs::read(folder.join("new/model.safetensors")).unwrap();
+    assert!(weights(whole.path()) == weights(parts.path()), "the same weights");
+    assert_ne!(outcome.before, outcome.after);
+    let losses = losses(whole.path());
+    // Pairs and scored pairs take turns, and the former have the larger loss.
+    let most = |losses: &[f64]| losses.iter().copied().fold(0.0, f64::max);
+    assert!(most(&losses[42..]) < 0.8 * most(&losses[..6]), "{losses:?}");
+    // Every tensor of the layer has moved, and the directory is that of an encoder without a vocabulary.
+    let out = whole.path().join("new");
+    let load = |path: &Path| kokeshi_encode::Trainable::load(path.to_str().unwrap()).unwrap();
+    let trained = load(&out);
+    let begun = {
+        let folder = of_bytes(|text| {
+            text.replace("rate = 1e-3", "rate = 1e-30")
+                .replace("steps = 12", "steps = 1")
+        });
+        cook(folder.path(), 0).unwrap();
+        load(&folder.path().join("new"))
+    };
+    let byte_words: Vec<_> = trained
+        .tensors
+        .iter()
+        .filter(|place| place.name.contains("byte_words"))
+        .collect();
+    assert_eq!(byte_words.len(), 11);
+    for place in byte_words {
+        let range = place.start..place.start + place.len();
+        assert!(
+            trained.values[range.clone()] != begun.values[range],
+            "{}",
+            place.name
+        );
+    }
+    assert!(!out.join("tokenizer.json").exists());
+    let model = Model::load(out.to_str().unwrap()).unwrap();
+    let found = model
+        .encode(
+            &["the quikc dog", "The QUIKC dog", "\u{1f9ff}"],
+            &Options::default(),
+        )
+        .unwrap();
+    assert_eq!(found.row(0), found.row(1));
+    assert!(found.as_slice().iter().all(|value| value.is_finite()));
+    let recipe = Recipe::read(&whole.path().join("recipe.toml")).unwrap();
+    let dry = estimate(&recipe).unwrap();
+    assert_eq!(
+        (dry.parameters, dry.learning),
+        (trained.values.len(), trained.values.len())
+    );
+    let card = std::fs::read_to_string(out.join("README.md")).unwrap();
+    assert!(!card.contains("sentence-transformers"), "{card}");
+
+    // It is a base like others, also for adapters, which leave the layer as it is.
+    let text = recipe
+        .text
+        .replacen(BYTES, "\"new\"", 1)
+        .replacen("out = \"new\"", "out = \"newer\"", 1);
+    let lora = "[lora]\nrank = 4\ntargets = [\"query\", \"dense\"]\n\n[evaluation]";
+    let text = text.replace("ema = 0.5\n", "").replace("[evaluation]", lora);
+    std::fs::write(whole.path().join("recipe.toml"), text).unwrap();
+    cook(whole.path(), 0).unwrap();
+    let newer = load(&whole.path().join("newer"));
+    for place in &trained.tensors {
+        let range = place.start..place.start + place.len();
+        let same = trained.values[range.clone()] == newer.values[range];
+        let adapted = place.shape.len() == 2 && ["query", "dense"].iter().any(|end| place.name.contains(end));
+        assert_eq!(
+            same,
+            !adapted || place.name.contains("byte_words"),
+            "{}",
+            place.name
+        );
+    }
+}
+
+#[test]
+fn what_words_of_bytes_can_not_have_is_named() {
+    for (from, to, parts) in [
+        (
+            "longest = 24",
+            "vocabulary = 90",
+            ["line 1", "vocabulary", "without input"],
+        ),
+        (
+            "longest = 24",
+            "tokenizer = \"x\"",
+            ["line 1", "tokenizer", "without input"],
+        ),
+        (
+            "byte_heads = 2",
+            "byte_heads = 5",
+            ["line 1", "byte_heads (5)", "found 32"],
+        ),
+        (
+            "byte_heads = 2",
+            "byte_heads = 0",
+            ["line 1", "byte_heads", "found 0"],
+        ),
+        (", input = \"bytes\"", "", ["line 1", "byte_heads", "alone"]),
+        ("\"bytes\"", "\"letters\"", ["line 1", "letters", "bytes"]),
+    ] {
+        let folder = of_bytes(|text| text.replacen(from, to, 1));
+        let error = cook(folder.path(), 0).unwrap_err().to_string();
+        for part in parts {
+            assert!(error.contains(part), "{part} in {error}");
+        }
+    }
+    let folder = masked(BYTES, "mlm");
+    let error = cook(folder.path(), 0).unwrap_err().to_string();
+    assert!(
+        error.contains("loss") && error.contains("words of bytes"),
+        "{error}"
+    );
+    assert!(
+        !folder.path().join("new").exists(),
+        "what was made is left behind"
     );
 }
 

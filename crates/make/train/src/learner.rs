@@ -10,7 +10,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::adapter::Adapter;
-use crate::encoder::{Counts, Dropout, Encoder, Gradient, Lessons, MaskedWorkspace, Text, Workspace};
+use crate::encoder::{
+    Counts, Dropout, Encoder, Gradient, Lessons, MadeWords, MaskedWorkspace, Text, Workspace,
+};
 use crate::error::{Error, Result};
 use crate::losses::{Aux, Layer, Loss, Reps};
 use crate::masking::MaskedText;
@@ -93,7 +95,7 @@ impl Learner {
     pub fn new(encoder: Encoder, optimizer: Optimizer, config: StepConfig) -> Self {
         let threads = rayon::current_num_threads();
         Self {
-            slots: vec![NO_SLOT; encoder.shape().vocabulary],
+            slots: vec![NO_SLOT; encoder.ids()],
             workers: (0..threads).map(|_| Worker::default()).collect(),
             gradients: (0..threads).map(|_| encoder.gradient()).collect(),
             touched: Vec::new(),
@@ -113,6 +115,11 @@ impl Learner {
             gradient.side.resize(count, 0.0);
         }
         self.adapter = Some(adapter);
+    }
+
+    /// How many words of the last batch were made of their bytes; special tokens count.
+    pub fn made_words(&self) -> usize {
+        self.encoder.words.as_ref().map_or(0, |_| self.touched.len())
     }
 
     /// What learns instead of the encoder, if anything does.
@@ -213,7 +220,7 @@ impl Learner {
         let chunks = chunks(&texts, threads, self.config.chunk_tokens);
         let kept = chunks.len() <= threads;
         let dropout = self.dropout(seed);
-        self.begin(&texts);
+        let made = self.begin(&texts);
         self.encode(&texts, &chunks, exits, dropout);
         let (value, gradients) = self.compare(batch, loss, exits)?;
 
@@ -239,7 +246,14 @@ impl Learner {
                     encoder.backward(mine, dropout, &given, slots, &mut worker.space, gradient);
                 }
             });
-        let length = self.optimizer.join(&mut self.gradients);
+        let mut length = self.optimizer.join(&mut self.gradients);
+        // An adapter leaves the words as they are.
+        if !made.is_empty() && self.adapter.is_none() {
+            let gradient = &mut self.gradients[0];
+            self.encoder.words_backward(made, gradient);
+            let special = &self.slots[..self.encoder.shape().vocabulary];
+            length = self.optimizer.length(gradient, special, hidden);
+        }
         if !length.is_finite() {
             return Err(Error::NotFinite { what: "gradient" });
         }
@@ -347,13 +361,24 @@ impl Learner {
         self.gradients[0].dense()
     }
 
-    /// The last gradient of the token table: token ids, and `[ids, hidden]`.
+    /// The last gradient of the token table, or of the words in its place: token ids, and `[ids, hidden]`.
     pub fn row_gradient(&self) -> (&[u32], &[f32]) {
         (&self.touched, self.gradients[0].rows())
     }
 
-    /// Gives every token of the batch a row of the gradient.
-    fn begin(&mut self, texts: &[Text<'_>]) {
+    /// Gives every token of the batch a row of the gradient, and makes its words if they are not in a table.
+    fn begin(&mut self, texts: &[Text<'_>]) -> Vec<MadeWords> {
+        self.touch(texts);
+        let hidden = self.encoder.shape().hidden;
+        for gradient in &mut self.gradients {
+            gradient.begin(self.touched.len(), hidden);
+        }
+        self.encoder
+            .make_words(&self.touched, &self.slots, self.workers.len())
+    }
+
+    /// Numbers the different tokens of the texts.
+    fn touch(&mut self, texts: &[Text<'_>]) {
         for id in self.touched.drain(..) {
             self.slots[id as usize] = NO_SLOT;
         }
@@ -363,10 +388,6 @@ impl Learner {
                 *slot = self.touched.len() as u32;
                 self.touched.push(*id);
             }
-        }
-        let hidden = self.encoder.shape().hidden;
-        for gradient in &mut self.gradients {
-            gradient.begin(self.touched.len(), hidden);
         }
     }
 
@@ -453,6 +474,11 @@ impl Learner {
             .collect();
         let threads = self.workers.len().min(texts.len()).max(1);
         let chunks = chunks(&texts, threads, READ_TOKENS);
+        if self.encoder.words.is_some() {
+            self.touch(&texts);
+            self.encoder
+                .make_words(&self.touched, &self.slots, self.workers.len());
+        }
         self.encode(&texts, &chunks, exits, Dropout::OFF);
         std::mem::take(&mut self.pooled)
     }

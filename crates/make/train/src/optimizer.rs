@@ -149,6 +149,15 @@ impl Optimizer {
         squares.sqrt()
     }
 
+    /// The length of a gradient whose rows count only where `slots` say.
+    pub(crate) fn length(&self, gradient: &Gradient, slots: &[u32], hidden: usize) -> f64 {
+        let rows = slots.iter().filter(|slot| **slot != NO_SLOT);
+        let rows = rows.map(|slot| &gradient.rows[*slot as usize * hidden..][..hidden]);
+        let parts = gradient.dense.chunks(JOB).chain(rows);
+        let squares: f64 = parts.map(|part| backward::squares(self.level, part)).sum();
+        squares.sqrt()
+    }
+
     /// One step along a gradient of length `length`; `slots` says which row of it each token has.
     pub fn step(
         &mut self,

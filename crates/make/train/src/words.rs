@@ -1,9 +1,11 @@
 //! Words made of their bytes by cross-attention under training (Byte2Word, arXiv 2211.12677): what [`kokeshi_encode`] runs, on a tape.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use kokeshi_encode::{ByteWordsShape, WORD_BYTES, word_bytes};
 
+use crate::encoder::ParamRole;
 use crate::tape::{Matrix, Span, Tape, Var};
 
 /// PyTorch's epsilon of a LayerNorm.
@@ -17,6 +19,26 @@ pub struct ByteWords {
 }
 
 impl ByteWords {
+    /// How many values it has.
+    pub(crate) fn count(&self) -> usize {
+        self.ranges().last().map_or(0, |(range, _)| range.end)
+    }
+
+    /// Where each tensor is among its values, and its role.
+    pub(crate) fn ranges(&self) -> Vec<(Range<usize>, ParamRole)> {
+        let mut start = 0;
+        let range = |(name, shape): (&str, Vec<usize>)| {
+            start += shape.iter().product::<usize>();
+            let role = match name {
+                "bytes.weight" | "positions.weight" | "query" => ParamRole::Input,
+                _ if shape.len() == 1 => ParamRole::Bias,
+                _ => ParamRole::Hidden,
+            };
+            (start - shape.iter().product::<usize>()..start, role)
+        };
+        self.shape.tensors().into_iter().map(range).collect()
+    }
+
     /// Its tensors as matrices, in the order of [`ByteWordsShape::tensors`]; a vector is one row.
     ///
     /// # Panics
@@ -68,12 +90,13 @@ impl ByteWords {
             let word = word_bytes(word);
             spans.push((0..1, rows.len()..rows.len() + word.len()));
             places.extend(0..word.len());
-            rows.extend(word.into_iter().map(usize::from));
+            rows.extend(word.iter().copied().map(usize::from));
         }
         debug_assert!(places.iter().all(|place| *place < WORD_BYTES));
+        // Keys and values are linear: those of all bytes and positions are fewer than those of all words' bytes.
+        let [bytes, positions] = [bytes, positions].map(|table| tape.linear(table, to_keys, None));
         let (rows, places) = (tape.rows(bytes, rows), tape.rows(positions, places));
-        let sum = tape.add(rows, places);
-        let keys = tape.linear(sum, to_keys, None);
+        let keys = tape.add(rows, places);
         let mixed = tape.attend(query, keys, self.shape.heads, spans);
         let word = tape.linear(mixed, to_out, None);
         let normed = tape.norm(word, weight, bias, EPSILON);
@@ -92,11 +115,7 @@ mod tests {
     use crate::tape::check::{g, gradients};
 
     fn layer() -> (ByteWords, Vec<f32>) {
-        let shape = ByteWordsShape {
-            dims: 4,
-            heads: 2,
-            lower_case: false,
-        };
+        let shape = ByteWordsShape { dims: 4, heads: 2 };
         (ByteWords { shape }, shape.fresh(Seed(1)))
     }
 

@@ -3,19 +3,23 @@
 use std::path::PathBuf;
 
 use kokeshi_core::{Seed, Size};
-use kokeshi_encode::{Cross, CrossKind, Model, Options, TrainPooling, Trainable};
+use kokeshi_encode::{Cross, CrossKind, Model, Options, TrainPooling, Trainable, WordIds};
 use kokeshi_train::encoder::Encoder;
 use kokeshi_train::losses::{Aux, Ranking};
 use kokeshi_train::{AdamWConfig, Batch, Learner, Optimizer, StepConfig};
 
-const MODELS: [&str; 6] = [
+const MODELS: [&str; 7] = [
     "small/bases/bert",
     "small/bases/bert-odd-cased",
     "small/bases/roberta",
     "small/bases/distilbert",
     "families/mpnet",
     "families/xlm-roberta",
+    BYTES,
 ];
+
+/// Makes its words of bytes.
+const BYTES: &str = "byte2word";
 
 const TEXTS: [&str; 9] = [
     "a",
@@ -44,7 +48,10 @@ fn bare(name: &str) -> tempfile::TempDir {
         "tokenizer_config.json",
         "model.safetensors",
     ] {
-        std::fs::copy(fixture(name).join(file), folder.path().join(file)).unwrap();
+        let from = fixture(name).join(file);
+        if name != BYTES || from.is_file() {
+            std::fs::copy(from, folder.path().join(file)).unwrap();
+        }
     }
     folder
 }
@@ -57,8 +64,11 @@ fn learner(name: &str, config: AdamWConfig, step: StepConfig) -> (Learner, Vec<V
 
 fn learner_of(model: &Trainable, config: AdamWConfig, step: StepConfig) -> (Learner, Vec<Vec<u32>>) {
     let runs = Model::load(model.root.to_str().unwrap()).unwrap();
-    let ids = runs.token_ids(&TEXTS, &Options::default()).unwrap();
-    let encoder = Encoder::new(model);
+    let mut words = WordIds::default();
+    let ids = runs
+        .ids_with_words(&TEXTS, &Options::default(), &mut words)
+        .unwrap();
+    let encoder = Encoder::new(model).reading(&words);
     let optimizer = Optimizer::new(&encoder, config);
     (Learner::new(encoder, optimizer, step), ids)
 }
@@ -128,7 +138,7 @@ fn assert_layers(name: &str, learner: &mut Learner, model: &Model, ids: &[Vec<u3
             },
             ..Options::default()
         };
-        let expected = model.encode_ids(ids, &options).unwrap();
+        let expected = model.encode(&TEXTS, &options).unwrap();
         let width = expected.dims();
         for (row, found) in found.chunks_exact(width).enumerate() {
             for (found, expected) in found.iter().zip(expected.row(row)) {
@@ -194,7 +204,9 @@ fn assert_gradients(name: &str, model: &Trainable, mut learner: Learner, ids: &[
     let mut whole = vec![0.0; table];
     let (touched, rows) = learner.row_gradient();
     let hidden = model.shape.hidden;
-    for (id, row) in touched.iter().zip(rows.chunks_exact(hidden)) {
+    let rows = touched.iter().zip(rows.chunks_exact(hidden));
+    // Behind the table are words that bytes make.
+    for (id, row) in rows.filter(|(id, _)| (**id as usize) < model.shape.vocabulary) {
         whole[*id as usize * hidden..][..hidden].copy_from_slice(row);
     }
     whole.extend(dense);
@@ -242,7 +254,9 @@ fn small_chunks_give_the_gradient_of_the_whole_batch_with_dropout_too() {
     let plain = Trainable::load(folder.path().to_str().unwrap()).unwrap();
     let pooled = pooled(&folder);
     let cases = pooled.iter().map(|model| (model, 0.0));
-    for (model, dropout) in cases.chain([(&plain, 0.0), (&plain, 0.1)]) {
+    let folder = bare(BYTES);
+    let bytes = Trainable::load(folder.path().to_str().unwrap()).unwrap();
+    for (model, dropout) in cases.chain([(&plain, 0.0), (&plain, 0.1), (&bytes, 0.0), (&bytes, 0.1)]) {
         let gradient = |chunk_tokens| {
             let step = StepConfig {
                 chunk_tokens,
@@ -276,12 +290,21 @@ fn small_chunks_give_the_gradient_of_the_whole_batch_with_dropout_too() {
 
 #[test]
 fn rows_of_the_token_table_move_as_under_a_dense_optimizer() {
+    assert_dense_steps("small/bases/bert");
+}
+
+#[test]
+fn what_makes_words_of_bytes_moves_as_under_a_dense_optimizer() {
+    assert_dense_steps(BYTES);
+}
+
+fn assert_dense_steps(name: &str) {
     let config = AdamWConfig {
         decay: 0.01,
         clip: 0.5,
         ..AdamWConfig::default()
     };
-    let (mut learner, ids) = learner("small/bases/bert", config, StepConfig::default());
+    let (mut learner, ids) = learner(name, config, StepConfig::default());
     let hidden = learner.encoder.shape().hidden;
     let mut values: Vec<f64> = learner
         .encoder
@@ -292,8 +315,10 @@ fn rows_of_the_token_table_move_as_under_a_dense_optimizer() {
     let (mut first, mut second) = (vec![0.0; values.len()], vec![0.0; values.len()]);
     let table = learner.encoder.shape().vocabulary * hidden;
     let free: Vec<bool> = {
-        let model = Trainable::load(fixture("small/bases/bert").to_str().unwrap()).unwrap();
-        let free = |name: &str| name.ends_with("bias") || name.contains("LayerNorm");
+        let model = Trainable::load(fixture(name).to_str().unwrap()).unwrap();
+        let free = |name: &str| {
+            name.ends_with("bias") || name.contains("LayerNorm") || name.ends_with(".norm.weight")
+        };
         let places = model.tensors.iter();
         places
             .flat_map(|place| std::iter::repeat_n(free(&place.name), place.len()))
@@ -312,7 +337,8 @@ fn rows_of_the_token_table_move_as_under_a_dense_optimizer() {
         let found = learner.gradient(&batch, &loss(), &[2], 1).unwrap();
         let mut gradient = vec![0.0; table];
         let (touched, rows) = learner.row_gradient();
-        for (id, row) in touched.iter().zip(rows.chunks_exact(hidden)) {
+        let rows = touched.iter().zip(rows.chunks_exact(hidden));
+        for (id, row) in rows.filter(|(id, _)| (**id as usize) * hidden < table) {
             gradient[*id as usize * hidden..][..hidden].copy_from_slice(row);
         }
         gradient.extend_from_slice(learner.dense_gradient());
@@ -344,23 +370,30 @@ fn rows_of_the_token_table_move_as_under_a_dense_optimizer() {
 
 #[test]
 fn with_a_base_width_weights_between_widths_learn_slower_and_nothing_else_does() {
+    for name in ["small/bases/bert", BYTES] {
+        assert_base_width(name);
+    }
+}
+
+fn assert_base_width(name: &str) {
     let after = |base_width: usize| {
         let config = AdamWConfig {
             base_width,
             ..AdamWConfig::default()
         };
-        let (mut learner, ids) = learner("small/bases/bert", config, StepConfig::default());
+        let (mut learner, ids) = learner(name, config, StepConfig::default());
         learner.step(&batch(&ids), &loss(), &[2], 1, 1e-3).unwrap();
         learner.encoder.values().to_vec()
     };
-    let model = Trainable::load(fixture("small/bases/bert").to_str().unwrap()).unwrap();
+    let model = Trainable::load(fixture(name).to_str().unwrap()).unwrap();
     let (plain, same, half) = (after(0), after(model.shape.hidden), after(model.shape.hidden / 2));
     assert!(
         plain == same,
         "at the base width it is the plain optimizer, to the bit"
     );
     for place in &model.tensors {
-        let wide = place.shape.len() == 2 && place.name.contains("encoder.layer");
+        let between = ["encoder.layer", "byte_words.to", "byte_words.net"];
+        let wide = place.shape.len() == 2 && between.iter().any(|part| place.name.contains(part));
         for at in place.start..place.start + place.len() {
             let (moved, slower) = (plain[at] - model.values[at], half[at] - model.values[at]);
             let expected = if wide { moved / 2.0 } else { moved };

@@ -18,7 +18,7 @@ pub(crate) const TEST: usize = 1_000;
 /// Different words; number 0 stands for all others.
 pub(crate) const WORDS: usize = 8_000;
 /// Words of a title and of an abstract that count.
-const TITLE: usize = 16;
+pub(crate) const TITLE: usize = 16;
 const ABSTRACT: usize = 40;
 
 /// One paper.
@@ -129,20 +129,24 @@ impl Arxiv {
             .iter()
             .flat_map(|text| [text.title.as_str(), text.summary.as_str()]);
         let vocabulary = Vocabulary::of(both);
-        let mut papers: Vec<Paper> = texts
-            .into_iter()
-            .map(|text| Paper {
-                title: vocabulary.ids(&text.title, TITLE),
-                whole: vocabulary.ids(&text.summary, usize::MAX),
-                categories: text.categories,
-            })
-            .collect();
+        Ok(Self::of(&texts, |text, most| vocabulary.ids(text, most)))
+    }
+
+    /// Of these texts, whose first words `ids` numbers.
+    pub fn of(texts: &[Text], mut ids: impl FnMut(&str, usize) -> Vec<u32>) -> Self {
+        let paper = |text: &Text| Paper {
+            title: ids(&text.title, TITLE),
+            whole: ids(&text.summary, usize::MAX),
+            categories: text.categories.clone(),
+        };
+        let mut papers: Vec<Paper> = texts.iter().map(paper).collect();
         let test = papers.split_off(TRAIN);
-        Ok(Self { train: papers, test })
+        Self { train: papers, test }
     }
 }
 
-fn words(text: &str) -> impl Iterator<Item = String> + '_ {
+/// The words of a text, in lower case.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split(|letter: char| !letter.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(str::to_lowercase)

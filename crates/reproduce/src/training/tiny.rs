@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use kokeshi_core::Seed;
-use kokeshi_encode::{EncoderShape, TensorPlace, TrainPooling, Trainable};
+use kokeshi_encode::{
+    BYTE_WORDS, ByteWordsShape, EncoderShape, TensorPlace, TrainPooling, Trainable, WordIds,
+};
 use kokeshi_kernels::Activation;
 use kokeshi_train::encoder::Encoder;
 use kokeshi_train::losses::{Aux, Loss};
@@ -25,7 +27,7 @@ const RATE: f32 = 2e-3;
 const TABLES: f64 = 0.1;
 const WEIGHTS: fn(usize) -> f64 = |inputs| (3.0 * inputs as f64).sqrt().recip();
 /// The longest text, and the tokens a thread runs at once.
-const LONGEST: usize = 64;
+pub(crate) const LONGEST: usize = 64;
 const CHUNK: usize = 1 << 14;
 
 /// What pre-training puts before a text, and in the place of a masked word: numbers behind those of words.
@@ -61,6 +63,7 @@ fn random_over(
         layers,
         heads,
         vocabulary: words,
+        bytes: None,
         positions: longest,
         longest,
         types: 0,
@@ -113,6 +116,30 @@ fn random_over(
 /// An encoder that has learnt nothing.
 pub(crate) fn begin(seed: Seed) -> Trainable {
     random_over(WORDS, [LAYERS, DIMS, HEADS], LONGEST, TABLES, WEIGHTS, seed)
+}
+
+/// The same with words made of their bytes; with a `scale`, tables and weights have that deviation, as in [`random`].
+pub(crate) fn begin_with_bytes(bytes: ByteWordsShape, scale: Option<f64>, mut seed: Seed) -> Trainable {
+    let layer = bytes.fresh(seed.fork(4));
+    let mut base = random_over(
+        WordIds::SPECIAL,
+        [LAYERS, DIMS, HEADS],
+        LONGEST,
+        scale.unwrap_or(TABLES),
+        |inputs| scale.unwrap_or_else(|| WEIGHTS(inputs)),
+        seed,
+    );
+    base.shape.bytes = Some(bytes);
+    for (name, shape) in bytes.tensors() {
+        let start = base.tensors.last().map_or(0, |last| last.start + last.len());
+        base.tensors.push(TensorPlace {
+            name: format!("{BYTE_WORDS}{name}"),
+            shape,
+            start,
+        });
+    }
+    base.values.extend(layer);
+    base
 }
 
 /// Trains a new encoder on pairs of title and abstract with `loss`, which wants the layers `exits` pooled.
@@ -208,7 +235,22 @@ pub(crate) fn train_from(
     steps: u64,
     seed: Seed,
 ) -> kokeshi_train::Result<Learner> {
-    let mut learner = learner(Encoder::new(start));
+    train_encoder(Encoder::new(start), arxiv, loss, exits, steps, seed)
+}
+
+/// The same for an encoder that is there.
+///
+/// # Errors
+/// As [`train`].
+pub(crate) fn train_encoder(
+    encoder: Encoder,
+    arxiv: &Arxiv,
+    loss: &dyn Loss,
+    exits: &[usize],
+    steps: u64,
+    seed: Seed,
+) -> kokeshi_train::Result<Learner> {
+    let mut learner = learner(encoder);
     let mut draw = seed;
     let mut draw = draw.fork(1);
     let mut order: Vec<usize> = (0..arxiv.train.len()).collect();

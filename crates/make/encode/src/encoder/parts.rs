@@ -18,11 +18,20 @@ impl<'a> Parts<'a> {
     /// Tensors that are called as planned, or have `prefix` before their names.
     pub(crate) fn new((level, precision): (Level, Precision), weights: &'a Weights, prefix: &'a str) -> Self {
         let prefixed = weights.names().any(|name| name.starts_with(prefix));
+        Self::within((level, precision), weights, if prefixed { prefix } else { "" })
+    }
+
+    /// Tensors that have `prefix` before their names.
+    pub(crate) fn within(
+        (level, precision): (Level, Precision),
+        weights: &'a Weights,
+        prefix: &'a str,
+    ) -> Self {
         Self {
             level,
             precision,
             weights,
-            prefix: if prefixed { prefix } else { "" },
+            prefix,
         }
     }
 

@@ -3,6 +3,7 @@
 use kokeshi_kernels::{Activation, Mask};
 
 use crate::position::PositionPlan;
+use crate::word_layer::ByteWordsShape;
 
 /// An encoder, as a family's file reads it from `config.json`.
 pub(crate) struct Plan {
@@ -14,6 +15,8 @@ pub(crate) struct Plan {
     pub(crate) vocabulary: usize,
     /// The most tokens a text may have.
     pub(crate) longest: usize,
+    /// What makes tokens of words' bytes; then the token table has the special ones alone.
+    pub(crate) bytes: Option<ByteWordsShape>,
     /// The token table.
     pub(crate) words: String,
     /// Token type embeddings: their name and how many there are.

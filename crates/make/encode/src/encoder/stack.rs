@@ -1,5 +1,6 @@
 //! The whole encoder: embeddings, blocks, last norm.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use kokeshi_core::Embeddings;
@@ -15,6 +16,8 @@ use crate::family;
 use crate::options::LoadOptions;
 use crate::position::{FarScratch, Positions, extend};
 use crate::safetensors::Weights;
+use crate::word_layer::{BYTE_WORDS, WordLayer};
+use crate::words::{WordBytes, WordIds};
 
 /// The tokens of one text.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +93,8 @@ pub(crate) struct Scratch {
     pub(crate) far: FarScratch,
     /// Hidden states of an exit on the way, after the last norm.
     pub(crate) closed: Buffer,
+    /// Vectors of the words that the texts at hand have, if the encoder makes them of bytes: `[words, hidden]`.
+    pub(crate) words: Buffer,
 }
 
 /// The weights of an encoder, packed for this processor.
@@ -98,6 +103,8 @@ pub(crate) struct Encoder {
     longest: usize,
     /// `[vocabulary, hidden]`, in the file.
     words: Embeddings,
+    /// What makes the vectors of ids behind that table.
+    word_layer: Option<WordLayer>,
     /// What a token of type 0 gets, and what one of type 1 gets on top; empty if there are no types, or only one.
     types: [Vec<f32>; 2],
     positions: Positions,
@@ -164,10 +171,14 @@ impl Encoder {
                 Ok(block)
             })
             .collect::<Result<_>>()?;
+        let word_layer = plan
+            .bytes
+            .map(|shape| WordLayer::load(shape, weights, BYTE_WORDS));
         Ok(Self {
             hidden,
             longest: plan.longest,
             words,
+            word_layer: word_layer.transpose()?,
             types,
             positions,
             first_norm: parts.optional_norm(plan.first_norm.as_ref(), hidden)?,
@@ -184,6 +195,11 @@ impl Encoder {
     /// How many layers there are.
     pub(crate) fn layers(&self) -> usize {
         self.blocks.len()
+    }
+
+    /// Whether it reads words, which it makes of their bytes, and has no vocabulary.
+    pub(crate) fn reads_words(&self) -> bool {
+        self.word_layer.is_some()
     }
 
     /// Rows of the token table.
@@ -204,7 +220,7 @@ impl Encoder {
     /// Runs the first `layers` layers over `texts` laid end to end; leaves `[tokens, hidden]` of the tokens to keep in `scratch.hidden`. `each`
     /// sees the hidden states on the way, of all tokens: those of the embeddings as layer 0; and those of the last layer, of the tokens to
     /// keep, after the last norm.
-    /// Every id is in the token table and no text is longer than [`Self::longest`].
+    /// Every id is in the token table, or its vector in `scratch.words`, and no text is longer than [`Self::longest`].
     pub(crate) fn run(
         &self,
         texts: &[Text<'_>],
@@ -215,7 +231,7 @@ impl Encoder {
     ) {
         let tokens = texts.iter().map(|text| text.ids.len()).sum();
         scratch.hidden.resize(tokens * self.hidden);
-        self.embed(texts, &mut scratch.hidden);
+        self.embed(texts, &scratch.words, &mut scratch.hidden);
         for (at, block) in self.blocks[..layers].iter().enumerate() {
             each(at, &scratch.hidden);
             let keep = if at + 1 == layers { keep } else { Keep::All };
@@ -230,6 +246,30 @@ impl Encoder {
         each(layers, &scratch.hidden);
     }
 
+    /// Makes the words of texts that are run next, in `scratch.words`, and returns the texts with ids for those: `words` are the words behind
+    /// the special tokens that the texts' own ids mean. `None` if the encoder has a vocabulary.
+    pub(crate) fn make_words(
+        &self,
+        texts: &[&[u32]],
+        words: &[WordBytes],
+        scratch: &mut Scratch,
+    ) -> Option<Vec<Vec<u32>>> {
+        let layer = self.word_layer.as_ref()?;
+        let (mut numbers, mut distinct) = (HashMap::new(), Vec::new());
+        let mut here = |id: &u32| match (*id as usize).checked_sub(WordIds::SPECIAL) {
+            None => *id,
+            Some(word) => *numbers.entry(word).or_insert_with(|| {
+                distinct.push(words[word]);
+                (WordIds::SPECIAL + distinct.len() - 1) as u32
+            }),
+        };
+        let texts = texts.iter().map(|ids| ids.iter().map(&mut here).collect());
+        let texts = texts.collect();
+        scratch.words.resize(distinct.len() * self.hidden);
+        layer.vectors(&distinct, &mut scratch.words);
+        Some(texts)
+    }
+
     /// The hidden states of an exit on the way as [`Self::run`] would leave them there: `state` after the last norm.
     pub(crate) fn close<'a>(&self, state: &'a [f32], spare: &'a mut Buffer) -> &'a [f32] {
         let Some(norm) = &self.last_norm else {
@@ -241,8 +281,9 @@ impl Encoder {
         spare
     }
 
-    /// Token plus position plus type, normalised.
-    fn embed(&self, texts: &[Text<'_>], out: &mut [f32]) {
+    /// Token plus position plus type, normalised; `made` has the vectors of ids behind the token table.
+    fn embed(&self, texts: &[Text<'_>], made: &[f32], out: &mut [f32]) {
+        let vocabulary = self.vocabulary();
         let add = |row: &mut [f32], values: &[f32]| {
             row.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         };
@@ -251,7 +292,10 @@ impl Encoder {
             let mut walk = self.positions.walk(text.ids.len());
             for (at, id) in text.ids.iter().enumerate() {
                 let Some(row) = rows.next() else { return };
-                row.copy_from_slice(self.words.row(*id as usize));
+                row.copy_from_slice(match (*id as usize).checked_sub(vocabulary) {
+                    None => self.words.row(*id as usize),
+                    Some(word) => &made[word * self.hidden..][..self.hidden],
+                });
                 walk.add(*id, row);
                 add(row, &self.types[0]);
                 if at >= text.first {

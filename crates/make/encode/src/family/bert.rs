@@ -128,6 +128,7 @@ pub(super) fn post_norm(
         hidden: sizes.hidden,
         vocabulary: sizes.vocabulary,
         longest: sizes.positions,
+        bytes: None,
         words: "embeddings.word_embeddings.weight".into(),
         types: None,
         positions: PositionPlan {

@@ -85,6 +85,7 @@ fn plan(config: &Fields) -> Result<Plan> {
         hidden: sizes.hidden,
         vocabulary: sizes.vocabulary,
         longest: sizes.positions,
+        bytes: None,
         words: "wte.weight".into(),
         types: None,
         positions: PositionPlan {

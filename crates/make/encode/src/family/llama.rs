@@ -108,6 +108,7 @@ pub(super) fn decoder(config: &Fields, kind: &str) -> Result<Plan> {
         hidden: sizes.hidden,
         vocabulary: sizes.vocabulary,
         longest: sizes.positions,
+        bytes: None,
         words: "embed_tokens.weight".into(),
         types: None,
         positions,

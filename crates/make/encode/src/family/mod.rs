@@ -3,6 +3,7 @@
 //! | file | `model_type` | positions | mask | norm |
 //! |---|---|---|---|---|
 //! | [`bert`] | bert | table | all | after |
+//! | [`byte2word`] | kokeshi_byte2word | table | all | after |
 //! | [`jina_bert`] | bert with `position_embedding_type: alibi` | ALiBi | all | after |
 //! | [`roberta`] | roberta, xlm-roberta, camembert | table behind the padding id | all | after |
 //! | [`distilbert`] | distilbert | table | all | after |
@@ -16,6 +17,7 @@
 //! | [`t5`] | t5 | buckets | all | before |
 
 mod bert;
+mod byte2word;
 mod distilbert;
 mod gpt2;
 mod jina_bert;
@@ -42,7 +44,7 @@ struct Family {
 }
 
 /// Those that can be run.
-static FAMILIES: [Family; 11] = [
+static FAMILIES: [Family; 12] = [
     bert::FAMILY,
     roberta::FAMILY,
     distilbert::FAMILY,
@@ -54,6 +56,7 @@ static FAMILIES: [Family; 11] = [
     mpt::FAMILY,
     gpt2::FAMILY,
     t5::FAMILY,
+    byte2word::FAMILY,
 ];
 
 /// The plan of the encoder that `config.json` describes.

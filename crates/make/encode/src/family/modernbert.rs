@@ -66,6 +66,7 @@ fn plan(config: &Fields) -> Result<Plan> {
         hidden: sizes.hidden,
         vocabulary: sizes.vocabulary,
         longest: sizes.positions,
+        bytes: None,
         words: "embeddings.tok_embeddings.weight".into(),
         types: None,
         positions: PositionPlan {

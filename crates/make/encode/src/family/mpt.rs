@@ -78,6 +78,7 @@ fn plan(config: &Fields) -> Result<Plan> {
         hidden: sizes.hidden,
         vocabulary: sizes.vocabulary,
         longest: sizes.positions.min(AlibiPlan::longest(sizes.heads)),
+        bytes: None,
         words: "wte.weight".into(),
         types: None,
         positions: PositionPlan {

@@ -106,6 +106,7 @@ fn plan(config: &Fields) -> Result<Plan> {
         hidden: sizes.hidden,
         vocabulary: padded_vocabulary(config, sizes.vocabulary)?,
         longest: sizes.positions,
+        bytes: None,
         words: "embeddings.word_embeddings.weight".into(),
         types: (types > 0).then(|| (TYPES.into(), types)),
         positions: PositionPlan {

@@ -96,6 +96,7 @@ fn plan(config: &Fields) -> Result<Plan> {
         hidden: sizes.hidden,
         vocabulary: sizes.vocabulary,
         longest: sizes.positions,
+        bytes: None,
         words: "shared.weight".into(),
         types: None,
         positions: PositionPlan {

@@ -175,7 +175,10 @@ impl Encoder {
         for text in texts {
             for (id, position) in text.ids.iter().zip(self.positions(text.ids)) {
                 let Some(row) = rows.next() else { return };
-                row.copy_from_slice(&words[*id as usize * hidden..][..hidden]);
+                row.copy_from_slice(match &self.words {
+                    None => &words[*id as usize * hidden..][..hidden],
+                    Some(made) => made.row(*id, hidden),
+                });
                 add(self.level, &positions[position * hidden..][..hidden], row);
                 if let Some(kind) = kind {
                     add(self.level, kind, row);

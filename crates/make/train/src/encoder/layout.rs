@@ -5,6 +5,7 @@ use std::ops::Range;
 use kokeshi_encode::EncoderShape;
 
 use crate::pooling::CrossPooling;
+use crate::words::ByteWords;
 
 /// What a parameter is to the width of an encoder: it decides weight decay, and with muP the rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +27,12 @@ pub(crate) struct Layout {
     pub first_norm: [Range<usize>; 2],
     pub blocks: Vec<BlockLayout>,
     pub buckets: Range<usize>,
+    /// Those of the layer that makes words of bytes.
+    pub bytes: Range<usize>,
     /// The pooling's own.
     pub pooling: Range<usize>,
-    /// Where each tensor of it is, and its role.
-    pub pooling_parts: Vec<(Range<usize>, ParamRole)>,
+    /// Where each tensor of these two is, and its role.
+    pub parts: Vec<(Range<usize>, ParamRole)>,
     /// What only pre-training has, behind everything that is the encoder's; its decoder is the last of `blocks`.
     pub head: Option<HeadLayout>,
     pub total: usize,
@@ -93,6 +96,7 @@ impl Layout {
             total - len..total
         };
         let hidden = shape.hidden;
+        let words = shape.bytes.map(|shape| ByteWords { shape });
         let mut layout = Self {
             words: take(shape.vocabulary * hidden),
             positions: take(shape.positions * hidden),
@@ -102,15 +106,21 @@ impl Layout {
                 .map(|_| BlockLayout::new(shape, &mut take))
                 .collect(),
             buckets: take(shape.buckets.map_or(0, |buckets| buckets.rows * shape.heads)),
+            bytes: take(words.as_ref().map_or(0, ByteWords::count)),
             pooling: take(pooling.map_or(0, CrossPooling::len)),
-            pooling_parts: Vec::new(),
+            parts: Vec::new(),
             head: None,
             total,
         };
-        let start = layout.pooling.start;
-        let parts = pooling.into_iter().flat_map(CrossPooling::ranges);
-        let moved = parts.map(|(range, role)| (start + range.start..start + range.end, role));
-        layout.pooling_parts = moved.collect();
+        let moved = |start: usize| {
+            move |(range, role): (Range<usize>, ParamRole)| (start + range.start..start + range.end, role)
+        };
+        let words = words.iter().flat_map(ByteWords::ranges);
+        let pooling = pooling.into_iter().flat_map(CrossPooling::ranges);
+        layout.parts = words
+            .map(moved(layout.bytes.start))
+            .chain(pooling.map(moved(layout.pooling.start)))
+            .collect();
         layout
     }
 
@@ -148,7 +158,7 @@ impl Layout {
             starts.extend(block.norm.iter().map(|range| range.start));
         }
         starts.push(self.buckets.start);
-        starts.extend(self.pooling_parts.iter().map(|(range, _)| range.start));
+        starts.extend(self.parts.iter().map(|(range, _)| range.start));
         if let Some(head) = &self.head {
             starts.extend([&head.dense, &head.dense_bias, &head.bias].map(|range| range.start));
             starts.extend(head.norm.iter().map(|range| range.start));
@@ -163,11 +173,11 @@ impl Layout {
         range.start - self.words.end..range.end - self.words.end
     }
 
-    /// The layer of a value: 0 for the embeddings, then the block's number from 1; biases by distance count as embeddings, a pooling and what only
+    /// The layer of a value: 0 for the embeddings, then the block's number from 1; biases by distance and what makes words of bytes count as embeddings, a pooling and what only
     /// pre-training has as the last block.
     pub fn layer(&self, at: usize) -> usize {
         let layers = self.blocks.len() - usize::from(self.head.is_some());
-        if at >= self.buckets.end {
+        if at >= self.bytes.end {
             return layers;
         }
         let block = self.blocks.iter().position(|block| block.all().contains(&at));
@@ -176,14 +186,14 @@ impl Layout {
 
     /// The role of a value.
     pub fn role(&self, at: usize) -> ParamRole {
-        let pooling = self.pooling_parts.iter().find(|(range, _)| range.contains(&at));
+        let part = self.parts.iter().find(|(range, _)| range.contains(&at));
         let wide = |block: &BlockLayout| {
             [&block.joint, &block.output, &block.up, &block.down]
                 .iter()
                 .any(|range| range.contains(&at))
         };
         let in_head = self.head.as_ref().is_some_and(|head| head.dense.contains(&at));
-        match pooling {
+        match part {
             Some((_, role)) => *role,
             None if self.is_free(at) => ParamRole::Bias,
             None if self.blocks.iter().any(wide) || in_head => ParamRole::Hidden,

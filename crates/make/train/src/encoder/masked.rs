@@ -72,7 +72,11 @@ struct HeadSpace {
 impl Encoder {
     /// With a decoder, which begins as the first block, and a head, whose values are `head` (as [`Trainable::masking_head`] gives them) or begin at
     /// random as BERT's.
+    ///
+    /// # Panics
+    /// If it makes its words of bytes: there is no vocabulary to find them in.
     pub fn for_masking(model: &Trainable, head: Option<Vec<f32>>, seed: Seed) -> Self {
+        assert!(model.shape.bytes.is_none(), "an encoder with a vocabulary");
         let mut made = Self::new(model);
         made.layout = Layout::for_masking(&model.shape, made.cross.as_ref());
         let first = made.layout.blocks[0].all();

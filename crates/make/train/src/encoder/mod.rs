@@ -13,6 +13,7 @@
 //! | `pool` | both halves of pooling |
 //! | `dropout` | what is left out at random, the same each time it is asked |
 //! | `side` | what an adapter's dropout adds |
+//! | `words` | words that are made of bytes before the encoder runs, both halves |
 //! | `masked` | the head and the decoder that find masked tokens, both halves |
 
 mod attention;
@@ -23,15 +24,17 @@ mod layout;
 mod masked;
 mod pool;
 mod side;
+mod words;
 mod workspace;
 
 pub use dropout::Dropout;
 pub(crate) use layout::{Layout, ParamRole};
 pub(crate) use masked::{Counts, Lessons, MaskedWorkspace};
 pub(crate) use side::Side;
+pub(crate) use words::{MadeWords, WordInput};
 pub use workspace::Workspace;
 
-use kokeshi_encode::{EncoderShape, TrainPooling, Trainable};
+use kokeshi_encode::{EncoderShape, TrainPooling, Trainable, WordIds};
 use kokeshi_kernels::Level;
 
 use crate::pooling::CrossPooling;
@@ -52,6 +55,8 @@ pub struct Encoder {
     pub(crate) layout: Layout,
     pub(crate) pooling: TrainPooling,
     pub(crate) cross: Option<CrossPooling>,
+    /// If it makes its words of bytes.
+    pub(crate) words: Option<WordInput>,
     /// All tensors end to end, in the order of [`Trainable::tensors`], then those of the pooling.
     pub(crate) values: Vec<f32>,
     /// If an adapter's input has dropout.
@@ -69,9 +74,24 @@ impl Encoder {
             layout: Layout::new(&model.shape, cross.as_ref()),
             pooling: model.pooling,
             cross,
+            words: model.shape.bytes.map(WordInput::new),
             values: model.values.clone(),
             side: None,
         }
+    }
+
+    /// Reads these words: ids behind the special tokens' are theirs. Only for encoders that make words of bytes, others have a vocabulary.
+    pub fn reading(mut self, words: &WordIds) -> Self {
+        if let Some(input) = &mut self.words {
+            input.known = words.words().to_vec();
+        }
+        self
+    }
+
+    /// How many ids there are.
+    pub(crate) fn ids(&self) -> usize {
+        let known = self.words.as_ref().map_or(0, |input| input.known.len());
+        self.shape.vocabulary + known
     }
 
     /// The sizes.

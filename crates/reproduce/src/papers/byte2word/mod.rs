@@ -1,4 +1,7 @@
-//! Byte2Word (arXiv 2211.12677) on TREC's question types: a table of words against words made of their bytes, on clean and on misspelt questions.
+//! Byte2Word (arXiv 2211.12677): a table of words against words made of their bytes, on clean and on misspelt texts. On TREC's question types as bags of
+//! words, and on the tiny arXiv bench before the blocks of an encoder.
+
+mod encoder;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -44,6 +47,31 @@ const CLAIMS: &[Claim] = &[
         claim: "the same with 80 % of the longer words misspelt: ratio",
         bar: Bar::AtLeast(1.3),
     },
+    Claim {
+        name: "encoder parameters",
+        claim: "the same before the blocks of an encoder, the table with 8,000 words: ratio of parameters",
+        bar: Bar::AtMost(0.12),
+    },
+    Claim {
+        name: "encoder clean",
+        claim: "MRR@10 of titles that look for their abstracts against that of the encoder with the table: ratio",
+        bar: Bar::AtLeast(0.97),
+    },
+    Claim {
+        name: "encoder misspelt",
+        claim: "the same with 80 % of the longer words of titles misspelt: ratio",
+        bar: Bar::AtLeast(1.3),
+    },
+    Claim {
+        name: "encoder clean, BERT's deviations",
+        claim: "titles as they are spelt, when weights of both encoders and the table begin with BERT's deviation of 0.02: ratio",
+        bar: Bar::AtLeast(0.97),
+    },
+    Claim {
+        name: "encoder misspelt, BERT's deviations",
+        claim: "the same with 80 % of the longer words of titles misspelt: ratio",
+        bar: Bar::AtLeast(1.3),
+    },
 ];
 
 /// The reproduction.
@@ -69,7 +97,7 @@ impl Reproduction for Byte2Word {
                 sizes[which] = model.inputs;
                 let mut noise = Seed(context.seed).fork(100 + run);
                 let accuracies =
-                    NOISE.map(|share| model.accuracy(&misspell(&test, share, &mut noise), &train));
+                    NOISE.map(|share| model.accuracy(&misspelt(&test, share, &mut noise), &train));
                 let name = ["table", "bytes"][which];
                 eprintln!(
                     "run {run}, {name} ({} parameters): accuracy at {NOISE:?} {accuracies:.3?}",
@@ -81,19 +109,30 @@ impl Reproduction for Byte2Word {
             }
         }
         let [table, bytes] = found;
+        let encoders = encoder::run(context)?;
+        let ratio = |which: usize, at: usize| {
+            let [table, bytes] = &encoders[which];
+            bytes.mrr[at] / table.mrr[at]
+        };
+        let [table_size, bytes_size] = encoders[0].map(|found| found.parameters as f64);
         Ok(measured(
             CLAIMS,
             [
                 sizes[1] as f64 / sizes[0] as f64,
                 bytes[0] / table[0],
                 bytes[3] / table[3],
+                bytes_size / table_size,
+                ratio(0, 0),
+                ratio(0, 3),
+                ratio(1, 0),
+                ratio(1, 3),
             ],
         ))
     }
 }
 
-/// Questions with a share of their longer words misspelt: two letters swapped, one left out, or one replaced, inside the word.
-fn misspell(questions: &[Question], share: f64, seed: &mut Seed) -> Vec<Question> {
+/// A text with a share of its longer words misspelt: two letters swapped, one left out, or one replaced, inside the word.
+fn misspell(text: &str, share: f64, seed: &mut Seed) -> String {
     let mut word = |word: &str| -> String {
         let mut letters: Vec<char> = word.chars().collect();
         if letters.len() < LEAST_LETTERS
@@ -112,13 +151,12 @@ fn misspell(questions: &[Question], share: f64, seed: &mut Seed) -> Vec<Question
         }
         letters.into_iter().collect()
     };
+    text.split(' ').map(&mut word).collect::<Vec<_>>().join(" ")
+}
+
+fn misspelt(questions: &[Question], share: f64, seed: &mut Seed) -> Vec<Question> {
     let misspelt = |question: &Question| Question {
-        text: question
-            .text
-            .split(' ')
-            .map(&mut word)
-            .collect::<Vec<_>>()
-            .join(" "),
+        text: misspell(&question.text, share, seed),
         kind: question.kind.clone(),
     };
     questions.iter().map(misspelt).collect()
@@ -148,7 +186,6 @@ impl Input {
         let shape = ByteWordsShape {
             dims: DIMS,
             heads: HEADS,
-            lower_case: true,
         };
         Self::Bytes(ByteWords { shape })
     }
