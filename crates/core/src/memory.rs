@@ -29,11 +29,11 @@ fn machine(meminfo: &str) -> u64 {
 fn group_files(groups: &str) -> impl Iterator<Item = String> + '_ {
     let found = groups.lines().filter_map(|line| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        match controllers {
-            "" => Some(("/sys/fs/cgroup", "memory.max", path)),
-            "memory" => Some(("/sys/fs/cgroup/memory", "memory.limit_in_bytes", path)),
-            _ => None,
+        if controllers.is_empty() {
+            return Some(("/sys/fs/cgroup", "memory.max", path));
         }
+        let memory = controllers.split(',').any(|controller| controller == "memory");
+        memory.then_some(("/sys/fs/cgroup/memory", "memory.limit_in_bytes", path))
     });
     found.flat_map(|(root, file, path)| {
         let all = std::iter::successors(Some(path.trim_end_matches('/')), |path| {

@@ -193,7 +193,7 @@ impl Shortlist {
                     self.kept.push(Self::key(Scored { id, score }));
                 }
             }
-            if self.kept.len() > Self::SLACK * self.k {
+            if self.kept.len() > self.k.saturating_mul(Self::SLACK) {
                 self.cut();
             }
         }

@@ -194,9 +194,9 @@ impl Index for CodedIndex {
         let mut ids: Vec<u32> = candidates.into_sorted().iter().map(|hit| hit.id).collect();
         // In the order of the disk; then the rows that have no code yet.
         ids.sort_unstable();
+        self.vectors.will_need(&ids);
         let fresh = covered as u32..self.len() as u32;
         ids.extend(fresh.filter(|&row| filter.is_none_or(|filter| filter.contains(row))));
-        self.vectors.will_need(&ids);
         let mut best = TopK::new(k);
         for &id in &ids {
             let score = self.score(&query, id);

@@ -131,7 +131,7 @@ impl Rank {
 
     /// The better ones, and half of those that score the same.
     fn place(&self) -> usize {
-        (self.better + self.alike / 2) as usize
+        (self.better + self.alike / 2).max(0) as usize
     }
 }
 

@@ -181,8 +181,13 @@ impl GraphIndex {
             None => by_codes < by_rows,
             Some(plan) => plan == Plan::Codes,
         };
-        let doubt =
-            codes && wish.plan.is_none() && look.too_close(wish.query, wish.k, wish.filter, wish.matches);
+        let mut doubt = false;
+        if codes && wish.plan.is_none() {
+            let asked;
+            (doubt, asked) = look.too_close(wish.query, wish.k, wish.filter, wish.matches);
+            cost.distances += asked;
+            cost.vectors += asked;
+        }
         if codes && !(doubt && wish.matches < LEAST_TRIED) {
             let wanted = Wanted {
                 k: wish.k,

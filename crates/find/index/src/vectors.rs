@@ -178,7 +178,7 @@ impl Vectors {
 
 impl Vectors {
     /// Asks for rows that will be looked at, if they may be on disk: all of them are then read at once, and nothing around them, instead of one after
-    /// another with what the system reads ahead.
+    /// another with what the system reads ahead. Of rows close together in ascending order nothing is asked: reading ahead is what serves them.
     #[inline]
     pub fn will_need(&self, ids: &[u32]) {
         if self.on_disk {
@@ -187,6 +187,13 @@ impl Vectors {
     }
 
     fn ask_for(&self, ids: &[u32]) {
+        let span = match ids {
+            [first, .., last] => last.saturating_sub(*first) as usize,
+            _ => 0,
+        };
+        if span > 0 && span < DENSE * ids.len() {
+            return;
+        }
         for &id in ids {
             let id = self.picked.as_ref().map_or(id, |picked| picked[id as usize]) as usize;
             let at = self.segment(id);
@@ -194,6 +201,9 @@ impl Vectors {
         }
     }
 }
+
+/// Where one of so many rows is looked at, reading all of them is as good.
+const DENSE: usize = 4;
 
 /// How many rows ahead of the one being compared are called for when rows are in several segments.
 const AHEAD: usize = 4;
@@ -303,7 +313,7 @@ mod tests {
         for vectors in [vectors, picked] {
             let mut asked = vectors.clone();
             asked.on_disk = true;
-            let ids = [0, 999, 1000, 1499, 3];
+            let ids = [0, 3, 999, 1000, 1499];
             let (mut found, mut expected) = ([0.0; 5], [0.0; 5]);
             let query = Query::new(&[1.0, 2.0, 3.0], Metric::Dot, 3).unwrap();
             query.scores(&asked, &ids, &mut found);

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::directory::Fields;
 use crate::error::Result;
 use crate::safetensors::Weights;
-use crate::word_layer::{ByteWordsShape, WordLayer};
+use crate::word_layer::{AT_ONCE, ByteWordsShape, WordLayer};
 use crate::words::{WordBytes, word_bytes, words};
 
 /// The module.
@@ -50,16 +50,20 @@ impl BytesToWords {
         out.fill(0.0);
         let lower = self.lower_case.then(|| text.to_lowercase());
         let text = lower.as_deref().unwrap_or(text);
-        let words: Vec<WordBytes> = words(text)
-            .into_iter()
-            .map(|word| word_bytes(&text.as_bytes()[word]))
-            .collect();
-        let mut vectors = vec![0.0; words.len() * out.len()];
-        self.layer.vectors(&words, &mut vectors);
-        for vector in vectors.chunks_exact(out.len()) {
-            out.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+        let places = words(text);
+        let mut vectors = Vec::new();
+        for places in places.chunks(AT_ONCE) {
+            let some = places
+                .iter()
+                .map(|word| word_bytes(&text.as_bytes()[word.clone()]));
+            let some: Vec<WordBytes> = some.collect();
+            vectors.resize(some.len() * out.len(), 0.0);
+            self.layer.vectors(&some, &mut vectors);
+            for vector in vectors.chunks_exact(out.len()) {
+                out.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+            }
         }
-        let share = 1.0 / words.len().max(1) as f32;
+        let share = 1.0 / places.len().max(1) as f32;
         out.iter_mut().for_each(|value| *value *= share);
     }
 }

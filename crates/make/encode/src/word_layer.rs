@@ -23,7 +23,7 @@ const EPSILON: f32 = 1e-5;
 /// Values of the words that are kept: 64 MiB.
 const KEPT: usize = 1 << 24;
 /// Words that are made at once.
-const AT_ONCE: usize = 256;
+pub(crate) const AT_ONCE: usize = 256;
 
 /// The sizes of a layer that makes words of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +158,9 @@ impl WordLayer {
         }
         if !fresh.is_empty() {
             let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-            kept.extend(fresh);
+            // Other threads may have put theirs in since.
+            let room = (KEPT / dims).saturating_sub(kept.len());
+            kept.extend(fresh.into_iter().take(room));
         }
     }
 

@@ -81,7 +81,7 @@ fn any_bytes_have_a_vector_and_words_have_ids_where_tokens_have_them() {
     // Where a letter is shorter in lower case, too.
     let ranges = model.token_ranges("Ein \u{1e9e} Hund, \u{e9}");
     assert_eq!(ranges, [0..3, 4..7, 8..12, 12..13, 14..16]);
-    // A prompt is read, and left out of the mean if the pooling says so.
+    // A prompt is read.
     let prompted = Options {
         prompt: Some("find: ".into()),
         ..Options::default()

@@ -240,7 +240,8 @@ mod tests {
                     .zip(&values)
                     .map(|(q, &v)| q * (f32::from(v) - ints.middle()));
                 let exact = exact.sum::<f32>();
-                // One step of the query is 4/127 (or 1/254 of that), its error at a value half of it, and there are `dims` of them.
+                // One step of the query is 4/127 (1/254 of that from six bits on, 4/63 and 4/42 for one and two), its error at a value half of it or
+                // less, and there are `dims` of them, whose errors mostly cancel out.
                 let step = if bits < 6 { 0.04 } else { 0.0002 };
                 let room = 2.0 * step * ints.middle() * (dims as f32).sqrt();
                 assert!((out[0] - exact).abs() < room, "{dims} {bits}: {} {exact}", out[0]);

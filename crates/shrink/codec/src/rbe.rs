@@ -538,8 +538,12 @@ mod tests {
             let query = codec.prepare(rows.row(5));
             let mut scores = vec![0.0; rows.rows()];
             query.score_rows(&codes, &mut scores);
-            score_all(&[query], &codes, codec.code_bytes(), |_, from, together| {
-                assert_eq!(scores[from..][..together.len()], *together, "{width}x{loops}");
+            // So many that nibbles are looked up.
+            let queries: Vec<_> = (5..10).map(|at| codec.prepare(rows.row(at))).collect();
+            let mut alone = scores.clone();
+            score_all(&queries, &codes, codec.code_bytes(), |at, from, together| {
+                queries[at].score_rows(&codes, &mut alone);
+                assert_eq!(alone[from..][..together.len()], *together, "{width}x{loops}");
             });
             for (row, score) in floats.chunks_exact(width).zip(&scores) {
                 let exact = distance::cosine(&floats[5 * width..6 * width], row);

@@ -76,18 +76,24 @@ impl Look<'_> {
             .left_open(share * MEASURED_K as f64 / k.max(1) as f64)
     }
 
-    /// Whether codes would leave it open of too many of the `matches` in `filter` whether they are among the best `k`, as some of them say that are
-    /// spread over all rows: where all are about equally near, as those in a filter against the query are. Asking costs much less than trying, since
-    /// neither codes nor a query made ready for them are needed, and a scan needs these rows anyway.
-    pub fn too_close(&self, query: &Query, k: usize, filter: Option<&Bitmap>, matches: usize) -> bool {
+    /// Whether codes would leave it open of too many of the `matches` in `filter` whether they are among the best `k`, as some of them say: where all
+    /// are about equally near, as those in a filter against the query are. And how many rows were compared to tell. Asking costs much less than trying,
+    /// since neither codes nor a query made ready for them are needed, and a scan needs these rows anyway.
+    pub fn too_close(
+        &self,
+        query: &Query,
+        k: usize,
+        filter: Option<&Bitmap>,
+        matches: usize,
+    ) -> (bool, usize) {
         let Some(codes) = self.codes else {
-            return true;
+            return (true, 0);
         };
         let mut ids = [0; SAMPLE];
         let ids = some_of(filter, self.nodes, &mut ids);
         let count = ids.len();
         if count == 0 {
-            return false;
+            return (false, 0);
         }
         let mut scores = [0.0; SAMPLE];
         let scores = &mut scores[..count];
@@ -103,7 +109,7 @@ impl Look<'_> {
             .iter()
             .zip(errors)
             .filter(|(score, error)| **score + error >= *last);
-        open.count() as f64 > count as f64 * MOST_CLOSE
+        (open.count() as f64 > count as f64 * MOST_CLOSE, count)
     }
 
     /// Compares the codes of the rows in the filter, of the cells nearest to the query and no more than are likely to hold the best, and then the
@@ -148,7 +154,7 @@ impl Look<'_> {
     }
 }
 
-/// Some of the rows in the filter: the first of each of equally many rows, or the first of all if there are few such places.
+/// Some of the rows in the filter: the first of each of equally many rows, or, where they lie together, the first of all.
 fn some_of<'a>(filter: Option<&Bitmap>, rows: usize, ids: &'a mut [u32; SAMPLE]) -> &'a [u32] {
     let mut leave = |some: &mut dyn Iterator<Item = u32>| {
         let places = ids.iter_mut().zip(some);

