@@ -39,7 +39,7 @@ pub(crate) const CATALOGUE: &[Entry] = &[
     entry("kalm-v2", "2506.20923", Make, "kokeshi train", "KaLM-Embedding-V2: Superior Training Techniques and Data Inspire A Versatile Embedding Model"),
     entry("pooling-and-attention", "2409.02727", Make, "kokeshi train", "Pooling And Attention: What Are Effective Designs For LLM-Based Embedding Models?"),
     entry("nv-embed", "2405.17428", Make, "kokeshi train", "NV-Embed: Improved Techniques for Training LLMs as Generalist Embedding Models"),
-    entry("byte2word", "2211.12677", Make, "kokeshi embed", "Word-Level Representation From Bytes For Language Modeling"),
+    entry("byte2word", "2211.12677", Make, "kokeshi train", "Word-Level Representation From Bytes For Language Modeling"),
     entry("aspect-embeddings", "2203.14541", Make, "kokeshi train", "Specialized Document Embeddings for Aspect-based Similarity of Research Papers"),
     entry("sesa", "1708.03246", Make, "kokeshi train", "SESA: Supervised Explicit Semantic Analysis"),
     entry("loki", "2307.12226", Judge, "kokeshi eval", "Geometry-Aware Adaptation for Pretrained Models"),
