@@ -13,7 +13,7 @@ use crate::cost::Costs;
 use crate::query::Query;
 
 /// Candidates that are compared again together once there are enough hits: their rows are called for ahead.
-const BATCH: usize = 4;
+const BATCH: usize = 12;
 
 /// What looking cost.
 #[derive(Debug, Clone, Copy, Default)]

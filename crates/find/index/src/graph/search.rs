@@ -111,15 +111,16 @@ pub(crate) fn nearest(
             }
             let near = entry.near();
             entry.expand();
-            // Its neighbours are likely to be wanted next.
-            if let Some(next) = scratch.list.get(next) {
-                prefetch(graph.places(next.near().id));
-            }
             if record {
                 scratch.expanded.push(near);
             }
             taken += 1;
             scratch.visit(graph.places(near.id));
+        }
+        // Their neighbours are likely to be wanted next.
+        let waiting = scratch.list[next..].iter().filter(|entry| !entry.expanded());
+        for entry in waiting.take(width) {
+            prefetch(graph.places(entry.near().id));
         }
         if taken == 0 {
             return steps;
