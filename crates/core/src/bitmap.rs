@@ -78,19 +78,52 @@ impl Bitmap {
             .is_some_and(|word| word >> (id % 64) & 1 == 1)
     }
 
-    /// The first row of `rows` that is in the set.
-    pub fn first_of(&self, rows: Range<usize>) -> Option<u32> {
-        let end = rows.end.min(self.len);
-        let mut hidden = (1 << (rows.start % 64)) - 1;
-        for at in rows.start / 64..end.div_ceil(64) {
-            let word = self.words[at] & !hidden;
-            if word != 0 {
-                let id = 64 * at + word.trailing_zeros() as usize;
-                return (id < end).then_some(id as u32);
-            }
-            hidden = 0;
+    /// The rows of `range` that are in the set, ascending.
+    pub fn iter_in(&self, range: Range<usize>) -> impl Iterator<Item = u32> + '_ {
+        let (range, words) = self.words_of(range);
+        words.flat_map(move |at| {
+            let mut rest = self.masked(at, &range);
+            std::iter::from_fn(move || {
+                (rest != 0).then(|| {
+                    let bit = rest.trailing_zeros();
+                    rest &= rest - 1;
+                    at as u32 * 64 + bit
+                })
+            })
+        })
+    }
+
+    /// How many rows of `range` are in the set.
+    pub fn count_in(&self, range: Range<usize>) -> usize {
+        if range.start == 0 && self.len <= range.end {
+            return self.count;
         }
-        None
+        let (range, words) = self.words_of(range);
+        words
+            .map(|at| self.masked(at, &range).count_ones() as usize)
+            .sum()
+    }
+
+    /// What of `range` is in the universe, and the words that have it.
+    fn words_of(&self, range: Range<usize>) -> (Range<usize>, Range<usize>) {
+        let range = range.start..range.end.min(self.len);
+        let first = range.start / 64;
+        (range.clone(), first..range.end.div_ceil(64).max(first))
+    }
+
+    /// Word `at`, without the bits outside `range`.
+    fn masked(&self, at: usize, range: &Range<usize>) -> u64 {
+        let mut word = self.words.get(at).copied().unwrap_or(0);
+        let first = at * 64;
+        if range.start > first {
+            word &= u64::MAX.checked_shl((range.start - first) as u32).unwrap_or(0);
+        }
+        if range.end < first + 64 {
+            word &= !u64::MAX
+                .checked_shl(range.end.saturating_sub(first) as u32)
+                .unwrap_or(0);
+        }
+        word
     }
 
     /// Appends those of `ids` that are in the set to `out`.
@@ -336,15 +369,22 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_some_rows_is_the_smallest_in_the_set() {
+    fn rows_of_a_range_are_those_of_the_set_in_order() {
         let mut seed = Seed(9);
         for len in [0, 1, 64, 65, 300] {
             let (set, twin) = random(&mut seed, len);
             for _ in 0..200 {
                 let (start, end) = (seed.below(len + 100), seed.below(len + 100));
                 let rows = start.min(end)..start.max(end);
-                let expected = twin.iter().copied().find(|id| rows.contains(&(*id as usize)));
-                assert_eq!(set.first_of(rows.clone()), expected, "{rows:?} of {len}");
+                let inside = |id: &u32| rows.contains(&(*id as usize));
+                let expected: Vec<u32> = twin.iter().copied().filter(inside).collect();
+                assert_eq!(
+                    set.iter_in(rows.clone()).next(),
+                    expected.first().copied(),
+                    "{rows:?} of {len}"
+                );
+                assert!(set.iter_in(rows.clone()).eq(expected.iter().copied()));
+                assert_eq!(set.count_in(rows), expected.len());
             }
         }
     }

@@ -125,22 +125,28 @@ const TOGETHER: usize = 5;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) unsafe fn dot_panels(query: &[[i8; GROUP]], panels: &[Line], out: &mut [[i32; PANEL]]) {
+    let excess = excess(query);
     let parts = panels.chunks((query.len() * TOGETHER).max(1));
     for (out, panels) in out.chunks_mut(TOGETHER).zip(parts) {
         if let Ok(out) = <&mut [_; TOGETHER]>::try_from(&mut *out) {
             // SAFETY: the caller promises a panel for each place of `out`.
-            unsafe { dot_together(query, panels, out) };
+            unsafe { dot_together(query, excess, panels, out) };
             continue;
         }
         for (out, panel) in out.iter_mut().zip(panels.chunks_exact(query.len().max(1))) {
             // SAFETY: the same.
-            unsafe { dot_together(query, panel, std::array::from_mut(out)) };
+            unsafe { dot_together(query, excess, panel, std::array::from_mut(out)) };
         }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn dot_together<const N: usize>(query: &[[i8; GROUP]], panels: &[Line], out: &mut [[i32; PANEL]; N]) {
+unsafe fn dot_together<const N: usize>(
+    query: &[[i8; GROUP]],
+    excess: i32,
+    panels: &[Line],
+    out: &mut [[i32; PANEL]; N],
+) {
     let mut sums = [_mm512_setzero_si512(); N];
     for (at, values) in query.iter().enumerate() {
         let values = _mm512_set1_epi32(i32::from_ne_bytes(values.map(i8::cast_unsigned)));
@@ -150,7 +156,7 @@ unsafe fn dot_together<const N: usize>(query: &[[i8; GROUP]], panels: &[Line], o
             *sum = _mm512_dpbusd_epi32(*sum, rows, values);
         }
     }
-    let excess = _mm512_set1_epi32(excess(query));
+    let excess = _mm512_set1_epi32(excess);
     for (out, sum) in out.iter_mut().zip(sums) {
         // SAFETY: there is room for 16 sums.
         unsafe { _mm512_storeu_epi32(out.as_mut_ptr(), _mm512_sub_epi32(sum, excess)) };

@@ -90,7 +90,7 @@ impl CodedIndex {
             }
             Some(filter) => {
                 let mut ids = Vec::with_capacity(BLOCK);
-                let mut members = members(filter, range);
+                let mut members = filter.iter_in(range);
                 loop {
                     ids.clear();
                     ids.extend(members.by_ref().take(BLOCK));
@@ -109,24 +109,6 @@ impl CodedIndex {
         }
         best
     }
-}
-
-/// The rows of `range`, which begins at a multiple of 64, that are in `filter`.
-fn members(filter: &Bitmap, range: Range<usize>) -> impl Iterator<Item = u32> + '_ {
-    let end = range.end;
-    let words = &filter.words()[(range.start / 64).min(filter.words().len())..];
-    let words = words.iter().zip((range.start..range.end).step_by(64));
-    words.flat_map(move |(&word, first)| {
-        let mut rest = word;
-        std::iter::from_fn(move || {
-            (rest != 0).then(|| {
-                let bit = rest.trailing_zeros();
-                rest &= rest - 1;
-                first as u32 + bit
-            })
-        })
-        .take_while(move |&row| (row as usize) < end)
-    })
 }
 
 impl Index for CodedIndex {

@@ -154,7 +154,7 @@ pub(crate) fn blocks(filter: Option<&Bitmap>, range: Range<usize>, mut each: imp
         }
         return range.len();
     };
-    let mut members = members(filter, range);
+    let mut members = filter.iter_in(range);
     let mut all = 0;
     loop {
         let mut count = 0;
@@ -176,46 +176,4 @@ fn offer(best: &mut TopK, id: u32, score: f32) {
     if score >= best.threshold() && score.is_finite() {
         best.push(id, score);
     }
-}
-
-/// The rows of `range` that are in `filter`, in ascending order. Rows past the filter's end are not in it.
-fn members(filter: &Bitmap, range: Range<usize>) -> impl Iterator<Item = u32> + '_ {
-    let range = range.start..range.end.min(filter.len());
-    let words = range.start / 64..range.end.div_ceil(64).max(range.start / 64);
-    words.flat_map(move |at| {
-        let mut rest = masked(filter, at, &range);
-        std::iter::from_fn(move || {
-            (rest != 0).then(|| {
-                let bit = rest.trailing_zeros();
-                rest &= rest - 1;
-                at as u32 * 64 + bit
-            })
-        })
-    })
-}
-
-/// How many rows of `range` are in `filter`.
-pub(crate) fn count(filter: &Bitmap, range: Range<usize>) -> usize {
-    if range.start == 0 && filter.len() <= range.end {
-        return filter.count();
-    }
-    let range = range.start..range.end.min(filter.len());
-    (range.start / 64..range.end.div_ceil(64).max(range.start / 64))
-        .map(|at| masked(filter, at, &range).count_ones() as usize)
-        .sum()
-}
-
-/// Word `at` of the filter, without the bits outside `range`.
-fn masked(filter: &Bitmap, at: usize, range: &Range<usize>) -> u64 {
-    let mut word = filter.words().get(at).copied().unwrap_or(0);
-    let first = at * 64;
-    if range.start > first {
-        word &= u64::MAX.checked_shl((range.start - first) as u32).unwrap_or(0);
-    }
-    if range.end < first + 64 {
-        word &= !u64::MAX
-            .checked_shl(range.end.saturating_sub(first) as u32)
-            .unwrap_or(0);
-    }
-    word
 }

@@ -2,7 +2,7 @@
 
 use kokeshi_core::{Bitmap, Metric, TopK};
 
-use crate::flat::{count, scan};
+use crate::flat::scan;
 use crate::graph::{DEFAULT_RECALL, Gate, Graph, MEASURED_K, Steps, Wanted, candidates, list_for};
 use crate::query::Query;
 use crate::{Cost, Effort, Expected, Found, Index, Plan, Result, Vectors};
@@ -90,7 +90,7 @@ impl GraphIndex {
         let mut best = TopK::new(k);
         let mut cost = Cost::default();
         if let Some(length) = length.filter(|_| k > 0) {
-            let matches = filter.map_or(covered, |filter| count(filter, 0..covered));
+            let matches = filter.map_or(covered, |filter| filter.count_in(0..covered));
             let shortest = match effort {
                 Effort::List(_) => k,
                 _ => list_for(k),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use kokeshi_core::{Bitmap, Error, Metric, TopK};
 
-use crate::flat::{count, scan};
+use crate::flat::scan;
 use crate::query::Query;
 use crate::{Effort, Found, Graph, GraphIndex, Index, Result, Vectors};
 
@@ -78,7 +78,7 @@ impl Part {
         let local = (0u32..).zip(self.ids.iter());
         let local = local.filter(|(_, id)| filter.contains(**id)).map(|(at, _)| at);
         let rows = Bitmap::from_sorted(self.ids.len(), local);
-        let known = count(filter, 0..self.covered);
+        let known = filter.count_in(0..self.covered);
         (rows.count() == known).then(|| Narrowed {
             rows: (rows.count() < self.ids.len()).then_some(rows),
         })

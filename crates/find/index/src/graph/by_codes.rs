@@ -165,12 +165,12 @@ fn some_of<'a>(filter: Option<&Bitmap>, rows: usize, ids: &'a mut [u32; SAMPLE])
     let mut count = match filter {
         None if step == 0 => 0,
         None => leave(&mut parts.map(|rows| rows.start as u32)),
-        Some(filter) => leave(&mut parts.filter_map(|rows| filter.first_of(rows))),
+        Some(filter) => leave(&mut parts.filter_map(|rows| filter.iter_in(rows).next())),
     };
     if let Some(filter) = filter
         && count < LEAST_SAMPLE
     {
-        count = leave(&mut filter.iter().take_while(|id| (*id as usize) < rows));
+        count = leave(&mut filter.iter_in(0..rows));
     }
     &ids[..count]
 }

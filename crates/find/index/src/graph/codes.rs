@@ -222,6 +222,13 @@ impl Codes {
         }
     }
 
+    /// The standard error of each estimate of these rows' distances, for a query that is so far from the centre.
+    pub fn errors<'a>(&'a self, ids: &'a [u32], length: f32) -> impl Iterator<Item = f32> + 'a {
+        let records = self.records.bytes();
+        ids.iter()
+            .map(move |id| length * side(records, self.stride, *id).error)
+    }
+
     /// Writes the record of `row`; one that is not finite gets one that is never near.
     fn encode(&self, row: &[f32], centred: &mut Vec<f32>, kept: &mut [f32], record: &mut [u8]) {
         let projection = &*self.projection;
@@ -264,15 +271,6 @@ impl Codes {
 fn bytes_of(lines: &mut [Line]) -> &mut [u8] {
     // SAFETY: a line is bytes and nothing else.
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LINE) }
-}
-
-impl Codes {
-    /// The standard error of each estimate of these rows' distances, for a query that is so far from the centre.
-    pub fn errors<'a>(&'a self, ids: &'a [u32], length: f32) -> impl Iterator<Item = f32> + 'a {
-        let records = self.records.bytes();
-        ids.iter()
-            .map(move |id| length * side(records, self.stride, *id).error)
-    }
 }
 
 /// A query to be compared with codes.

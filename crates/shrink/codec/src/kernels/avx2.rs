@@ -169,8 +169,7 @@ pub(super) fn add_sums(sums: [__m256i; 2], out: &mut [i32; 16]) {
 #[target_feature(enable = "avx2")]
 unsafe fn lookup<const Q: usize>(tables: &[&Tables], packed: &[u8], out: &mut [i32]) {
     let words = tables[0].words();
-    let sides: [[*const u8; 2]; Q] =
-        std::array::from_fn(|query| tables[query].sides().map(|side| side.as_ptr().cast()));
+    let sides = Tables::all_sides::<Q>(tables);
     let rows = out.len() / Q;
     out.fill(0);
     let low = _mm256_set1_epi8(15);

@@ -214,8 +214,7 @@ pub(super) unsafe fn sums(tables: &ByteTables, codes: &[u8], ids: Option<&[u32]>
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn lookup<const Q: usize>(tables: &[&Tables], packed: &[u8], out: &mut [i32]) {
     let words = tables[0].words();
-    let sides: [[*const u8; 2]; Q] =
-        std::array::from_fn(|query| tables[query].sides().map(|side| side.as_ptr().cast()));
+    let sides = Tables::all_sides::<Q>(tables);
     let rows = out.len() / Q;
     out.fill(0);
     let low = _mm512_set1_epi8(15);

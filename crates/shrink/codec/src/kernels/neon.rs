@@ -134,8 +134,7 @@ const WORDS: usize = 32;
 unsafe fn lookup<const Q: usize>(tables: &[&Tables], packed: &[u8], out: &mut [i32]) {
     let low = vdupq_n_u8(15);
     let words = tables[0].words();
-    let sides: [[*const u8; 2]; Q] =
-        std::array::from_fn(|query| tables[query].sides().map(|side| side.as_ptr().cast()));
+    let sides = Tables::all_sides::<Q>(tables);
     let rows = out.len() / Q;
     out.fill(0);
     for (block, codes) in packed.chunks_exact((BLOCK * 4 * words).max(1)).enumerate() {

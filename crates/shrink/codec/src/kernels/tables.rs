@@ -30,6 +30,11 @@ impl Tables {
         [even, odd]
     }
 
+    /// Where the sides of several tables begin.
+    pub(super) fn all_sides<const Q: usize>(tables: &[&Self]) -> [[*const u8; 2]; Q] {
+        std::array::from_fn(|query| tables[query].sides().map(|side| side.as_ptr().cast()))
+    }
+
     /// Fours of bytes of a code, the last of which need not be full.
     pub(crate) fn words(&self) -> usize {
         self.lines.len() / 2

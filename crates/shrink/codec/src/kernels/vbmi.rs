@@ -163,8 +163,7 @@ unsafe fn join(sums: [[__m512i; 2]; 2], out: &mut [u32; ROWS]) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")]
 unsafe fn lookup<const Q: usize>(tables: &[&Tables], packed: &[u8], out: &mut [i32]) {
     let words = tables[0].words();
-    let sides: [[*const u8; 2]; Q] =
-        std::array::from_fn(|query| tables[query].sides().map(|side| side.as_ptr().cast()));
+    let sides = Tables::all_sides::<Q>(tables);
     let rows = out.len() / Q;
     let (ones, low) = (_mm512_set1_epi8(1), _mm512_set1_epi8(15));
     // The table of a byte is the one of its place among four.
