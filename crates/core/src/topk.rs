@@ -36,6 +36,11 @@ impl TopK {
         }
     }
 
+    /// Forgets all that was pushed.
+    pub fn clear(&mut self) {
+        self.heap.clear();
+    }
+
     /// How many are kept at most.
     pub fn k(&self) -> usize {
         self.k

@@ -72,6 +72,11 @@ impl Costs {
         usize::from(rows * self.row_bytes > CACHE)
     }
 
+    /// Making a query ready for codes, which both of the plans below begin with.
+    pub fn prepared(&self) -> f64 {
+        self.prepared
+    }
+
     /// A scan of `rows` rows.
     pub fn rows(&self, rows: usize) -> f64 {
         rows as f64 * self.row[self.tier(rows)]

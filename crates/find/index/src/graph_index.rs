@@ -112,7 +112,7 @@ impl GraphIndex {
         }
         // The rows that the graph does not know, or all.
         let from = if cost.plan == Plan::Scan {
-            best = TopK::new(k);
+            best.clear();
             0
         } else {
             covered
@@ -134,13 +134,15 @@ impl GraphIndex {
         let share = wish.matches as f64 / self.graph.nodes().max(1) as f64;
         let scanned = candidates(wish.length, wish.k);
         let by_rows = costs.rows(wish.matches);
-        let [open, in_vain] = look.left_open(wish.k, share);
-        let open = (wish.matches as f64 * open) as usize;
-        let by_codes = costs.codes(
-            wish.matches,
-            look.reach(wish.k, share, wish.recall),
-            scanned.max(open),
-        ) + in_vain * by_rows;
+        // So few matches are compared before anything else has begun.
+        let by_codes = if by_rows < costs.prepared() && wish.plan.is_none() {
+            f64::INFINITY
+        } else {
+            let [open, in_vain] = look.left_open(wish.k, share);
+            let open = (wish.matches as f64 * open) as usize;
+            let reach = look.reach(wish.k, share, wish.recall);
+            costs.codes(wish.matches, reach, scanned.max(open)) + in_vain * by_rows
+        };
         let scan = by_rows.min(by_codes);
         let (wanted, nodes) = spread(wish.length, wish.k, share);
         let by_walk = costs.walk(nodes, wanted);
@@ -175,7 +177,7 @@ impl GraphIndex {
                 cost.plan = walk;
                 return;
             }
-            *best = TopK::new(wish.k);
+            best.clear();
         }
         let codes = match wish.plan {
             None => by_codes < by_rows,

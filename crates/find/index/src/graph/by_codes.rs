@@ -1,5 +1,7 @@
 //! Looking for the rows in a filter that are nearest to a query by their codes, without the graph: those of the cells nearest to the query, or all.
 
+use std::ops::Range;
+
 use kokeshi_core::{Bitmap, TopK, distance};
 
 use super::calibrate::K as MEASURED_K;
@@ -26,7 +28,7 @@ const MOST_CLOSE: f64 = 0.3;
 /// or less were close in the end by one error for all, and from 0.25 on where it was more.
 const MOST_CLOSE_FIRST: f64 = 0.2;
 /// In doubt, the first of so many parts of the rows tell whether it is worth its while to look through all,
-const FIRST: usize = 8;
+const FIRST: usize = 16;
 /// if there are as many as this.
 const LEAST_FIRST: usize = 64;
 
@@ -136,17 +138,19 @@ impl Look<'_> {
                 ids: std::mem::take(&mut scratch.ids),
                 estimates: std::mem::take(&mut scratch.estimates),
                 kept: Nearest::new(wanted.length, std::mem::take(&mut scratch.list)),
+                compared: 0,
             };
-            search.ids.clear();
-            search.estimates.clear();
-            let ended = if self.costs().cells_pay(wanted.matches, reach) {
+            search.clear();
+            let mut ended = !wanted.doubt || search.tells_apart();
+            if ended && self.costs().cells_pay(wanted.matches, reach) {
+                search.clear();
                 steps.distances = order(cells, cells.len(), &target, scratch);
-                search.near(reach, cells, &mut scratch.order)
-            } else {
-                search.all()
-            };
-            steps.distances += search.ids.len();
-            let ended = ended && search.settle(&rows, scratch, &mut steps, best);
+                search.near(reach, cells, &mut scratch.order);
+            } else if ended {
+                search.all();
+            }
+            steps.distances += search.compared;
+            ended = ended && search.settle(&rows, scratch, &mut steps, best);
             (scratch.ids, scratch.estimates) = (search.ids, search.estimates);
             scratch.list = search.kept.into_entries();
             (steps, ended)
@@ -185,37 +189,45 @@ struct Search<'a> {
     estimates: Vec<f32>,
     /// The nearest of them.
     kept: Nearest,
+    /// How many were compared, with those that were forgotten.
+    compared: usize,
 }
 
 impl Search<'_> {
-    /// Compares the codes of all matches. False if too many are about equally near, as the first rows mostly tell; it is asked only in doubt.
-    fn all(&mut self) -> bool {
-        let filter = self.wanted.filter;
-        let first = if self.wanted.doubt {
-            self.look.nodes / FIRST
-        } else {
-            0
-        };
-        blocks(filter, 0..first, |ids| self.ids.extend_from_slice(ids));
-        if self.ids.len() >= LEAST_FIRST {
-            self.compare();
-            // Where the last of the hits is among the first rows, if those are like the others.
-            let part = self.ids.len() as f64 / self.wanted.matches.max(1) as f64;
-            let rank = (self.wanted.k as f64 * part).ceil() as usize;
-            if self.close(rank) as f64 > self.ids.len() as f64 * MOST_CLOSE_FIRST {
-                return false;
-            }
+    /// Compares the codes of the matches among the first rows. False if too many of them are about equally near.
+    fn tells_apart(&mut self) -> bool {
+        self.add(0..self.look.nodes / FIRST);
+        if self.ids.len() < LEAST_FIRST {
+            return true;
         }
-        blocks(filter, first..self.look.nodes, |ids| {
-            self.ids.extend_from_slice(ids);
-        });
+        // Where the last of the hits is among the first rows, if those are like the others.
+        let part = self.ids.len() as f64 / self.wanted.matches.max(1) as f64;
+        let rank = (self.wanted.k as f64 * part).ceil() as usize;
+        self.close(rank) as f64 <= self.ids.len() as f64 * MOST_CLOSE_FIRST
+    }
+
+    /// Compares the codes of all matches that were not compared yet, if those were the first.
+    fn all(&mut self) {
+        let first = self.ids.last().map_or(0, |id| *id as usize + 1);
+        self.add(first..self.look.nodes);
+    }
+
+    /// Compares the codes of the matches in `rows`.
+    fn add(&mut self, rows: Range<usize>) {
+        blocks(self.wanted.filter, rows, |ids| self.ids.extend_from_slice(ids));
         self.compare();
-        true
+    }
+
+    /// Forgets what was compared.
+    fn clear(&mut self) {
+        self.ids.clear();
+        self.estimates.clear();
+        self.kept.clear();
     }
 
     /// Compares the codes of the matches in as many of the nearest cells as are likely to hold the best, a share of `reach` if matches are there as
-    /// common as elsewhere; in the end all, if they are not. `order` has the cells' distances. False as [`Search::all`].
-    fn near(&mut self, reach: f64, cells: &Cells, order: &mut [Entry]) -> bool {
+    /// common as elsewhere; in the end all, if they are not. `order` has the cells' distances.
+    fn near(&mut self, reach: f64, cells: &Cells, order: &mut [Entry]) {
         let (mut done, mut until) = (0, reach * TRIAL);
         loop {
             let end = ((until * cells.len() as f64).ceil() as usize).clamp(done + 1, cells.len());
@@ -234,17 +246,16 @@ impl Search<'_> {
             done = end;
             let enough = self.enough(cells, &order[..done], &order[done..]);
             if enough >= WHOLE {
-                self.ids.clear();
-                self.estimates.clear();
-                self.kept.clear();
-                return self.all();
+                self.clear();
+                self.all();
+                return;
             }
             until = if until < reach && done < cells.len() {
                 reach
             } else if done < cells.len() && enough > SLACK * until {
                 enough
             } else {
-                return true;
+                return;
             };
         }
     }
@@ -267,6 +278,7 @@ impl Search<'_> {
         let from = self.estimates.len();
         self.estimates.resize(self.ids.len(), 0.0);
         let (ids, estimates) = (&self.ids[from..], &mut self.estimates[from..]);
+        self.compared += ids.len();
         super::search::Target::distances(self.target, ids, estimates);
         self.kept.offer(ids, estimates);
     }
