@@ -4,7 +4,7 @@
 //! ```text
 //! cargo run --release -p kokeshi-encode --example fuzz_loader -- MINUTES [SEED]
 //! ```
-//! The directories are the fixtures of the tests: every family, routers, rerankers and sparse models; precisions take turns. Files are cut, bits flipped, numbers in JSON
+//! The directories are the fixtures of the tests: every family, words of bytes, routers, rerankers and sparse models; precisions take turns. Files are cut, bits flipped, numbers in JSON
 //! replaced by absurd ones, tensors of the header renamed or given other shapes, values made NaN.
 
 use std::error::Error;
@@ -93,9 +93,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The directories that are damaged.
 fn folders() -> Result<Vec<PathBuf>, Box<dyn Error>> {
-    let families = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/families");
-    let mut folders = Vec::new();
-    for entry in std::fs::read_dir(families)? {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut folders = vec![fixtures.join("byte2word")];
+    for entry in std::fs::read_dir(fixtures.join("families"))? {
         let path = entry?.path();
         if ["config.json", "modules.json"]
             .iter()

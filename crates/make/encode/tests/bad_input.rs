@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{fixture, small_model};
+use common::{fixture, json, small_model};
 use kokeshi_core::{Seed, Size};
 use kokeshi_encode::{Model, Options, Reranker, SparseModel};
 
@@ -508,4 +508,33 @@ fn token_ranges_point_into_the_text_even_when_lower_case_is_longer() {
     assert_eq!(found.first(), Some(&"DOG"));
     assert_eq!(found.last(), Some(&"dog"));
     assert!(found.contains(&"QUICK"), "{found:?}");
+}
+
+/// A tokenizer that adds no special tokens gives an empty text no token at all.
+#[test]
+fn a_text_without_tokens_is_zeros_under_every_pooling() {
+    let folder = small_model("mean");
+    let path = folder.path().join("tokenizer.json");
+    let mut tokenizer = json(&path);
+    tokenizer["post_processor"] = serde_json::Value::Null;
+    std::fs::write(path, tokenizer.to_string()).unwrap();
+    let path = folder.path().join("1_Pooling/config.json");
+    let mut pooling = json(&path);
+    for mode in [
+        "cls",
+        "mean",
+        "max",
+        "mean_sqrt_len_tokens",
+        "weightedmean",
+        "lasttoken",
+    ] {
+        pooling["pooling_mode"] = mode.into();
+        std::fs::write(&path, pooling.to_string()).unwrap();
+        let model = load(folder.path()).unwrap();
+        let found = model.encode(&["", "dog", ""], &Options::default()).unwrap();
+        assert!(found.row(1).iter().any(|value| *value != 0.0), "{mode}");
+        for row in [0, 2] {
+            assert!(found.row(row).iter().all(|value| *value == 0.0), "{mode}");
+        }
+    }
 }

@@ -199,8 +199,8 @@ impl Pooling {
         self.modes.len() * hidden
     }
 
-    /// Pools one text: `tokens` is `[len, hidden]`, `len >= 1`, or those that [`Self::keep`] names; the first `skip` tokens don't count; `out` is `[dims(hidden)]`.
-    /// If no token counts, sums and maxima are zeros.
+    /// Pools one text: `tokens` is `[len, hidden]`, or those that [`Self::keep`] names; the first `skip` tokens don't count; `out` is `[dims(hidden)]`.
+    /// If no token counts, sums and maxima are zeros; if there is none, as in an empty text to which no special tokens are added, all is.
     pub(crate) fn apply(&self, tokens: &[f32], hidden: usize, skip: usize, out: &mut [f32]) {
         let len = tokens.len() / hidden;
         let skip = skip.min(len);
@@ -208,6 +208,7 @@ impl Pooling {
         let count = (len - skip) as f32;
         for (mode, out) in self.modes.iter().zip(out.chunks_exact_mut(hidden)) {
             match mode {
+                _ if len == 0 => out.fill(0.0),
                 Mode::Cls if skip < len => out.copy_from_slice(&counted[..hidden]),
                 Mode::Cls => out.copy_from_slice(&tokens[..hidden]),
                 Mode::LastToken if skip < len => out.copy_from_slice(&tokens[(len - 1) * hidden..]),
