@@ -1,6 +1,6 @@
 //! The Kokeshi side of bench/vectors: builds a graph over VECTORS.npy in the file GRAPH.bin, or takes the one that is there, says what it took (0 for
-//! none), and then runs all of QUERIES.npy for each line of standard input, on one thread: `LIST OUT [FILTER]` (a candidate list of LIST, 0 for the
-//! default effort; ids as little-endian u32, ten a query, to the file OUT; one byte a row in the file FILTER, not 0 for rows that may be found).
+//! none), and then runs all of QUERIES.npy for each line of standard input, on one thread: `EFFORT OUT [FILTER]` (a candidate list of EFFORT, a recall if
+//! it is between 0 and 1, 0 for the default effort; ids as little-endian u32, ten a query, to the file OUT; one byte a row in the file FILTER, not 0 for rows that may be found).
 //! Answers with processor seconds and comparisons a query.
 
 mod clock;
@@ -46,12 +46,13 @@ fn answer(index: &GraphIndex, queries: &Embeddings, built: f64, bytes: u64) -> R
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [list, to, filter @ ..] = &words[..] else {
-            return Err(format!("expected LIST OUT [FILTER], found {line:?}").into());
+        let [effort, to, filter @ ..] = &words[..] else {
+            return Err(format!("expected EFFORT OUT [FILTER], found {line:?}").into());
         };
-        let effort = match list.parse()? {
-            0 => Effort::Default,
-            list => Effort::List(list),
+        let effort = match effort.parse::<f32>()? {
+            0.0 => Effort::Default,
+            recall if recall > 0.0 && recall < 1.0 => Effort::Recall(recall),
+            _ => Effort::List(effort.parse()?),
         };
         let filter = match filter {
             [] => None,

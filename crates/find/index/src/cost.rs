@@ -3,16 +3,15 @@
 
 use crate::graph::{ENTRY_CELLS, WHOLE};
 
-/// What the parts of a search cost. Of a scan's rows and codes: while what it reads stays in a core's cache from one search with a filter to the
-/// next, and otherwise.
+/// What the parts of a search cost. Of a scan's rows: while what it reads stays in a core's cache from one search with a filter to the
+/// next, and otherwise. Codes are called for ahead, so that it makes little difference where they lie.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Costs {
     /// A comparison with a row in a scan.
     row: [f64; 2],
     row_bytes: usize,
     /// A comparison with a code in a scan; infinite if there are none.
-    code: [f64; 2],
-    code_bytes: usize,
+    code: f64,
     /// A node of a walk: about [`DISTANCES_PER_NODE`] neighbours that were not met before are compared.
     node: f64,
     /// A candidate that is kept in order and whose row is compared after its code: of rows as for a scan.
@@ -49,12 +48,7 @@ impl Costs {
         Self {
             row,
             row_bytes: 4 * dims,
-            code: if coded {
-                [4.5 + 3.5 * lines, 4.5 + 5.5 * lines]
-            } else {
-                [f64::INFINITY; 2]
-            },
-            code_bytes: stride,
+            code: if coded { 4.5 + 3.5 * lines } else { f64::INFINITY },
             node: if coded {
                 240.0 + 70.0 * lines
             } else {
@@ -95,7 +89,7 @@ impl Costs {
     }
 
     fn near_or_all(&self, rows: usize, reach: f64) -> [f64; 2] {
-        let all = rows as f64 * self.code[usize::from(rows * self.code_bytes > CACHE)];
+        let all = rows as f64 * self.code;
         let order = self.cells * (CELL + ORDERED) + self.nodes * reach * LOOKED_AT;
         let near = if reach < WHOLE {
             order + all * reach

@@ -99,9 +99,9 @@ impl GraphIndex {
                 query: &query,
                 k,
                 length: length.max(shortest).min(covered),
-                recall: match effort {
-                    Effort::Recall(recall) => recall,
-                    Effort::List(list) => self.graph.recall_of(list),
+                reached: match effort {
+                    Effort::Recall(recall) => reached(recall),
+                    Effort::List(list) => reached(self.graph.recall_of(list)),
                     Effort::Default | Effort::Exact => DEFAULT_RECALL,
                 },
                 matches,
@@ -140,12 +140,13 @@ impl GraphIndex {
         } else {
             let [open, in_vain] = look.left_open(wish.k, share);
             let open = (wish.matches as f64 * open) as usize;
-            let reach = look.reach(wish.k, share, wish.recall);
+            let reach = look.reach(wish.k, share, wish.reached);
             costs.codes(wish.matches, reach, scanned.max(open)) + in_vain * by_rows
         };
         let scan = by_rows.min(by_codes);
         let (wanted, nodes) = spread(wish.length, wish.k, share);
-        let by_walk = costs.walk(nodes, wanted);
+        let led = if wish.filter.is_some() { LED } else { 1.0 };
+        let by_walk = costs.walk(nodes, wanted) * led;
         let micros = |nanos: f64| (nanos / 1e3) as f32;
         cost.expected = Some(Expected {
             scan: micros(by_rows),
@@ -194,7 +195,7 @@ impl GraphIndex {
             let wanted = Wanted {
                 k: wish.k,
                 length: scanned,
-                recall: wish.recall,
+                reached: wish.reached,
                 filter: wish.filter,
                 matches: wish.matches,
                 doubt,
@@ -212,19 +213,28 @@ impl GraphIndex {
 /// a look at their codes, and the best of many are farther from the best of a few that were asked about.
 const LEAST_TRIED: usize = 2048;
 
+/// How many times as long as by a random filter a walk takes by one that goes along with the query, or a little against it, as most do.
+const LED: f64 = 1.15;
+
 /// What a search is asked for.
 struct Wish<'a> {
     query: &'a Query,
     k: usize,
     /// The length of the candidate list that would find enough without a filter.
     length: usize,
-    /// The share of the true best that should be found.
-    recall: f32,
+    /// The share of the true best that should be in the cells that are looked through.
+    reached: f32,
     /// Rows in the filter.
     matches: usize,
     filter: Option<&'a Bitmap>,
     /// Not the cheapest, but this one.
     plan: Option<Plan>,
+}
+
+/// The share of the true best that should be in the cells looked through, so that `recall` of them are found: queries come from farther away than the rows by
+/// which cells were measured, and filters are not random. Half of what may be missed is left for that.
+fn reached(recall: f32) -> f32 {
+    (1.0 + recall) / 2.0
 }
 
 /// Adds what a walk or a scan cost, by codes or by the vectors themselves.

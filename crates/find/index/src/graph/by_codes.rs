@@ -56,7 +56,7 @@ pub(crate) struct Wanted<'a> {
     /// Candidates, at least.
     pub length: usize,
     /// The share of the best rows that should be in the cells that are looked through.
-    pub recall: f32,
+    pub reached: f32,
     /// Rows that may be found; all if `None`.
     pub filter: Option<&'a Bitmap>,
     /// How many those are.
@@ -129,7 +129,7 @@ impl Look<'_> {
         };
         Scratch::with(0, |scratch| {
             let share = wanted.matches as f64 / self.nodes.max(1) as f64;
-            let reach = self.reach(wanted.k, share, wanted.recall);
+            let reach = self.reach(wanted.k, share, wanted.reached);
             let mut steps = Steps::default();
             let mut search = Search {
                 look: *self,
@@ -270,7 +270,8 @@ impl Search<'_> {
             |some: &mut dyn Iterator<Item = &Entry>| self.look.measured.nearer(last.distance, cells, some);
         let rank = count(&mut near.iter()) + SOME as f64 * count(&mut rest.iter().step_by(SOME));
         let share = self.kept.len() as f64 / rank.max(1.0);
-        self.look.reach(self.wanted.k, share.min(1.0), self.wanted.recall)
+        self.look
+            .reach(self.wanted.k, share.min(1.0), self.wanted.reached)
     }
 
     /// Compares the codes of the new ones.

@@ -130,22 +130,21 @@ impl Measured {
         self.recalls[before] + (high - self.recalls[before]) * part
     }
 
-    /// The share of the cells, nearest first, that hold a share of `recall` of the best of all rows up to about the `rank`th.
+    /// The share of the cells, nearest first, that hold a share of `recall` of the best of all rows up to about the `rank`th: all cells hold all.
     pub fn reach(&self, rank: f64, recall: f32) -> f64 {
         let found = SHARES_FOUND.partition_point(|found| *found < recall);
-        let Some(&high) = SHARES_FOUND.get(found) else {
-            return 1.0;
-        };
+        let high = SHARES_FOUND.get(found).copied().unwrap_or(1.0);
         let low = found.checked_sub(1).map_or(high, |before| SHARES_FOUND[before]);
         let part = if high > low {
-            (recall - low) / (high - low)
+            ((recall - low) / (high - low)).min(1.0)
         } else {
             0.0
         };
         let at = |share: usize| {
             let line = &self.reach[share];
             let before = line[found.saturating_sub(1)];
-            f64::from(before + (line[found] - before) * part)
+            let after = line.get(found).copied().unwrap_or(1.0);
+            f64::from(before + (after - before) * part)
         };
         // Between two that were measured, and past the last, as a power of the rank.
         let (first, part) = place(K as f64 / rank);
@@ -383,7 +382,7 @@ fn left_open(look: Look<'_>, linked: &Bitmap, cases: &[Case]) -> [[f32; 2]; SHAR
         let wanted = Wanted {
             k: K,
             length: candidates(list, K),
-            recall: RECALL,
+            reached: RECALL,
             filter: Some(&some),
             matches,
             doubt: false,
@@ -486,7 +485,9 @@ mod tests {
         close(measured.reach(10.0, 0.96), 0.025);
         close(measured.reach(4.0 * 2560.0, 0.95), 0.64);
         assert_eq!(measured.reach(1e9, 0.95), 1.0);
-        assert_eq!(measured.reach(10.0, 0.999), 1.0);
+        // Past the last that was measured on the way to all cells, which hold all.
+        close(measured.reach(10.0, 0.9975), (0.06 + 1.0) / 2.0);
+        assert_eq!(measured.reach(10.0, 1.0), 1.0);
     }
 
     #[test]
