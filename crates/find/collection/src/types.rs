@@ -71,7 +71,8 @@ pub struct SearchRequest {
     /// Fill `why` of each hit and `explain` of the answer.
     #[serde(default)]
     pub explain: bool,
-    /// Count the values of these attributes among the documents that match filter and query.
+    /// Count the values of these attributes among the candidates, shown or not: the thousand best by words and by meaning, or all that pass
+    /// the filter if the query is empty.
     #[serde(default)]
     pub facets: Vec<String>,
     /// Let a cross-encoder read this many of the best hits with the query and sort them anew: [`crate::Collection::search_reranked`], or

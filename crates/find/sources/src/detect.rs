@@ -166,9 +166,14 @@ fn is_paper_list(head: &[u8]) -> bool {
     crate::formats::paper_list::looks_like_one(&String::from_utf8_lossy(head), head.len() < HEAD)
 }
 
+/// UTF-16, by its byte order mark.
+pub(crate) fn is_utf16(head: &[u8]) -> bool {
+    head.starts_with(&[0xFF, 0xFE]) || head.starts_with(&[0xFE, 0xFF])
+}
+
 /// Text holds no NUL, except as UTF-16 with a byte order mark.
 pub(crate) fn is_binary(head: &[u8]) -> bool {
-    !head.starts_with(&[0xFF, 0xFE]) && !head.starts_with(&[0xFE, 0xFF]) && memchr::memchr(0, head).is_some()
+    !is_utf16(head) && memchr::memchr(0, head).is_some()
 }
 
 /// Whether the first line that is not blank is a JSON object, or the part of it that was read could be the start of one.

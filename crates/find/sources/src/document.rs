@@ -43,7 +43,10 @@ impl std::fmt::Display for Origin {
 /// The value of an attribute; JSON in and out is untagged, dates are RFC 3339 strings in JSON.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(no_recursion))]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a string, a number, true, false or a list of them"
+)]
 pub enum Attribute {
     /// True or false.
     Bool(bool),

@@ -1,6 +1,6 @@
 //! How sources are read: which fields play which part, and what to do about bad rows.
 
-use crate::document::Kind;
+use crate::document::{Kind, Schema};
 use crate::error::{Error, Result};
 use crate::formats::Format;
 
@@ -42,6 +42,8 @@ pub struct SourceOptions {
     /// (a list), `categories:keyword[ ]` (a string split at white space), `tags:keyword[,]` (split at commas).
     /// `None`: every field left over whose values are numbers, strings, truth values or lists of them.
     pub attributes: Option<Vec<String>>,
+    /// Attributes that documents go to have already: one whose type is not given has the type it has there, whatever these rows look like.
+    pub known: Schema,
     /// What to do about bad rows and values.
     pub on_error: OnError,
     /// Longest line of JSONL, CSV or lines of text in bytes; a longer one is a bad row.
@@ -50,6 +52,8 @@ pub struct SourceOptions {
     pub max_file_bytes: u64,
     /// What stdin holds.
     pub stdin: StdinMode,
+    /// Read files of plain text as one document a line, as stdin is read.
+    pub lines: bool,
     /// Keep blank lines of [`crate::Format::Lines`] as empty documents, so that document numbers are line numbers.
     pub keep_blank_lines: bool,
     /// Read every file as this format instead of looking at its name and first bytes.
@@ -67,10 +71,12 @@ impl Default for SourceOptions {
             title: None,
             text: Vec::new(),
             attributes: None,
+            known: Schema::default(),
             on_error: OnError::Skip,
             max_line_bytes: 32 << 20,
             max_file_bytes: 64 << 20,
             stdin: StdinMode::Auto,
+            lines: false,
             keep_blank_lines: false,
             format: None,
             sample_rows: 4000,

@@ -155,22 +155,23 @@ impl Plan {
                     continue;
                 }
             }
+            let name = attribute_name(&option.name);
+            let known = options.known.field(&name).filter(|_| option.kind.is_none());
             let kind = option
                 .kind
+                .or(known.map(|known| known.kind))
                 .or_else(|| stats.map(|stats| stats.kind(name_says_date(&option.name))))
                 .unwrap_or(Kind::Keyword);
             let split = match option.kind {
+                // What was one value in the documents that are there stays one.
+                None if known.is_some_and(|known| !known.list) => None,
                 None if kind == Kind::Keyword => stats.and_then(|stats| stats.split()),
                 _ => option.split,
             };
             let list = option
                 .list
                 .unwrap_or_else(|| stats.is_some_and(|stats| stats.is_list()) || split.is_some());
-            let field = Field {
-                name: attribute_name(&option.name),
-                kind,
-                list,
-            };
+            let field = Field { name, kind, list };
             self.parts.entry(option.name.into()).or_default().attribute = Some(Rule { field, split });
         }
         Ok(())
@@ -303,25 +304,24 @@ fn value_text(value: Value) -> std::result::Result<String, Value> {
     }
 }
 
-/// A field's name as an attribute's: letters, digits, `_`, `-`, starting with a letter.
+/// What the attribute of a field is called: collections know ASCII letters, digits, `_` and `-`, a letter first, and have an id, title and text
+/// of their own. Other letters become `u` and their number, so that two names in another script don't become one.
 pub(crate) fn attribute_name(name: &str) -> String {
-    let mut clean: String = name
-        .trim()
-        .chars()
-        .map(|character| {
-            if character.is_alphanumeric() || matches!(character, '_' | '-') {
-                character
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    while clean.starts_with('_') || clean.starts_with('-') {
-        clean.remove(0);
+    let mut clean = String::new();
+    for character in name.trim().chars() {
+        match character {
+            '_' | '-' => clean.push(character),
+            _ if character.is_ascii_alphanumeric() => clean.push(character),
+            _ if character.is_alphanumeric() => clean.push_str(&format!("u{:x}", u32::from(character))),
+            _ => clean.push('_'),
+        }
     }
-    if clean.is_empty() || clean.starts_with(|character: char| character.is_numeric()) {
+    let mut clean = clean.trim_start_matches(['_', '-']).to_string();
+    let taken = matches!(clean.as_str(), "" | "id" | "title" | "text");
+    if taken || clean.starts_with(|first: char| first.is_ascii_digit()) {
         clean.insert_str(0, "field-");
     }
+    clean.truncate(100);
     clean
 }
 
@@ -471,3 +471,28 @@ fn convert(value: &Value, kind: Kind) -> std::result::Result<Option<Attribute>, 
 
 /// Counts of values that were left out, by field, each with the first one's message.
 pub(crate) type Dropped = BTreeMap<String, (u64, String)>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_has_a_name_that_collections_take() {
+        for (field, name) in [
+            ("year", "year"),
+            (" My Field ", "My_Field"),
+            ("_x", "x"),
+            ("1st", "field-1st"),
+            ("", "field-"),
+            ("title", "field-title"),
+            ("id", "field-id"),
+            ("_id", "field-id"),
+            ("titles", "titles"),
+            ("yıl", "yu131l"),
+            ("作者", "u4f5cu8005"),
+        ] {
+            assert_eq!(attribute_name(field), name, "{field}");
+        }
+        assert_eq!(attribute_name(&"字".repeat(80)).len(), 100);
+    }
+}

@@ -331,12 +331,16 @@ fn detected(
                     "field {name:?} is left out: it holds objects or lists of lists"
                 ));
             }
+            let attribute = parts
+                .and_then(|parts| parts.attribute.as_ref())
+                .map(|rule| rule.field.clone());
+            if let Some(field) = attribute.as_ref().filter(|field| *field.name != **name) {
+                notices.push(format!("field {name:?} is the attribute {}", field.name));
+            }
             fields.push(DetectedField {
                 name: name.to_string(),
                 role,
-                attribute: parts
-                    .and_then(|parts| parts.attribute.as_ref())
-                    .map(|rule| rule.field.clone()),
+                attribute,
                 split: parts
                     .and_then(|parts| parts.attribute.as_ref())
                     .is_some_and(|rule| rule.split.is_some()),

@@ -211,9 +211,16 @@ fn look(path: &Path, bytes: u64, options: &SourceOptions) -> std::result::Result
         Some(format) => format,
         None => detect::format(&name, &head).map_err(|reason| Reason::Unfit(reason.into()))?,
     };
+    let format = match format {
+        Format::Text | Format::PaperList if options.lines => Format::Lines,
+        format => format,
+    };
+    if format == Format::Lines && detect::is_utf16(&head) {
+        return Err(Reason::Unfit("UTF-16 (convert it with iconv -t utf-8)".into()));
+    }
     if format.is_read_whole() && bytes > options.max_file_bytes {
         return Err(Reason::Unfit(format!(
-            "{} of {bytes} bytes is read whole, and --max-file-bytes is {}",
+            "{} of {bytes} bytes, which is read whole and may have at most {}",
             format.describe(),
             options.max_file_bytes
         )));

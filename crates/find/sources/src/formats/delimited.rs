@@ -92,7 +92,7 @@ impl Delimited {
                 self.ended = true;
                 let what = match error.kind() {
                     csv::ErrorKind::Io(error) if error.kind() == ErrorKind::FileTooLarge => format!(
-                        "expected a row of at most {} bytes, found a longer one: probably a quote that is never closed (raise the limit with --max-line-bytes)",
+                        "expected a row of at most {} bytes, found a longer one: probably a quote that is never closed",
                         self.longest
                     ),
                     csv::ErrorKind::Io(error) => crate::input::explain(error, self.packing),

@@ -67,9 +67,7 @@ impl Reader for Jsonl {
 
 /// What is wrong with a line that is too long.
 pub(crate) fn too_long(found: u64, limit: usize) -> String {
-    format!(
-        "expected a line of at most {limit} bytes, found {found} bytes (raise the limit with --max-line-bytes)"
-    )
+    format!("expected a line of at most {limit} bytes, found {found} bytes (make several documents of it)")
 }
 
 /// The fields of the object that `bytes` are. Values of repeated names: the last wins, as in every JSON library.

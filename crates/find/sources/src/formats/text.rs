@@ -19,7 +19,7 @@ pub(crate) fn read_all(
         Err(error) => Err(Problem::file(0, crate::input::explain(&error, packing))),
         Ok(_) if bytes.len() as u64 > limit => Err(Problem::file(
             0,
-            format!("expected at most {limit} bytes, found more (raise the limit with --max-file-bytes)"),
+            format!("expected at most {limit} bytes, found more"),
         )),
         Ok(_) => Ok(bytes),
     }

@@ -241,6 +241,12 @@ mod tests {
         drop(writer);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         assert!(create(&path, VectorFormat::Npy, 0).is_err());
+        for name in ["v.npy", "v.safetensors", "v.parquet", "v.jsonl"] {
+            let path = folder.path().join("missing").join(name);
+            let refused = create(&path, VectorFormat::of(&path).unwrap(), 3).map(|_| ());
+            let error = refused.unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{}: ", path.display())), "{error}");
+        }
         let error = VectorFormat::of(Path::new("v.csv")).unwrap_err();
         assert!(
             error

@@ -96,14 +96,14 @@ impl Found {
                 return Ok(());
             }
             for (&present, &nested) in present.iter().zip(&nested) {
+                if nested == 0 {
+                    self.end_row()?;
+                }
                 if present != whole {
                     return Err(format!(
                         "row {}: expected a value in every place, found none",
                         self.rows
                     ));
-                }
-                if nested == 0 {
-                    self.end_row()?;
                 }
                 self.width += 1;
             }
@@ -159,6 +159,50 @@ impl Found {
             for value in values.drain(..) {
                 self.ids.push(name(value)?);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parquet::data_type::FloatType;
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_value_is_named_by_its_own_row() {
+        let schema =
+            "message m { optional group v (LIST) { repeated group list { optional float element; } } }";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("v.parquet");
+        // Two rows of two values; then a row that is missing as a whole, or one whose second value is.
+        for (present, nested, row) in [
+            (&[3, 3, 3, 3, 0][..], &[0, 1, 0, 1, 0][..], 2),
+            (&[3, 3, 3, 2], &[0, 1, 0, 1], 1),
+            (&[2, 3], &[0, 1], 0),
+        ] {
+            let file = std::fs::File::create(&path).unwrap();
+            let schema = Arc::new(parse_message_type(schema).unwrap());
+            let properties = Arc::new(WriterProperties::default());
+            let mut writer = SerializedFileWriter::new(file, schema, properties).unwrap();
+            let mut group = writer.next_row_group().unwrap();
+            let mut column = group.next_column().unwrap().unwrap();
+            let values = vec![1.0; present.iter().filter(|level| **level == 3).count()];
+            column
+                .typed::<FloatType>()
+                .write_batch(&values, Some(present), Some(nested))
+                .unwrap();
+            column.close().unwrap();
+            group.close().unwrap();
+            writer.close().unwrap();
+            let said = read(&path).map(|_| ()).unwrap_err().to_string();
+            let expected = format!("row {row}: expected a value in every place, found none");
+            assert!(said.ends_with(&expected), "{said}");
         }
     }
 }

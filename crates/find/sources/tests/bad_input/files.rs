@@ -193,7 +193,7 @@ pub(crate) const CASES: &[Case] = &[
         refused: "",
         documents: 1,
         said: &[
-            "skipped DIR/large.txt: plain text of 2000 bytes is read whole, and --max-file-bytes is 1000",
+            "skipped DIR/large.txt: plain text of 2000 bytes, which is read whole and may have at most 1000",
         ],
     },
     Case {

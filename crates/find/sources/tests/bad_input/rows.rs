@@ -111,7 +111,7 @@ pub(crate) const CASES: &[Case] = &[
         refused: "",
         documents: 1,
         said: &[
-            "DIR/a.jsonl:1: expected a line of at most 33554432 bytes, found 52428823 bytes (raise the limit with --max-line-bytes)",
+            "DIR/a.jsonl:1: expected a line of at most 33554432 bytes, found 52428823 bytes (make several documents of it)",
             "1 rows skipped",
         ],
     },
@@ -344,7 +344,7 @@ pub(crate) const CASES: &[Case] = &[
         refused: "",
         documents: 1,
         said: &[
-            "DIR/a.csv:3: expected a row of at most 2000 bytes, found a longer one: probably a quote that is never closed (raise the limit with --max-line-bytes)",
+            "DIR/a.csv:3: expected a row of at most 2000 bytes, found a longer one: probably a quote that is never closed",
             "1 files could not be read to their end",
         ],
     },
