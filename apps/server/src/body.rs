@@ -1,5 +1,7 @@
 //! Reading what clients send: bodies within limits of size, memory and time, and JSON whose errors name the field.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,9 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Problem;
@@ -123,7 +127,30 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let payload = Payload::from_request(request, app).await?;
         require_media(&payload.media, &["application/json"])?;
-        parse(&payload.bytes).map(Self)
+        parse::<Object<T>>(&payload.bytes).map(|object| Self(object.0))
+    }
+}
+
+/// A value that is written as an object: serde by itself also takes an array of its fields in order.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+
+        source.deserialize_map(Fields(PhantomData))
     }
 }
 
@@ -147,7 +174,7 @@ pub fn describe(error: &serde_json::Error, path: &str) -> Problem {
     if error.is_data() {
         // "missing field `query` at line 1 column 2": the place says nothing about a field that isn't there.
         let text = error.to_string();
-        let text = text.split(" at line ").next().unwrap_or(&text).to_string();
+        let text = plain(text.split(" at line ").next().unwrap_or(&text));
         return match (named, quoted(&text)) {
             (true, _) => Problem::bad("invalid_field", format!("{path}: {text}.")).param(path),
             (false, Some(field)) => Problem::bad("invalid_field", format!("{text}.")).param(field),
@@ -155,6 +182,21 @@ pub fn describe(error: &serde_json::Error, path: &str) -> Problem {
         };
     }
     Problem::bad("invalid_json", format!("The body is not JSON: {error}."))
+}
+
+/// `text` without the names that types have in Rust.
+fn plain(text: &str) -> String {
+    let Some((found, expected)) = text.rsplit_once(", expected ") else {
+        return text.into();
+    };
+    let expected = match expected {
+        "usize" | "u64" | "u32" => "a whole number from 0 on",
+        "i64" => "a whole number",
+        "f64" | "f32" => "a number",
+        _ if expected.starts_with("struct ") => "an object",
+        _ => expected,
+    };
+    format!("{found}, expected {expected}")
 }
 
 /// The first word in backticks.
@@ -220,6 +262,24 @@ mod tests {
             expected.map(|(name, value)| (name.to_string(), value.to_string()))
         );
         assert_eq!(pairs("q=%FF").unwrap_err().status.as_u16(), 400);
+    }
+
+    #[test]
+    fn an_object_is_no_array_and_numbers_have_no_rust_names() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Hits {
+            #[serde(rename = "k")]
+            _k: usize,
+        }
+        let message = |json: &str| match parse::<Object<Hits>>(json.as_bytes()) {
+            Ok(_) => String::new(),
+            Err(problem) => problem.message,
+        };
+        assert_eq!(message(r#"{"k": 3}"#), "");
+        assert_eq!(message("[3]"), "invalid type: sequence, expected an object.");
+        assert_eq!(message("null"), "invalid type: null, expected an object.");
+        let found = "k: invalid type: floating point `1.5`, expected a whole number from 0 on.";
+        assert_eq!(message(r#"{"k": 1.5}"#), found);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use axum::extract::State;
 use kokeshi_sources::{Attribute, Document};
 
 use crate::Problem;
-use crate::body::{Path, Payload, parse, require_media};
+use crate::body::{Object, Path, Payload, parse, require_media};
 use crate::problem::ErrorBody;
 use crate::state::App;
 use crate::writes::{Change, Committed};
@@ -186,13 +186,16 @@ pub fn unknown(id: &str) -> Problem {
 fn from_json(bytes: &[u8]) -> Result<Vec<Document>, Problem> {
     match bytes.trim_ascii_start().first() {
         Some(b'[') => {
-            let documents: Vec<NewDocument> = parse(bytes).map_err(explain)?;
+            let documents: Vec<Object<NewDocument>> = parse(bytes).map_err(explain)?;
             let numbered = documents.into_iter().enumerate();
             numbered
-                .map(|(number, new)| document(new, &format!("[{number}].")))
+                .map(|(number, new)| document(new.0, &format!("[{number}].")))
                 .collect()
         }
-        Some(_) => Ok(vec![document(parse(bytes).map_err(explain)?, "")?]),
+        Some(_) => {
+            let new: Object<NewDocument> = parse(bytes).map_err(explain)?;
+            Ok(vec![document(new.0, "")?])
+        }
         None => Err(Problem::bad(
             "invalid_json",
             "The body is empty: a document or an array of documents is needed.",
@@ -207,11 +210,11 @@ fn from_lines(bytes: &[u8]) -> Result<Vec<Document>, Problem> {
             continue;
         }
         let at = format!("line {}: ", number + 1);
-        let new: NewDocument = parse(line).map_err(explain).map_err(|problem| Problem {
+        let new: Object<NewDocument> = parse(line).map_err(explain).map_err(|problem| Problem {
             message: format!("{at}{}", problem.message),
             ..problem
         })?;
-        documents.push(document(new, &at)?);
+        documents.push(document(new.0, &at)?);
     }
     Ok(documents)
 }
