@@ -13,7 +13,7 @@ use kokeshi_core::Size;
 use kokeshi_encode::{LoadOptions, Position};
 
 pub use bench::{Bench, Filtered};
-pub use bridge::{Bridge, BridgeApply, BridgeLearn, BridgeStep};
+pub use bridge::{Bridge, BridgeApply, BridgeInspect, BridgeLearn, BridgeStep};
 pub use find::{CollectionOnly, Delete, Index, Info, Mode, Optimize, Reindex, Search, Serve, Similar};
 pub use make::{Mine, Sizes, Take};
 pub use shrink::{Apply, Choose, Inspect, MetricArgs, Shrink, ShrinkStep, Train};
@@ -452,11 +452,21 @@ pub struct Merge {
     #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
     pub weights: Vec<f64>,
     /// Instead of the average: how far from the first model (0) to the second (1), along the arc between them.
-    #[arg(long, value_name = "SHARE", conflicts_with = "weights")]
+    #[arg(long, value_name = "SHARE", conflicts_with = "weights", value_parser = parse_arc)]
     pub slerp: Option<f64>,
     /// Instead: the base with a LoRA adapter in PEFT's layout added to its weights.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "slerp"])]
     pub adapter: Option<PathBuf>,
+}
+
+/// `0.4`: how far along an arc.
+fn parse_arc(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(format!(
+            "expected a share from 0 to 1, such as 0.4, found {text:?}"
+        )),
+    }
 }
 
 /// `kokeshi distill`.

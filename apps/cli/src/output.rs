@@ -6,6 +6,11 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, presets};
 
 use crate::stop::{Result, Stop};
 
+/// Writes a line to standard error. One that nobody reads any more (`2>&1 | head`) is no reason to stop the work.
+pub fn to_stderr(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// How to print.
 pub struct Output {
     /// One JSON value instead of text.
@@ -47,7 +52,7 @@ impl Output {
     /// A remark on standard error, unless `--quiet` or `--json`.
     pub fn note(&self, text: impl std::fmt::Display) {
         if !self.quiet && !self.json {
-            eprintln!("{text}");
+            to_stderr(text);
         }
     }
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kokeshi_core::Progress;
 
+use crate::output::to_stderr;
+
 /// Set by the first Ctrl-C or SIGTERM; the second one ends the process at once.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -18,7 +20,7 @@ pub fn catch_interrupts() {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this batch; press again to stop at once");
+        to_stderr("\nstopping after this batch; press again to stop at once");
     });
 }
 
@@ -126,7 +128,7 @@ impl Progress for Bar {
         self.with(|bar| bar.inc(done));
         self.lines(|lines| {
             if lines.advance(done) {
-                eprintln!("{}", lines.text());
+                to_stderr(lines.text());
             }
         });
     }
@@ -135,7 +137,7 @@ impl Progress for Bar {
         self.with(|bar| bar.finish_and_clear());
         self.lines(|lines| {
             if lines.total.is_none() {
-                eprintln!("{}", lines.text());
+                to_stderr(lines.text());
             }
         });
     }

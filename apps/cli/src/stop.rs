@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::output::Output;
+use crate::output::{Output, to_stderr};
 
 /// The end of a command that did not do what was asked.
 #[derive(Debug)]
@@ -53,14 +53,13 @@ impl Stop {
     pub fn report(self, output: &Output) -> ExitCode {
         if self.code != 0 {
             if output.json {
-                eprintln!(
-                    "{}",
-                    serde_json::json!({"error": {"message": self.message, "hint": self.hint, "code": self.code}})
-                );
+                to_stderr(serde_json::json!(
+                    {"error": {"message": self.message, "hint": self.hint, "code": self.code}}
+                ));
             } else {
-                eprintln!("error: {}", self.message);
+                to_stderr(format!("error: {}", self.message));
                 if let Some(hint) = self.hint {
-                    eprintln!("  hint: {hint}");
+                    to_stderr(format!("  hint: {hint}"));
                 }
             }
         }

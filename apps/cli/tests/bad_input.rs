@@ -152,6 +152,15 @@ fn reading() -> Vec<Case> {
             p.write("t.csv", "id,body\n1,one\n");
             p.kokeshi(&["index", "t.csv", "--to", "c", "--text", "nope"])
         }),
+        case(
+            "a field whose name no attribute can have: it is said what it is called",
+            0,
+            &["yıl", "yu131l"],
+            |p| {
+                p.write("t.csv", "id,body,yıl\n1,one,1999\n");
+                p.kokeshi(&["index", "t.csv", "--to", "c"])
+            },
+        ),
         case("an unknown attribute type", 2, &["colour", "integer"], |p| {
             p.write("t.csv", "id,body,year\n1,one,2\n");
             p.kokeshi(&["index", "t.csv", "--to", "c", "--attr", "year:colour"])
@@ -592,6 +601,12 @@ fn serving() -> Vec<Case> {
         get("HTTP: a body that is not JSON", 400, &["error"], |p| {
             p.http("POST", "/collections/c/search", "{\"query\":")
         }),
+        get(
+            "HTTP: an array where an object is expected",
+            400,
+            &["sequence", "an object"],
+            |p| p.http("POST", "/collections/c/search", "[\"apple\"]"),
+        ),
         get("HTTP: a field that is not known", 400, &["querry"], |p| {
             p.http("POST", "/collections/c/search", "{\"querry\":\"x\"}")
         }),

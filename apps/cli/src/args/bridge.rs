@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use kokeshi_codec::bridge::Method;
 
-use super::{Inspect, MetricArgs, OnError};
+use super::{MetricArgs, OnError};
 
 /// `kokeshi bridge`.
 #[derive(Debug, Args)]
@@ -54,7 +54,7 @@ pub enum BridgeStep {
     Apply(BridgeApply),
     /// Show what a bridge is.
     #[command(after_help = "Example:\n  kokeshi bridge inspect bridge.bin")]
-    Inspect(Inspect),
+    Inspect(BridgeInspect),
 }
 
 /// `kokeshi bridge apply`.
@@ -72,4 +72,12 @@ pub struct BridgeApply {
     /// What to do with a row that holds NaN or infinity: stop, or take it as zeros, which are like nothing.
     #[arg(long, value_enum, default_value_t = OnError::Fail)]
     pub on_error: OnError,
+}
+
+/// `kokeshi bridge inspect`.
+#[derive(Debug, Args)]
+pub struct BridgeInspect {
+    /// The bridge.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }

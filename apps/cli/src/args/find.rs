@@ -69,7 +69,7 @@ pub struct SearchArgs {
     #[arg(long = "in", value_name = "DIR")]
     pub collection: PathBuf,
     /// Only documents whose attributes match: tantivy's query syntax.
-    #[arg(long, value_name = "QUERY")]
+    #[arg(long, value_name = "QUERY", allow_hyphen_values = true)]
     pub filter: Option<String>,
     /// How many hits at most.
     #[arg(short, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10000))]
@@ -113,7 +113,8 @@ pub struct Search {
     /// How many of the best hits it reads.
     #[arg(long, value_name = "N", default_value_t = 50, requires = "rerank", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub rerank_depth: u16,
-    /// Count the values of these attributes among the hits.
+    /// Count the values of these attributes among the candidates, shown or not: the thousand best by words and by meaning, or all that pass
+    /// the filter if the query is empty.
     #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
     pub facets: Vec<String>,
 }
@@ -145,7 +146,12 @@ pub struct Delete {
     #[arg(long = "id", value_name = "ID", required_unless_present = "filter")]
     pub ids: Vec<String>,
     /// Every document whose attributes match.
-    #[arg(long, value_name = "QUERY", conflicts_with = "ids")]
+    #[arg(
+        long,
+        value_name = "QUERY",
+        conflicts_with = "ids",
+        allow_hyphen_values = true
+    )]
     pub filter: Option<String>,
 }
 

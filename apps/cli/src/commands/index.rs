@@ -38,7 +38,15 @@ struct Done {
 /// Bad usage for paths, fields, types or a collection that don't fit; a failure if the disk does.
 pub fn run(args: &Index, output: &Output) -> Result<()> {
     catch_interrupts();
-    let source = Source::open(&args.paths, source_options(&args.read)).map_err(Stop::usage)?;
+    let there = match Collection::exists(&args.to) {
+        true => Some(Collection::open(&args.to, OpenOptions::default()).map_err(Stop::usage)?),
+        false => None,
+    };
+    let mut options = source_options(&args.read);
+    if let Some(collection) = &there {
+        options.known = collection.info().schema;
+    }
+    let source = Source::open(&args.paths, options).map_err(Stop::usage)?;
     if args.dry_run && output.json {
         return output.value(source.detected());
     }
@@ -46,8 +54,11 @@ pub fn run(args: &Index, output: &Output) -> Result<()> {
     if args.dry_run {
         return Ok(());
     }
-    let new = !Collection::exists(&args.to);
-    let collection = open_or_create(args, source.detected(), output)?;
+    let new = there.is_none();
+    let collection = match there {
+        Some(collection) => fitting(collection, args, output)?,
+        None => create(args, source.detected(), output)?,
+    };
     let started = Instant::now();
     let (counts, trouble, interrupted) = fill(&collection, &source, args, output)?;
     let seconds = started.elapsed().as_secs_f64();
@@ -136,40 +147,41 @@ pub fn load_model(args: &ModelArgs, output: &Output) -> Result<(Arc<dyn Embedder
     ))
 }
 
-fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<Collection> {
-    if Collection::exists(&args.to) {
-        let collection = Collection::open(&args.to, OpenOptions::default()).map_err(Stop::usage)?;
-        let embedder = collection.embedder();
-        if args.model.model.is_some() || args.model.size.is_some() || args.model.load.given() {
-            let (asked, _) = load_model(&args.model, output)?;
-            if asked.fingerprint() != embedder.fingerprint() || asked.dims() != embedder.dims() {
-                return Err(Stop::usage(format!(
-                    "{}: made with model {} at {} dims, not with {} at {} dims",
-                    args.to.display(),
-                    embedder.id(),
-                    embedder.dims(),
-                    asked.id(),
-                    asked.dims()
-                ))
-                .hint("leave the model's flags out, or change the collection with `kokeshi reindex`"));
-            }
+/// The collection, if it is as the flags ask for.
+fn fitting(collection: Collection, args: &Index, output: &Output) -> Result<Collection> {
+    let embedder = collection.embedder();
+    if args.model.model.is_some() || args.model.size.is_some() || args.model.load.given() {
+        let (asked, _) = load_model(&args.model, output)?;
+        if asked.fingerprint() != embedder.fingerprint() || asked.dims() != embedder.dims() {
+            return Err(Stop::usage(format!(
+                "{}: made with model {} at {} dims, not with {} at {} dims",
+                args.to.display(),
+                embedder.id(),
+                embedder.dims(),
+                asked.id(),
+                asked.dims()
+            ))
+            .hint("leave the model's flags out, or change the collection with `kokeshi reindex`"));
         }
-        if let Some(spec) = &args.codec
-            && collection
-                .info()
-                .codec
-                .is_none_or(|codec| codec.codec != spec.to_string())
-        {
-            return Err(Stop::usage("a codec is set when a collection is made")
-                .hint("kokeshi shrink --in DIR --codec CODEC changes it"));
-        }
-        if args.passage_tokens.is_some() || args.passage_overlap.is_some() {
-            return Err(
-                Stop::usage("passages are set when a collection is made").hint("index into a new directory")
-            );
-        }
-        return Ok(collection);
     }
+    if let Some(spec) = &args.codec
+        && collection
+            .info()
+            .codec
+            .is_none_or(|codec| codec.codec != spec.to_string())
+    {
+        return Err(Stop::usage("a codec is set when a collection is made")
+            .hint("kokeshi shrink --in DIR --codec CODEC changes it"));
+    }
+    if args.passage_tokens.is_some() || args.passage_overlap.is_some() {
+        return Err(
+            Stop::usage("passages are set when a collection is made").hint("index into a new directory")
+        );
+    }
+    Ok(collection)
+}
+
+fn create(args: &Index, detected: &Detected, output: &Output) -> Result<Collection> {
     let (embedder, size) = load_model(&args.model, output)?;
     let mut options = CreateOptions::with(embedder, size);
     options.schema = detected.schema.clone();
@@ -186,7 +198,10 @@ fn open_or_create(args: &Index, detected: &Detected, output: &Output) -> Result<
         }
         options.passages = Some(passages);
     }
-    Collection::create(&args.to, options).map_err(Stop::usage)
+    Collection::create(&args.to, options).map_err(|error| match error {
+        kokeshi_collection::Error::Busy { .. } => Stop::failed(error),
+        _ => Stop::usage(error),
+    })
 }
 
 /// Counts, rows that could not be read, and whether the user stopped it.

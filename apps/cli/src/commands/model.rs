@@ -1,16 +1,17 @@
 //! Which model the flags of a command name: the one place where models are loaded.
 
+use kokeshi_collection::ModelEmbedder;
 use kokeshi_encode::{Model, Reranker, SparseModel};
 
 use crate::args::LoadArgs;
 use crate::stop::{Result, Stop};
 
-/// The model called `name`, or the compiled-in one.
+/// The model called `name`; the compiled-in one without a name or by its own.
 ///
 /// # Errors
 /// Bad usage if there is no such model or it can't be loaded so.
 pub fn load(name: Option<&str>, how: &LoadArgs) -> Result<Model> {
-    if let Some(name) = name {
+    if let Some(name) = name.filter(|name| *name != ModelEmbedder::COMPILED_IN) {
         return Model::load_with(name, &how.into()).map_err(Stop::usage);
     }
     let only_precision = LoadArgs {

@@ -39,9 +39,9 @@ pub fn run(args: &Search, output: &Output) -> Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     loop {
         if asking {
-            eprint!("{} ", output.bold(">"));
+            let mut prompt = std::io::stderr().lock();
             // A prompt that can't be drawn is no reason to stop.
-            let _ = std::io::stderr().flush();
+            let _ = write!(prompt, "{} ", output.bold(">")).and_then(|()| prompt.flush());
         }
         match lines.next() {
             None => return Ok(()),

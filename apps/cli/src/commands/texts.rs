@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use kokeshi_core::Progress;
-use kokeshi_sources::{Document, OnError, Source, SourceOptions};
+use kokeshi_sources::{Document, Error, OnError, Source, SourceOptions};
 
 use crate::progress::Bar;
 use crate::stop::{Result, Stop};
@@ -25,9 +25,24 @@ pub fn open(input: &Path, field: Option<&str>, id: Option<&str>) -> Result<Sourc
         // A row left out would move all later results away from their texts.
         on_error: OnError::Fail,
         keep_blank_lines: true,
+        // A file named by itself; below a folder every file is a text.
+        lines: input.is_file(),
         ..SourceOptions::default()
     };
-    Source::open(&[input.to_path_buf()], options).map_err(Stop::usage)
+    Source::open(&[input.to_path_buf()], options).map_err(|error| {
+        Stop::usage(match error {
+            Error::UnknownField {
+                role: "--text",
+                field,
+                available,
+            } => Error::UnknownField {
+                role: "--field",
+                field,
+                available,
+            },
+            error => error,
+        })
+    })
 }
 
 /// What of a row is read: its title if it has one, and its text.

@@ -208,6 +208,9 @@ fn recipes() -> Vec<Case> {
             let other = folder.join("bert-odd-cased");
             p.kokeshi(&["merge", &base(), &other.to_string_lossy(), "--to", "m"])
         }),
+        case("an arc that is none", 2, &["'nan'", "--slerp", "0 to 1"], |p| {
+            p.kokeshi(&["merge", &base(), &base(), "--slerp", "nan", "--to", "m"])
+        }),
     ]
 }
 

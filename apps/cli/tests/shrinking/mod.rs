@@ -178,6 +178,15 @@ fn vectors() -> Vec<Case> {
             npy(p, "v.npy", 300, 1.0);
             p.kokeshi(&["shrink", "v.npy", "--min-recall", "1.5"])
         }),
+        case(
+            "a codec for a file as for a collection",
+            2,
+            &["--in", "shrink train"],
+            |p| {
+                npy(p, "v.npy", 300, 1.0);
+                p.kokeshi(&["shrink", "v.npy", "--codec", "int8"])
+            },
+        ),
     ]
 }
 

@@ -11,7 +11,7 @@ use kokeshi_core::{Embeddings, Metric, Progress, Seed};
 use kokeshi_encode::Model;
 use kokeshi_sources::vectors::{self, VectorFormat};
 
-use crate::args::{Bridge, BridgeApply, BridgeLearn, BridgeStep, Inspect, LoadArgs};
+use crate::args::{Bridge, BridgeApply, BridgeInspect, BridgeLearn, BridgeStep, LoadArgs};
 use crate::output::{Output, bytes, table};
 use crate::progress::{Bar, catch_interrupts};
 use crate::stop::{Result, Stop};
@@ -168,10 +168,7 @@ fn from_files(from: &str, to: &str, args: &BridgeLearn, output: &Output) -> Resu
 }
 
 fn from_models(from: &str, to: &str, args: &BridgeLearn, bar: &Bar) -> Result<Pairs> {
-    let load = |name: &str| match name {
-        kokeshi_collection::ModelEmbedder::COMPILED_IN => Ok(Model::compiled_in()),
-        name => super::model::load(Some(name), &LoadArgs::default()),
-    };
+    let load = |name: &str| super::model::load(Some(name), &LoadArgs::default());
     let (old, new) = (load(from)?, load(to)?);
     let texts = texts::draw(&args.pairs, args.sample as usize, Seed(args.metric.seed), bar)?;
     let [old_rows, new_rows] = [&old, &new].map(|model| texts::encode(model, &texts, bar));
@@ -222,7 +219,7 @@ fn apply(args: &BridgeApply, output: &Output) -> Result<()> {
     ))
 }
 
-fn inspect(args: &Inspect, output: &Output) -> Result<()> {
+fn inspect(args: &BridgeInspect, output: &Output) -> Result<()> {
     let bridge = Learnt::load(&args.file).map_err(Stop::usage)?;
     let size = std::fs::metadata(&args.file).map_or(0, |data| data.len());
     let metric = file::metric_name(bridge.metric());

@@ -22,6 +22,11 @@ use crate::stop::{Result, Stop};
 pub fn run(args: &Shrink, output: &Output) -> Result<()> {
     match &args.step {
         None if args.choose.collection.is_some() => collection::run(&args.choose, output),
+        // Clap does not ask for --in beside a file, with which it can't go.
+        None if args.choose.codec.is_some() => Err(Stop::usage(
+            "--codec is for --in DIR: expected a collection, found none",
+        )
+        .hint("for a file: kokeshi shrink train docs.npy --codec CODEC --to codec.bin; --codecs tries some")),
         None => choose::run(&args.choose, output),
         Some(ShrinkStep::Train(args)) => steps::train(args, output),
         Some(ShrinkStep::Apply(args)) => steps::apply(args, output),
