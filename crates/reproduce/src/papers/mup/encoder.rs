@@ -22,6 +22,8 @@ const BATCH: usize = 32;
 /// Steps and rate of the coordinate check: few, since norms bound what states can become.
 const FEW: usize = 8;
 const COORDINATE_RATE: f32 = 1.0 / 512.0;
+/// Beginnings and orders of pairs that are averaged: one of them says little.
+const DRAWS: u64 = 8;
 /// Steps of a training for the transfer, and how many of the last ones its loss is the mean of.
 const STEPS: usize = 80;
 const LAST: usize = 16;
@@ -122,8 +124,18 @@ impl Bench<'_> {
         Ok(losses)
     }
 
-    /// The root of the mean square of what a few steps changed in the vectors of test titles.
+    /// The root of the mean square of what a few steps changed in the vectors of test titles, the mean of some draws.
     fn moved(&self, width: usize, base_width: usize) -> Result<f64> {
+        let mut seed = self.seed;
+        let mut sum = 0.0;
+        for draw in 0..DRAWS {
+            let seed = seed.fork(draw);
+            sum += Bench { seed, ..*self }.moved_once(width, base_width)?;
+        }
+        Ok(sum / DRAWS as f64)
+    }
+
+    fn moved_once(&self, width: usize, base_width: usize) -> Result<f64> {
         let mut learner = self.learner(width, base_width);
         let titles: Vec<&[u32]> = self
             .arxiv
