@@ -1,4 +1,4 @@
-"""Queries per CPU-second at recall@10 >= 0.95 with filters that a share of rows pass at random: Kokeshi's planner beside peers.
+"""Queries per CPU-second and recall@10 with filters that a share of rows pass at random: Kokeshi's planner beside peers.
 
 usage: filtered.py GRAPH_WORKER VECTORS.npy QUERIES.npy --keep FOLDER [--runs 3] [--queries 200] [--without NAME,...] [--json FILE]
 FOLDER holds indexes of these vectors, as run.py --keep leaves them; what is not there is built. One thread, cosine. A peer that has an effort is asked

@@ -52,6 +52,29 @@ fn notes_that_nobody_reads_do_not_stop_the_work() {
 }
 
 #[test]
+fn fields_whose_attributes_would_be_one_are_two() {
+    let place = place(&[(
+        "a.jsonl",
+        "{\"doi\":\"x\",\"text\":\"one\",\"id\":\"left\",\"_id\":\"right\"}\n",
+    )]);
+    printed(
+        place.path(),
+        &["index", "a.jsonl", "--to", "c", "--id", "doi", "--text", "text"],
+    );
+    for value in ["left", "right"] {
+        let found = ["field-id", "field-id-2"].map(|name| {
+            let filter = format!("{name}:{value}");
+            printed(
+                place.path(),
+                &["search", "one", "--in", "c", "--filter", &filter, "--json"],
+            )
+            .contains("\"x\"")
+        });
+        assert_eq!(found.iter().filter(|found| **found).count(), 1, "{value}");
+    }
+}
+
+#[test]
 fn a_file_of_lines_is_embedded_line_by_line_as_standard_input_is() {
     let place = place(&[
         ("plain.txt", "a dog\n\na fox\n"),

@@ -38,6 +38,16 @@ struct Done {
 /// Bad usage for paths, fields, types or a collection that don't fit; a failure if the disk does.
 pub fn run(args: &Index, output: &Output) -> Result<()> {
     catch_interrupts();
+    // Before a collection's model is loaded.
+    if let Some(path) = args
+        .paths
+        .iter()
+        .find(|path| path.as_os_str() != "-" && !path.exists())
+    {
+        return Err(Stop::usage(kokeshi_sources::Error::NotFound {
+            path: path.clone(),
+        }));
+    }
     let there = match Collection::exists(&args.to) {
         true => Some(Collection::open(&args.to, OpenOptions::default()).map_err(Stop::usage)?),
         false => None,

@@ -4,7 +4,7 @@
 use crate::graph::{ENTRY_CELLS, WHOLE};
 
 /// What the parts of a search cost. Of a scan's rows: while what it reads stays in a core's cache from one search with a filter to the
-/// next, and otherwise. Codes are called for ahead, so that it makes little difference where they lie.
+/// next, and otherwise. Codes are called for ahead (on x86), so that it makes little difference where they lie.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Costs {
     /// A comparison with a row in a scan.

@@ -102,6 +102,7 @@ impl GraphIndex {
                 reached: match effort {
                     Effort::Recall(recall) => reached(recall),
                     Effort::List(list) => reached(self.graph.recall_of(list)),
+                    // Behind filters the default promises less than what it has without: that much is left as it is.
                     Effort::Default | Effort::Exact => DEFAULT_RECALL,
                 },
                 matches,

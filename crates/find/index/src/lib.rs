@@ -119,7 +119,7 @@ pub struct Cost {
 pub struct Expected {
     /// Comparing every vector that passes.
     pub scan: f32,
-    /// Comparing the codes of all that pass, and then the best of the vectors; `None` without codes.
+    /// Comparing the codes of all that pass, and then the best of the vectors; `None` without codes, or where so few pass that it was not asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codes: Option<f32>,
     /// A walk through the graph; of a filter that goes against the query it can take much longer, and is given up then.

@@ -155,7 +155,7 @@ impl Plan {
                     continue;
                 }
             }
-            let name = attribute_name(&option.name);
+            let name = self.free_name(&option.name);
             let known = options.known.field(&name).filter(|_| option.kind.is_none());
             let kind = option
                 .kind
@@ -175,6 +175,23 @@ impl Plan {
             self.parts.entry(option.name.into()).or_default().attribute = Some(Rule { field, split });
         }
         Ok(())
+    }
+
+    /// [`attribute_name`] of a field, with a number behind it if another field took it.
+    fn free_name(&self, field: &str) -> String {
+        let name = attribute_name(field);
+        let taken = |name: &str| {
+            self.parts.iter().any(|(other, part)| {
+                &**other != field
+                    && part
+                        .attribute
+                        .as_ref()
+                        .is_some_and(|rule| rule.field.name == name)
+            })
+        };
+        let more = (2..).map(|number| format!("{}-{number}", &name[..name.len().min(MOST_NAME - 8)]));
+        let mut names = std::iter::once(name.clone()).chain(more);
+        names.find(|name| !taken(name)).unwrap_or_default()
     }
 
     /// The attributes, in the order of the fields in `order`.
@@ -289,6 +306,9 @@ impl Plan {
     }
 }
 
+/// Longest name of an attribute that is made of a field's, in bytes.
+const MOST_NAME: usize = 100;
+
 /// Longest id: it is a term of the word index, which bounds terms.
 const MAX_ID_BYTES: usize = 4096;
 
@@ -305,7 +325,7 @@ fn value_text(value: Value) -> std::result::Result<String, Value> {
 }
 
 /// What the attribute of a field is called: collections know ASCII letters, digits, `_` and `-`, a letter first, and have an id, title and text
-/// of their own. Other letters become `u` and their number, so that two names in another script don't become one.
+/// of their own. Other letters become `u` and their number, so that few names in another script become one.
 pub(crate) fn attribute_name(name: &str) -> String {
     let mut clean = String::new();
     for character in name.trim().chars() {
@@ -321,7 +341,7 @@ pub(crate) fn attribute_name(name: &str) -> String {
     if taken || clean.starts_with(|first: char| first.is_ascii_digit()) {
         clean.insert_str(0, "field-");
     }
-    clean.truncate(100);
+    clean.truncate(MOST_NAME);
     clean
 }
 

@@ -249,6 +249,12 @@ fn stream_format(head: &[u8], options: &SourceOptions) -> Result<Format> {
     if let Some(format) = options.format {
         return Ok(format);
     }
+    if options.stdin != StdinMode::Whole && detect::is_utf16(head) {
+        return Err(Error::File {
+            path: STDIN.into(),
+            problem: "expected UTF-8, found UTF-16 (convert it with iconv -f utf-16 -t utf-8)".into(),
+        });
+    }
     Ok(match options.stdin {
         StdinMode::Jsonl => Format::Jsonl,
         StdinMode::Lines => Format::Lines,

@@ -275,6 +275,55 @@ fn a_recall_that_is_asked_for_is_given() {
         let (found, _) = recall(&index, &data.queries, 10, Effort::Recall(wanted), None);
         // Within three standard errors of the sample that it was measured on.
         assert!(found >= f64::from(wanted) - 0.02, "{found} of {wanted}");
+        // Behind filters, whether drawn at random or near some of the rows.
+        for share in [0.5, 0.2, 0.05] {
+            let near = near(&data.rows, data.rows.row(7), share);
+            for filter in [random_filter(8000, share, 23), near] {
+                let (found, _) = recall(&index, &data.queries, 10, Effort::Recall(wanted), Some(&filter));
+                assert!(
+                    found >= f64::from(wanted) - 0.02,
+                    "{found} of {wanted} at {share}"
+                );
+            }
+        }
+    }
+}
+
+/// The share of the rows nearest to one of them.
+fn near(rows: &Embeddings, row: &[f32], share: f64) -> Bitmap {
+    let all = naive(rows, Metric::Cosine, row, rows.rows(), None);
+    let some = (all.len() as f64 * share) as usize;
+    let mut order: Vec<u32> = all[..some].iter().map(|hit| hit.id).collect();
+    order.sort_unstable();
+    Bitmap::from_sorted(rows.rows(), order)
+}
+
+/// Most matches are as far in every direction, and only a look at codes finds the few that are near.
+#[test]
+fn a_filter_whose_rows_leave_it_in_doubt_is_answered_by_codes_all_the_same() {
+    let data = Clustered::new(12_000, 256, 40, 3, 24);
+    let mut seed = Seed(5);
+    for query in data.queries.iter() {
+        let noise = (0..3000 * 256).map(|_| seed.normal() as f32).collect();
+        let mut noise = Embeddings::from_vec(noise, 256).unwrap();
+        noise.normalize();
+        for row in 100..120 {
+            let near = &mut noise.as_mut_slice()[row * 256..][..256];
+            near.iter_mut()
+                .zip(query)
+                .for_each(|(value, query)| *value = 0.5 * *value + query);
+        }
+        noise.normalize();
+        let values = [noise.as_slice(), data.rows.as_slice()].concat();
+        let index = build(&Embeddings::from_vec(values, 256).unwrap(), Metric::Cosine);
+        let filter = Bitmap::from_sorted(15_000, 0..3000);
+        let found = index
+            .search(query, 10, Effort::Recall(0.99), Some(&filter))
+            .unwrap();
+        let exact = index.search(query, 10, Effort::Exact, Some(&filter)).unwrap();
+        assert_eq!((ids(&found), found.cost.plan), (ids(&exact), Plan::Codes));
+        // No code is compared twice.
+        assert_eq!(found.cost.distances, 3000 + found.cost.vectors);
     }
 }
 
