@@ -461,12 +461,7 @@ pub struct Merge {
 
 /// `0.4`: how far along an arc.
 fn parse_arc(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err(format!(
-            "expected a share from 0 to 1, such as 0.4, found {text:?}"
-        )),
-    }
+    shrink::share(text, 0.4, |share| (0.0..=1.0).contains(&share))
 }
 
 /// `kokeshi distill`.

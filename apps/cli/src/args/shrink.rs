@@ -159,12 +159,13 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
 
 /// A share in (0, 1].
 pub(super) fn parse_share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
-        _ => Err(format!(
-            "expected a share from 0 to 1, such as 0.98, found {text:?}"
-        )),
-    }
+    share(text, 0.98, |share| share > 0.0 && share <= 1.0)
+}
+
+/// A share that `fits`, as `example` does.
+pub(super) fn share(text: &str, example: f64, fits: impl Fn(f64) -> bool) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| fits(*share));
+    share.ok_or_else(|| format!("expected a share from 0 to 1, such as {example}, found {text:?}"))
 }
 
 #[cfg(test)]

@@ -166,6 +166,9 @@ fn is_paper_list(head: &[u8]) -> bool {
     crate::formats::paper_list::looks_like_one(&String::from_utf8_lossy(head), head.len() < HEAD)
 }
 
+/// What is said of UTF-16 where lines are read.
+pub(crate) const UTF16: &str = "UTF-16 (convert it with iconv -f utf-16 -t utf-8)";
+
 /// UTF-16, by its byte order mark.
 pub(crate) fn is_utf16(head: &[u8]) -> bool {
     head.starts_with(&[0xFF, 0xFE]) || head.starts_with(&[0xFE, 0xFF])

@@ -252,7 +252,7 @@ fn stream_format(head: &[u8], options: &SourceOptions) -> Result<Format> {
     if options.stdin != StdinMode::Whole && detect::is_utf16(head) {
         return Err(Error::File {
             path: STDIN.into(),
-            problem: "expected UTF-8, found UTF-16 (convert it with iconv -f utf-16 -t utf-8)".into(),
+            problem: format!("expected UTF-8, found {}", detect::UTF16),
         });
     }
     Ok(match options.stdin {

@@ -216,9 +216,7 @@ fn look(path: &Path, bytes: u64, options: &SourceOptions) -> std::result::Result
         format => format,
     };
     if format == Format::Lines && detect::is_utf16(&head) {
-        return Err(Reason::Unfit(
-            "UTF-16 (convert it with iconv -f utf-16 -t utf-8)".into(),
-        ));
+        return Err(Reason::Unfit(detect::UTF16.into()));
     }
     if format.is_read_whole() && bytes > options.max_file_bytes {
         return Err(Reason::Unfit(format!(

@@ -208,9 +208,8 @@ impl Pooling {
         let count = (len - skip) as f32;
         for (mode, out) in self.modes.iter().zip(out.chunks_exact_mut(hidden)) {
             match mode {
-                _ if len == 0 => out.fill(0.0),
                 Mode::Cls if skip < len => out.copy_from_slice(&counted[..hidden]),
-                Mode::Cls => out.copy_from_slice(&tokens[..hidden]),
+                Mode::Cls if len > 0 => out.copy_from_slice(&tokens[..hidden]),
                 Mode::LastToken if skip < len => out.copy_from_slice(&tokens[(len - 1) * hidden..]),
                 _ if skip == len => out.fill(0.0),
                 Mode::Max => {
@@ -228,7 +227,7 @@ impl Pooling {
                     let total: f32 = (skip + 1..=len).map(|position| position as f32).sum();
                     weighted(counted, hidden, out, |row| (skip + row + 1) as f32, 1.0 / total);
                 }
-                Mode::LastToken => out.fill(0.0),
+                Mode::Cls | Mode::LastToken => out.fill(0.0),
             }
         }
     }
