@@ -4,8 +4,9 @@ usage: run.py GRAPH_WORKER VECTORS.npy QUERIES.npy [--runs 5] [--single] [--keep
 GRAPH_WORKER is target/release/examples/graph_worker (cargo build --release -p kokeshi-index --example graph_worker). VECTORS.npy and
 QUERIES.npy hold unit vectors, such as prepare.py writes. One thread, cosine, k = 10. Peers are called once for all queries, so that Python costs
 them nothing, and once for each (--single), as their users do; Kokeshi answers one query after the other in both. Needs numpy, faiss-cpu,
-hnswlib, usearch, scalable-vs (SVS; ends the program on processors that are not Intel's: leave it out with --without svs) and ngt; one
-that is missing is said and left out. `--runs 0 --keep FOLDER` only builds. Filters: see filtered.py.
+hnswlib, usearch, scalable-vs (SVS; ends the program on processors that are not Intel's: leave it out with --without svs), ngt, pyvsag and diskannpy
+(which wants a NumPy before 2 and so an environment of its own); one that is missing is said and left out. `--runs 0 --keep FOLDER` only builds.
+Filters: see filtered.py.
 """
 import argparse
 import json
@@ -230,6 +231,53 @@ def ngt_index(rows, path):
     return run, len(rows) * (rows.shape[1] * 4 + 40 * 8), took
 
 
+def vsag_index(rows, path):
+    import pyvsag
+    pyvsag.set_logger_off()
+    made = {"dtype": "float32", "metric_type": "cosine", "dim": rows.shape[1], "index_param": {
+        "base_quantization_type": "sq4_uniform", "precise_quantization_type": "fp32", "use_reorder": True,
+        "max_degree": 32, "ef_construction": 200, "build_thread_count": 1}}
+
+    def build():
+        index = pyvsag.Index("hgraph", json.dumps(made))
+        index.build(rows, np.arange(len(rows)), len(rows), rows.shape[1])
+        return index
+
+    def load(path):
+        index = pyvsag.Index("hgraph", json.dumps(made))
+        index.load(path)
+        return index
+
+    index, took = once(path, build, lambda index, path: index.save(path), load)
+
+    def run(queries, effort, _):
+        # Its Python package takes one query a call.
+        parameters = json.dumps({"hgraph": {"ef_search": max(effort, K)}})
+        return np.stack([index.knn_search(query, K, parameters)[0] for query in queries])
+
+    return run, os.path.getsize(path), took
+
+
+def diskann_index(rows, path):
+    import diskannpy
+
+    def build():
+        os.makedirs(path, exist_ok=True)
+        # Unit vectors: the order of L2 is that of cosine.
+        diskannpy.build_memory_index(rows, "l2", path, complexity=100, graph_degree=32, num_threads=1, alpha=1.2)
+
+    def load(path):
+        return diskannpy.StaticMemoryIndex(path, num_threads=1, initial_search_complexity=256)
+
+    index, took = once(path, build, lambda *_: None, load)
+    index = index or load(path)
+
+    def run(queries, effort, _):
+        return index.batch_search(queries, K, complexity=max(effort, K), num_threads=1).identifiers
+
+    return run, sum(os.path.getsize(os.path.join(path, name)) for name in ("ann", "ann.data")), took
+
+
 PEERS = {
     "hnswlib M16": hnswlib_index,
     "FAISS HNSW32-SQ8": faiss_sq8,
@@ -238,6 +286,8 @@ PEERS = {
     "svs LVQ4x8": svs_lvq,
     "svs LeanVec 160, 4x8": svs_leanvec,
     "ngt anng": ngt_index,
+    "vsag HGraph SQ4, rescored": vsag_index,
+    "DiskANN": diskann_index,
 }
 
 

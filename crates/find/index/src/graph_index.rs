@@ -3,7 +3,7 @@
 use kokeshi_core::{Bitmap, Metric, TopK};
 
 use crate::flat::scan;
-use crate::graph::{DEFAULT_RECALL, Gate, Graph, MEASURED_K, Steps, Wanted, candidates, list_for};
+use crate::graph::{DEFAULT_RECALL, Gate, Graph, MEASURED_K, SAMPLE, Steps, Wanted, candidates, list_for};
 use crate::query::Query;
 use crate::{Cost, Effort, Expected, Found, Index, Plan, Result, Vectors};
 
@@ -142,12 +142,15 @@ impl GraphIndex {
             let [open, in_vain] = look.left_open(wish.k, share);
             let open = (wish.matches as f64 * open) as usize;
             let reach = look.reach(wish.k, share, wish.reached);
-            costs.codes(wish.matches, reach, scanned.max(open)) + in_vain * by_rows
+            let asking = costs.asking(SAMPLE, wish.matches);
+            asking + costs.codes(wish.matches, reach, scanned.max(open)) + in_vain * by_rows
         };
         let scan = by_rows.min(by_codes);
         let (wanted, nodes) = spread(wish.length, wish.k, share);
-        let led = if wish.filter.is_some() { LED } else { 1.0 };
-        let by_walk = costs.walk(nodes, wanted) * led;
+        let by_walk = match wish.filter {
+            None => costs.walk(nodes, wanted),
+            Some(_) => costs.led_walk(nodes, wanted),
+        };
         let micros = |nanos: f64| (nanos / 1e3) as f32;
         cost.expected = Some(Expected {
             scan: micros(by_rows),
@@ -213,9 +216,6 @@ impl GraphIndex {
 /// Fewer matches than these are scanned where it is doubtful that codes tell them apart. More are tried, since scanning them takes many times as long as
 /// a look at their codes, and the best of many are farther from the best of a few that were asked about.
 const LEAST_TRIED: usize = 2048;
-
-/// How many times as long as by a random filter a walk takes by one that goes along with the query, or a little against it, as most do.
-const LED: f64 = 1.15;
 
 /// What a search is asked for.
 struct Wish<'a> {

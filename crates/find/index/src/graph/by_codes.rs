@@ -27,13 +27,16 @@ const MOST_CLOSE: f64 = 0.3;
 /// The same of the first rows, where the last of the hits is guessed and its error stands for all: of MiniLM's vectors up to 0.15 where 0.3
 /// or less were close in the end by one error for all, and from 0.25 on where it was more (of the first eighth; a sixteenth did as well).
 const MOST_CLOSE_FIRST: f64 = 0.2;
+/// The same of the few that are asked about. Where codes tell rows apart, one sample in thirty is above this by chance; where they do not, one in a
+/// hundred is below it.
+const MOST_CLOSE_ASKED: f64 = 0.2;
 /// In doubt, the first of so many parts of the rows tell whether it is worth its while to look through all,
 const FIRST: usize = 16;
 /// if there are as many as this.
 const LEAST_FIRST: usize = 64;
 
 /// Matches whose vectors tell whether codes would leave too many open,
-const SAMPLE: usize = 32;
+pub(crate) const SAMPLE: usize = 32;
 /// and the fewest of them that lie apart.
 const LEAST_SAMPLE: usize = 16;
 
@@ -111,7 +114,7 @@ impl Look<'_> {
             .iter()
             .zip(errors)
             .filter(|(score, error)| **score + error >= *last);
-        (open.count() as f64 > count as f64 * MOST_CLOSE, count)
+        (open.count() as f64 > count as f64 * MOST_CLOSE_ASKED, count)
     }
 
     /// Compares the codes of the rows in the filter, of the cells nearest to the query and no more than are likely to hold the best, and then the

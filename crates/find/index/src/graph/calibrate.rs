@@ -271,8 +271,9 @@ pub(super) fn measure(look: Look<'_>, metric: Metric, linked: &Bitmap, sample: &
         ..look
     };
     let all = cases.iter().map(|case| case.count).sum::<usize>().max(1);
+    let costs = look.reference_costs();
     for (recall, list) in measured.recalls.iter_mut().zip(LISTS) {
-        if look.costs().walk(list as f64, list) > look.costs().rows(vectors.rows()) {
+        if costs.walk(list as f64, list) > costs.rows(vectors.rows()) {
             break;
         }
         let found: usize = cases.par_iter().map(|case| found(look, case, list)).sum();

@@ -41,8 +41,17 @@ pub(crate) struct Look<'a> {
 impl Look<'_> {
     /// What comparisons cost here.
     pub fn costs(&self) -> Costs {
+        self.costs_by(Costs::new)
+    }
+
+    /// What they cost on the one processor for which it is decided whether a graph can be walked.
+    pub fn reference_costs(&self) -> Costs {
+        self.costs_by(Costs::of_reference)
+    }
+
+    fn costs_by(&self, costs: fn(usize, usize, usize, usize) -> Costs) -> Costs {
         let stride = self.codes.map_or(0, Codes::stride);
-        Costs::new(
+        costs(
             self.vectors.dims(),
             stride,
             self.cells.map_or(0, Cells::len),
