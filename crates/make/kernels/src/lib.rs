@@ -35,6 +35,8 @@ pub mod linear;
 pub mod mask;
 pub mod matmul;
 pub mod norm;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod product;
 pub mod quantize;
 pub mod rotary;

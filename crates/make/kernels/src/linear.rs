@@ -13,9 +13,12 @@ use crate::simd::neon::DotProd;
 use crate::simd::portable::Portable;
 use crate::simd::{Level, Set, at_level, at_level_int8};
 #[cfg(target_arch = "x86_64")]
-use crate::tiles::{
-    self,
-    multiply::{Bf16, Short},
+use crate::{
+    pairs,
+    tiles::{
+        self,
+        multiply::{Bf16, Short},
+    },
 };
 
 /// What happens to a product before it is stored.
@@ -33,8 +36,8 @@ pub enum Precision {
     /// 32-bit floating point: the same values as other libraries give, within rounding.
     #[default]
     F32,
-    /// As [`Precision::F32`], but products are of values rounded to 8 bits (bf16) where the processor multiplies such values by tiles (AMX).
-    /// Elsewhere the same as f32.
+    /// As [`Precision::F32`], but products are of values rounded to 8 bits (bf16) where the processor multiplies such values, by tiles (AMX)
+    /// or by vectors (AVX-512 BF16). Elsewhere the same as f32.
     Bf16,
     /// Signed bytes with a scale for each output as weights, unsigned bytes with a scale and a zero point for each row as activations,
     /// summed without error.
@@ -100,6 +103,9 @@ enum Panels {
     /// On tiles: bf16 values, and so are rows.
     #[cfg(target_arch = "x86_64")]
     Bf16(Buffer<u16>),
+    /// On vectors: the same.
+    #[cfg(target_arch = "x86_64")]
+    Pairs(Buffer<u16>),
     Int8(Int8Panels),
     Grouped(GroupedPanels),
 }
@@ -125,7 +131,7 @@ fn panel_width(level: Level) -> usize {
         #[cfg(target_arch = "x86_64")]
         Set::Amx => tiles::BLOCK,
         #[cfg(target_arch = "x86_64")]
-        Set::Avx512Vnni | Set::Avx512 => 48,
+        Set::Avx512Bf16 | Set::Avx512Vnni | Set::Avx512 => 48,
         #[cfg(target_arch = "x86_64")]
         Set::Avx2Vnni | Set::Avx2 => 16,
         #[cfg(target_arch = "aarch64")]
@@ -177,6 +183,11 @@ impl Linear {
                     Panels::Bf16(unsafe { tiles::linear::pack::<1>(inputs, outputs, weights) })
                 }
                 #[cfg(target_arch = "x86_64")]
+                Precision::Bf16 if level.0 == Set::Avx512Bf16 => {
+                    // SAFETY: this level has bf16.
+                    Panels::Pairs(unsafe { pairs::pack(inputs, outputs, weights) })
+                }
+                #[cfg(target_arch = "x86_64")]
                 _ if level.0 == Set::Amx && weights.iter().all(|weight| weight.to_bits() << 16 == 0) => {
                     // SAFETY: as above.
                     Panels::Short(unsafe { tiles::linear::pack::<1>(inputs, outputs, weights) })
@@ -197,7 +208,7 @@ impl Linear {
         match &self.panels {
             Panels::Int8(_) => Precision::Int8,
             #[cfg(target_arch = "x86_64")]
-            Panels::Bf16(_) => Precision::Bf16,
+            Panels::Bf16(_) | Panels::Pairs(_) => Precision::Bf16,
             Panels::Grouped(panels) if panels.bits == 8 => Precision::Int8Weights,
             Panels::Grouped(_) => Precision::Int4Weights,
             _ => Precision::F32,
@@ -209,9 +220,10 @@ impl Linear {
         match &self.panels {
             Panels::F32(weights) => size_of_val::<[f32]>(weights),
             #[cfg(target_arch = "x86_64")]
-            Panels::Sums(weights) | Panels::Short(weights) | Panels::Bf16(weights) => {
-                size_of_val::<[u16]>(weights)
-            }
+            Panels::Sums(weights)
+            | Panels::Short(weights)
+            | Panels::Bf16(weights)
+            | Panels::Pairs(weights) => size_of_val::<[u16]>(weights),
             Panels::Int8(panels) => panels.weights.len(),
             Panels::Grouped(panels) => panels.bytes(),
         }
@@ -244,7 +256,7 @@ impl Linear {
         self.apply_prepared(rows, x, quantized, out, epilogue);
     }
 
-    /// Makes of `x` (`[rows, inputs]`) what this layer reads, if it doesn't read `x` itself: codes at int8, bf16 values on tiles.
+    /// Makes of `x` (`[rows, inputs]`) what this layer reads, if it doesn't read `x` itself: codes at int8, bf16 values at bf16 and on tiles.
     ///
     /// # Panics
     /// If the lengths don't fit.
@@ -256,6 +268,8 @@ impl Linear {
             Panels::Sums(_) | Panels::Short(_) => quantized.split::<3>(rows, self.inputs, x),
             #[cfg(target_arch = "x86_64")]
             Panels::Bf16(_) => quantized.split::<1>(rows, self.inputs, x),
+            #[cfg(target_arch = "x86_64")]
+            Panels::Pairs(_) => quantized.round(rows, self.inputs, x),
             Panels::Int8(_) => quantized.fill(self.level, rows, self.inputs, x),
         }
     }
@@ -313,6 +327,12 @@ impl Linear {
                 unsafe { tiles::linear::floats::<Bf16<1>>(layer, panels, quantized, out, epilogue) }
             }
             #[cfg(target_arch = "x86_64")]
+            Panels::Pairs(panels) => {
+                quantized.check_parts(rows, self.inputs, 1);
+                // SAFETY: as above; such panels are made where the processor has bf16.
+                unsafe { pairs::products(layer, panels, quantized, out, epilogue) }
+            }
+            #[cfg(target_arch = "x86_64")]
             Panels::Int8(panels) if self.level.0 == Set::Amx => {
                 quantized.check_codes(rows, self.inputs);
                 // SAFETY: as above.
@@ -336,7 +356,7 @@ impl Linear {
 fn group(level: Level) -> usize {
     match level.0 {
         #[cfg(target_arch = "x86_64")]
-        Set::Amx | Set::Avx512Vnni => Vnni512::GROUP,
+        Set::Amx | Set::Avx512Bf16 | Set::Avx512Vnni => Vnni512::GROUP,
         #[cfg(target_arch = "x86_64")]
         Set::Avx512 => Wide512::GROUP,
         #[cfg(target_arch = "x86_64")]

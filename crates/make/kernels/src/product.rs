@@ -18,20 +18,36 @@ const TILE: usize = 8 * 48;
 /// Sums of a tile on their way from registers to the output: in a loop so simple that it is unrolled whole. If anything after it indexed
 /// the registers by a variable, the compiler would keep them in memory during the product too, at half the speed.
 #[repr(C, align(64))]
-struct Sums([f32; TILE]);
+pub(crate) struct Sums([f32; TILE]);
+
+#[cfg(target_arch = "x86_64")]
+impl Sums {
+    pub(crate) fn zeros() -> Self {
+        Self([0.0; TILE])
+    }
+
+    /// # Safety
+    /// There is room for sixteen sums from `at` on, and the processor has AVX-512.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(crate) unsafe fn store(&mut self, at: usize, sums: std::arch::x86_64::__m512) {
+        // SAFETY: the caller promises the room.
+        unsafe { std::arch::x86_64::_mm512_storeu_ps(self.0.as_mut_ptr().add(at), sums) }
+    }
+}
 
 /// Where a tile of the output goes.
-struct Place {
+pub(crate) struct Place {
     /// Its top left corner; rows are `stride` apart.
-    out: *mut f32,
-    stride: usize,
-    rows: usize,
+    pub(crate) out: *mut f32,
+    pub(crate) stride: usize,
+    pub(crate) rows: usize,
     /// How many of the panel's columns are real.
-    columns: usize,
+    pub(crate) columns: usize,
     /// From one row of sums to the next.
-    width: usize,
+    pub(crate) width: usize,
     /// The panel's part of the bias.
-    bias: *const f32,
+    pub(crate) bias: *const f32,
 }
 
 /// At f32. The register tile: AVX-512 has 32 registers (8 x 3 sums, 3 weights), AVX2 16 (6 x 2 sums, 2 weights, 1 input), and plain Rust is
@@ -305,7 +321,7 @@ pub(crate) use with_last;
 
 /// Adds the bias to a tile of sums, does what the epilogue says and stores them. `ROUGH`: what comes out is not more exact than a byte.
 #[inline(always)]
-unsafe fn finish<S: Simd, const ROUGH: bool>(place: &Place, sums: &Sums, epilogue: Epilogue) {
+pub(crate) unsafe fn finish<S: Simd, const ROUGH: bool>(place: &Place, sums: &Sums, epilogue: Epilogue) {
     // SAFETY: the caller's promise is passed on.
     unsafe { with_last!(epilogue, ROUGH, |last| each::<S, _>(place, sums, last)) }
 }

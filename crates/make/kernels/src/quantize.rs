@@ -1,5 +1,5 @@
-//! Activations as layers read them that don't read f32: at int8 each row as unsigned bytes with a scale and a zero point of its own; on tiles
-//! as bf16 values, or as sums of three at f32.
+//! Activations as layers read them that don't read f32: at int8 each row as unsigned bytes with a scale and a zero point of its own; as bf16 values,
+//! or on tiles, at f32, as sums of three.
 
 use crate::buffer::Buffer;
 use crate::simd::{Level, Simd, at_level};
@@ -10,6 +10,10 @@ use crate::{simd::Set, tiles::linear::quantize_rows};
 const ALIGN: usize = 64;
 /// There is room for a multiple of this many rows, since tiles are read whole.
 const BLOCK: usize = 32;
+
+/// Rows of bf16 values are padded to a multiple of so many.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const PARTS_STEP: usize = crate::tiles::BF16_STEP;
 
 /// Rows of activations, quantised: value `x[row][column]` is about `(code - zero) * scale` with the row's scale and zero point. Filled by
 /// [`crate::Linear::prepare`]; memory is used again.
@@ -24,7 +28,7 @@ pub struct QuantizedRows {
     pub(crate) scales: Vec<f32>,
     /// `[rows]`
     pub(crate) zeros: Vec<i32>,
-    /// Instead of codes: bf16 values, as `tiles::linear::split_rows` lays them out.
+    /// Instead of codes: bf16 values, as `tiles::linear::split_rows` lays them out, or `pairs::round_rows`.
     #[cfg(target_arch = "x86_64")]
     pub(crate) parts: Buffer<u16>,
 }
@@ -42,7 +46,7 @@ fn codes_room(rows: usize, width: usize) -> usize {
 /// Values that so many rows take in so many parts each.
 #[cfg(target_arch = "x86_64")]
 fn parts_room(rows: usize, width: usize, parts: usize) -> usize {
-    rows.next_multiple_of(BLOCK) * parts * width.next_multiple_of(crate::tiles::BF16_STEP)
+    rows.next_multiple_of(BLOCK) * parts * width.next_multiple_of(PARTS_STEP)
 }
 
 impl QuantizedRows {
@@ -92,6 +96,18 @@ impl QuantizedRows {
         if width > 0 {
             // SAFETY: tiles are available; there is room for the rows, padded to whole steps.
             unsafe { split_rows::<PARTS>(width, x, &mut self.parts) }
+        }
+    }
+
+    /// Rounds `x` (`[rows, width]`) to bf16 values, for vectors.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn round(&mut self, rows: usize, width: usize, x: &[f32]) {
+        self.width = width;
+        self.scales.resize(rows, 0.0);
+        self.parts.resize(parts_room(rows, width, 1));
+        if width > 0 {
+            // SAFETY: the processor has AVX-512 with bf16; there is room for the rows, padded to whole vectors.
+            unsafe { crate::pairs::round_rows(width, x, &mut self.parts) }
         }
     }
 

@@ -96,7 +96,7 @@ fn masked_attention_gives_what_its_twin_gives_for_every_mask_bias_and_grouping()
                     let (mut found, mut expected) = (vec![7.0; len * width], vec![0.0; len * width]);
                     masked_attention(level, Precision::F32, input, &mut scratch, &mut found);
                     scalar::masked_attention(input, &mut expected);
-                    if level.has_bf16() {
+                    if level.has_tiles() {
                         let mut rounded = vec![7.0; len * width];
                         masked_attention(level, Precision::Bf16, input, &mut scratch, &mut rounded);
                         // Values and their products with scores are within a 256th.

@@ -160,7 +160,7 @@ fn weights_that_are_bf16_values_give_the_same_bits_as_among_others_that_are_not(
             // One more output, which is not of such values: all are packed in three parts.
             weights.extend(normals(&mut seed, inputs));
             let all = Linear::new(level, Precision::F32, inputs, outputs + 1, &weights, None);
-            if level.has_bf16() {
+            if level.has_tiles() {
                 assert!(2 * few.weight_bytes() < all.weight_bytes());
             }
             let x = normals(&mut seed, rows * inputs);
@@ -207,7 +207,7 @@ fn layers_with_weights_in_groups_give_the_bits_of_an_f32_layer_of_the_decoded_we
                 let layer = Linear::new(level, precision, inputs, outputs, &weights, Some(&bias));
                 assert_eq!(layer.precision(), precision);
                 // On tiles they are decoded for vectors, which have no error of their own.
-                let exact = |level: &Level| !level.has_bf16();
+                let exact = |level: &Level| !level.has_tiles();
                 let vectors = [level].into_iter().chain(Level::available()).find(exact).unwrap();
                 let plain = Linear::new(vectors, Precision::F32, inputs, outputs, &decoded, Some(&bias));
                 for rows in [0, 1, 3, 8, 13, 40] {
@@ -359,7 +359,7 @@ fn attention_gives_what_its_twin_gives_at_every_length_and_head() {
             let what = format!("{level:?} {len} tokens, {heads} heads of {head_dims}");
             assert_close(&found, &expected, 2e-6, &what);
             attention(level, Precision::Int8, input, &mut scratch, &mut found);
-            if level.has_bf16() {
+            if level.has_tiles() {
                 // There int8 layers attend on bf16 values, each within a 256th of itself.
                 let tolerance = (2.0 + input.scale * head_dims as f32) / 256.0;
                 assert_close(&found, &expected, tolerance, &format!("{what}, bf16"));
@@ -406,7 +406,7 @@ fn attention_is_the_same_whatever_all_scores_of_a_query_have_in_common() {
                 &format!("{level:?} {common}"),
             );
             attention(level, Precision::Bf16, input, &mut Scratch::default(), &mut found);
-            let tolerance = if level.has_bf16() {
+            let tolerance = if level.has_tiles() {
                 18.0 / 256.0
             } else {
                 2e-6 + common * common * 2e-7

@@ -18,6 +18,9 @@ pub(crate) enum Set {
     /// AVX-512 with VNNI and bf16; and AMX for products.
     #[cfg(target_arch = "x86_64")]
     Amx,
+    /// AVX-512 with VNNI and bf16.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
     /// AVX-512 F, BW, DQ and VL: 16 values at once; and VNNI for bytes.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
@@ -49,8 +52,17 @@ impl Level {
         Self::available()[0]
     }
 
-    /// Whether it multiplies bf16 values, which [`crate::Precision::Bf16`] and attention at int8 make use of.
+    /// Whether it multiplies bf16 values, which layers at [`crate::Precision::Bf16`] make use of.
     pub fn has_bf16(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if matches!(self.0, Set::Amx | Set::Avx512Bf16) {
+            return true;
+        }
+        false
+    }
+
+    /// Whether it multiplies tiles (AMX): layers at f32, too, are made of bf16 products there, and attention at bf16 and int8.
+    pub fn has_tiles(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         if self.0 == Set::Amx {
             return true;
@@ -69,6 +81,9 @@ impl Level {
                 if has!("avx512vnni") {
                     if crate::tiles::available() {
                         levels.push(Self(Set::Amx));
+                    }
+                    if has!("avx512bf16") {
+                        levels.push(Self(Set::Avx512Bf16));
                     }
                     levels.push(Self(Set::Avx512Vnni));
                 }
@@ -165,7 +180,10 @@ macro_rules! at_level {
         }
         match $level.0 {
             #[cfg(target_arch = "x86_64")]
-            $crate::simd::Set::Amx | $crate::simd::Set::Avx512Vnni | $crate::simd::Set::Avx512 => avx512($($arg),*),
+            $crate::simd::Set::Amx
+            | $crate::simd::Set::Avx512Bf16
+            | $crate::simd::Set::Avx512Vnni
+            | $crate::simd::Set::Avx512 => avx512($($arg),*),
             #[cfg(target_arch = "x86_64")]
             $crate::simd::Set::Avx2Vnni | $crate::simd::Set::Avx2 => avx2($($arg),*),
             // The compiler target has NEON.
@@ -220,7 +238,9 @@ macro_rules! at_level_int8 {
         }
         match $level.0 {
             #[cfg(target_arch = "x86_64")]
-            $crate::simd::Set::Amx | $crate::simd::Set::Avx512Vnni => avx512_vnni($($arg),*),
+            $crate::simd::Set::Amx | $crate::simd::Set::Avx512Bf16 | $crate::simd::Set::Avx512Vnni => {
+                avx512_vnni($($arg),*)
+            }
             #[cfg(target_arch = "x86_64")]
             $crate::simd::Set::Avx512 => avx512($($arg),*),
             #[cfg(target_arch = "x86_64")]
