@@ -203,7 +203,7 @@ kernels = json.loads(subprocess.run([str(arguments.build / "kernel_speed"), "--j
 for ours in (name for name in OURS if (name, 1) in found):
     # The register loop now and then lands badly in memory and is slower than a product, which is then the better bound.
     kind = precision(ours)
-    ceiling = max((speed for what, speed in kernels.items() if what.startswith((f"ceiling {kind}", f"{kind} ")) and "attention" not in what), default=None)
+    ceiling = max((speed for what, speed in kernels.items() if what.startswith((f"ceiling {kind}", f"{kind} ")) and "attention" not in what and "prepare" not in what), default=None)
     if ceiling is None:
         continue
     for name in bulk:

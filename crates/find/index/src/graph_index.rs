@@ -143,7 +143,9 @@ impl GraphIndex {
             let open = (wish.matches as f64 * open) as usize;
             let reach = look.reach(wish.k, share, wish.reached);
             let asking = costs.asking(SAMPLE, wish.matches);
-            asking + costs.codes(wish.matches, reach, scanned.max(open)) + in_vain * by_rows
+            let codes = costs.codes(wish.matches, reach, scanned.max(open));
+            // Most searches that codes would leave open are told by asking.
+            asking + (1.0 - in_vain) * codes + in_vain * by_rows
         };
         let scan = by_rows.min(by_codes);
         let (wanted, nodes) = spread(wish.length, wish.k, share);
