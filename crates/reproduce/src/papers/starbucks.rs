@@ -1,6 +1,6 @@
 //! Starbucks (arXiv 2410.13230) on the tiny arXiv bench: every size of a list in every step, pulled to the full one; from random weights, with four times
 //! the steps (the paper trains much longer than the bench), and after pre-training on the same texts: masked language modelling at the full size, or
-//! masked autoencoding at every size (SMAE). Ratios are of means over three seeds.
+//! masked autoencoding at every size (SMAE).
 
 use kokeshi_core::Seed;
 use kokeshi_train::losses::{Alignment, Loss, Ranking, Starbucks};
@@ -12,9 +12,6 @@ use crate::training::arxiv::Arxiv;
 use crate::training::tiny::{self, DIMS, LAYERS, STEPS};
 
 const ID: &str = "starbucks";
-
-/// Seeds whose MRR@10 are averaged: one differs from the next by up to a tenth.
-const SEEDS: u64 = 3;
 
 /// Steps of the long trainings.
 const LONG: u64 = 4 * STEPS;
@@ -124,124 +121,74 @@ impl Reproduction for StarbucksPaper {
 
     fn run(&self, context: &Context) -> Result<Vec<Check>> {
         let arxiv = Arxiv::read(context, ID)?;
-        let mut mean = [[0.0; SIZES.len()]; Model::COUNT];
-        for seed in context.seed..context.seed + SEEDS {
-            for (mean, found) in mean
-                .as_flattened_mut()
-                .iter_mut()
-                .zip(one_of_each(&arxiv, Seed(seed))?)
-            {
-                *mean += found / SEEDS as f64;
-            }
-        }
-        let ratio =
-            |one: Model, other: Model, size: usize| mean[one as usize][size] / mean[other as usize][size];
-        let full = SIZES.len() - 1;
+        let seed = Seed(context.seed);
+        let start = tiny::begin(seed);
+        let train = |name: &str, loss: &dyn Loss, exits: &[usize], steps| -> Result<Vec<f64>> {
+            let learner = tiny::train_from(&start, &arxiv, loss, exits, steps, seed);
+            let found = tiny::judge(&arxiv, &mut learner.map_err(|error| failed(ID, error))?, &SIZES);
+            eprintln!("{name}, {steps} steps: MRR@10 {found:.3?}");
+            Ok(found)
+        };
+        let run = |name: &str, loss: &dyn Loss, exits: &[usize]| train(name, loss, exits, STEPS);
+        let all = [1, 2, 3, LAYERS];
+        let list = |alignment, sizes: &[(usize, usize)]| Starbucks {
+            loss: Ranking::default(),
+            sizes: sizes.to_vec(),
+            alignment,
+            weight: 1.0,
+        };
+        let scores = Alignment::Scores {
+            temperature: 0.05,
+            cosine: true,
+        };
+        let full = run("full size alone", &Ranking::default(), &[LAYERS])?;
+        let random = run("2DMSE", &mse_2d::published(), &all)?;
+        let unpulled = run("list without pull", &list(Alignment::Off, &SIZES), &all)?;
+        let pulled = run("list with pull", &list(scores, &SIZES), &all)?;
+        let separate = |steps| -> Result<Vec<f64>> {
+            let alone = SIZES[..2].iter().enumerate().map(|(at, size)| {
+                let name = format!("{}x{} alone", size.0, size.1);
+                Ok(train(&name, &list(Alignment::Off, &[*size]), &[size.0], steps)?[at])
+            });
+            alone.collect()
+        };
+        let alone = separate(STEPS)?;
+        let long_full = train("full size alone", &Ranking::default(), &[LAYERS], LONG)?;
+        let long_random = train("2DMSE", &mse_2d::published(), &all, LONG)?;
+        let long_pulled = train("list with pull", &list(scores, &SIZES), &all, LONG)?;
+        let long_alone = separate(LONG)?;
+        let pretrained = |name: &str, sizes: &[(usize, usize)], decoder: bool| -> Result<Vec<f64>> {
+            let wrong = |error| failed(ID, error);
+            let start = tiny::pretrain(&arxiv, sizes, decoder, seed).map_err(wrong)?;
+            let loss = list(scores, &SIZES);
+            let learner = tiny::train_from(&start, &arxiv, &loss, &all, STEPS, seed);
+            let found = tiny::judge(&arxiv, &mut learner.map_err(wrong)?, &SIZES);
+            eprintln!("list with pull after {name}: MRR@10 {found:.3?}");
+            Ok(found)
+        };
+        let after_words = pretrained("masked language modelling", &SIZES[SIZES.len() - 1..], false)?;
+        let after_smae = pretrained("SMAE", &SIZES, true)?;
         Ok(measured(
             CLAIMS,
             [
-                ratio(Model::List, Model::Random, 0),
-                ratio(Model::List, Model::Random, 1),
-                ratio(Model::List, Model::Random, 0),
-                ratio(Model::List, Model::Random, 1),
-                ratio(Model::List, Model::Alone, 0),
-                ratio(Model::List, Model::Alone, 1),
-                ratio(Model::List, Model::Alone, 0),
-                ratio(Model::List, Model::Alone, 1),
-                ratio(Model::List, Model::Full, full),
-                ratio(Model::List, Model::Unpulled, 0),
-                ratio(Model::AfterSmae, Model::AfterWords, 0),
-                ratio(Model::AfterSmae, Model::List, 0),
-                ratio(Model::LongList, Model::LongRandom, 0),
-                ratio(Model::LongList, Model::LongRandom, 1),
-                ratio(Model::LongList, Model::LongAlone, 0),
-                ratio(Model::LongList, Model::LongAlone, 1),
-                ratio(Model::LongList, Model::LongFull, full),
+                pulled[0] / random[0],
+                pulled[1] / random[1],
+                pulled[0] / random[0],
+                pulled[1] / random[1],
+                pulled[0] / alone[0],
+                pulled[1] / alone[1],
+                pulled[0] / alone[0],
+                pulled[1] / alone[1],
+                pulled[3] / full[3],
+                pulled[0] / unpulled[0],
+                after_smae[0] / after_words[0],
+                after_smae[0] / pulled[0],
+                long_pulled[0] / long_random[0],
+                long_pulled[1] / long_random[1],
+                long_pulled[0] / long_alone[0],
+                long_pulled[1] / long_alone[1],
+                long_pulled[3] / long_full[3],
             ],
         ))
     }
-}
-
-/// What is trained from the same random weights.
-#[derive(Debug, Clone, Copy)]
-enum Model {
-    /// The full size alone.
-    Full,
-    /// 2DMSE: random sizes.
-    Random,
-    /// The list without the pull to the full size.
-    Unpulled,
-    /// The list.
-    List,
-    /// The first two sizes, a model each.
-    Alone,
-    LongFull,
-    LongRandom,
-    LongList,
-    LongAlone,
-    /// The list after masked language modelling at the full size.
-    AfterWords,
-    /// The list after masked autoencoding at every size.
-    AfterSmae,
-}
-
-impl Model {
-    const COUNT: usize = Self::AfterSmae as usize + 1;
-}
-
-/// MRR@10 of each model at every size, model by model; 0 for sizes that are not looked at.
-fn one_of_each(arxiv: &Arxiv, seed: Seed) -> Result<Vec<f64>> {
-    let wrong = |error| failed(ID, error);
-    let begin = tiny::begin(seed);
-    let say = |name: &str, found: &[f64]| eprintln!("seed {}, {name}: MRR@10 {found:.3?}", seed.0);
-    let train = |name: &str, loss: &dyn Loss, exits: &[usize], steps| -> Result<Vec<f64>> {
-        let mut learner = tiny::train_from(&begin, arxiv, loss, exits, steps, seed).map_err(wrong)?;
-        let found = tiny::judge(arxiv, &mut learner, &SIZES);
-        say(&format!("{name}, {steps} steps"), &found);
-        Ok(found)
-    };
-    let all = [1, 2, 3, LAYERS];
-    let list = |alignment, sizes: &[(usize, usize)]| Starbucks {
-        loss: Ranking::default(),
-        sizes: sizes.to_vec(),
-        alignment,
-        weight: 1.0,
-    };
-    let scores = Alignment::Scores {
-        temperature: 0.05,
-        cosine: true,
-    };
-    let full = |steps| train("full size alone", &Ranking::default(), &[LAYERS], steps);
-    let random = |steps| train("2DMSE", &mse_2d::published(), &all, steps);
-    let pulled = |steps| train("list with pull", &list(scores, &SIZES), &all, steps);
-    let alone = |steps| -> Result<Vec<f64>> {
-        let mut found = vec![0.0; SIZES.len()];
-        for (at, size) in SIZES[..2].iter().enumerate() {
-            let name = format!("{}x{} alone", size.0, size.1);
-            found[at] = train(&name, &list(Alignment::Off, &[*size]), &[size.0], steps)?[at];
-        }
-        Ok(found)
-    };
-    let pretrained = |name: &str, sizes: &[(usize, usize)], decoder: bool| -> Result<Vec<f64>> {
-        let begin = tiny::pretrain(arxiv, sizes, decoder, seed).map_err(wrong)?;
-        let learner = tiny::train_from(&begin, arxiv, &list(scores, &SIZES), &all, STEPS, seed);
-        let found = tiny::judge(arxiv, &mut learner.map_err(wrong)?, &SIZES);
-        say(&format!("list with pull after {name}"), &found);
-        Ok(found)
-    };
-    // In the order of [`Model`].
-    let found = [
-        full(STEPS)?,
-        random(STEPS)?,
-        train("list without pull", &list(Alignment::Off, &SIZES), &all, STEPS)?,
-        pulled(STEPS)?,
-        alone(STEPS)?,
-        full(LONG)?,
-        random(LONG)?,
-        pulled(LONG)?,
-        alone(LONG)?,
-        pretrained("masked language modelling", &SIZES[SIZES.len() - 1..], false)?,
-        pretrained("SMAE", &SIZES, true)?,
-    ];
-    Ok(found.concat())
 }
