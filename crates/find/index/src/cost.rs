@@ -30,7 +30,9 @@ pub(crate) struct Costs {
 /// New neighbours of a node of a walk.
 const DISTANCES_PER_NODE: f64 = 15.0;
 
-/// Bytes of a node's neighbours.
+/// A row that a walk jumps to takes as long as so many that lie one after the other.
+const JUMP: f64 = 2.5;
+/// Bytes of the neighbours of a node of the default degree.
 const PLACES: usize = 128;
 /// A row that is asked about takes as long as so many that lie one after the other.
 const ASKED: f64 = 1.5;
@@ -43,8 +45,6 @@ struct Machine {
     row: [[f64; 2]; 2],
     /// Bytes that stay in the cache from one search to the next, of which other things go through it, too.
     cache: usize,
-    /// A row that a walk jumps to takes as long as so many that lie one after the other.
-    jump: f64,
     /// A code, and a cache line of one.
     code: [f64; 2],
     /// A node of a walk by codes, and a cache line of each of its neighbours' codes: while all nodes are in the cache, and otherwise.
@@ -65,7 +65,6 @@ struct Machine {
 const INTEL: Machine = Machine {
     row: [[4.0, 0.05], [4.0, 0.17]],
     cache: 3 << 19,
-    jump: 2.5,
     code: [4.5, 3.5],
     node: [[240.0, 70.0]; 2],
     led: 1.15,
@@ -79,7 +78,6 @@ const INTEL: Machine = Machine {
 const AMD: Machine = Machine {
     row: [[4.0, 0.041], [4.0, 0.105]],
     cache: 16 << 20,
-    jump: 2.5,
     code: [3.4, 1.8],
     node: [[110.0, 35.0], [175.0, 50.0]],
     led: 1.5,
@@ -138,9 +136,9 @@ impl Costs {
                 let far = nodes * (stride + PLACES) > machine.cache;
                 line(machine.node[usize::from(far)], lines)
             } else {
-                DISTANCES_PER_NODE * row[1] * machine.jump
+                DISTANCES_PER_NODE * row[1] * JUMP
             },
-            rescored: row.map(|row| if coded { row * machine.jump } else { 0.0 }),
+            rescored: row.map(|row| if coded { row * JUMP } else { 0.0 }),
             prepared: if coded {
                 line(machine.prepared, dims as f64)
             } else {

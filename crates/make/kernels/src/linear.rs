@@ -1,7 +1,7 @@
 //! Linear layers: weights packed once into panels, and the product with bias, activation or residual fused into its store.
 
 use crate::activation::Activation;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Plain};
 use crate::grouped::{self, GroupedPanels, grouped};
 use crate::product::{floats, whole};
 use crate::quantize::QuantizedRows;
@@ -103,7 +103,7 @@ enum Panels {
     /// On tiles: bf16 values, and so are rows.
     #[cfg(target_arch = "x86_64")]
     Bf16(Buffer<u16>),
-    /// On vectors: the same.
+    /// On vectors: the same, `[panels][pairs of inputs][panel width][2]`.
     #[cfg(target_arch = "x86_64")]
     Pairs(Buffer<u16>),
     Int8(Int8Panels),
@@ -185,7 +185,9 @@ impl Linear {
                 #[cfg(target_arch = "x86_64")]
                 Precision::Bf16 if level.0 == Set::Avx512Bf16 => {
                     // SAFETY: this level has bf16.
-                    Panels::Pairs(unsafe { pairs::pack(inputs, outputs, weights) })
+                    let rounded = unsafe { pairs::round_weights(weights) };
+                    let weights = &rounded[..weights.len()];
+                    Panels::Pairs(pack::<_, { pairs::GROUP }>(width, inputs, outputs, weights))
                 }
                 #[cfg(target_arch = "x86_64")]
                 _ if level.0 == Set::Amx && weights.iter().all(|weight| weight.to_bits() << 16 == 0) => {
@@ -197,7 +199,7 @@ impl Linear {
                     // SAFETY: as above.
                     Panels::Sums(unsafe { tiles::linear::pack::<3>(inputs, outputs, weights) })
                 }
-                _ => Panels::F32(pack(width, inputs, outputs, weights)),
+                _ => Panels::F32(pack::<_, 1>(width, inputs, outputs, weights)),
             },
             bias: padded,
         }
@@ -369,12 +371,19 @@ fn group(level: Level) -> usize {
     }
 }
 
-fn pack(width: usize, inputs: usize, outputs: usize, weights: &[f32]) -> Buffer {
-    let mut panels = Buffer::zeros(outputs.div_ceil(width) * width * inputs);
+/// Panels of `[inputs / GROUP][width][GROUP]`; padding is zeros.
+fn pack<T: Plain, const GROUP: usize>(
+    width: usize,
+    inputs: usize,
+    outputs: usize,
+    weights: &[T],
+) -> Buffer<T> {
+    let size = inputs.next_multiple_of(GROUP) * width;
+    let mut panels = Buffer::zeros(outputs.div_ceil(width) * size);
     for (output, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
-        let panel = &mut panels[output / width * width * inputs..][..width * inputs];
+        let panel = &mut panels[output / width * size..][..size];
         for (input, weight) in row.iter().enumerate() {
-            panel[input * width + output % width] = *weight;
+            panel[(input / GROUP * width + output % width) * GROUP + input % GROUP] = *weight;
         }
     }
     panels

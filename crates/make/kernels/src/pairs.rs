@@ -12,33 +12,27 @@ use crate::buffer::Buffer;
 use crate::linear::{Epilogue, Linear};
 use crate::product::{Place, Sums, finish};
 use crate::quantize::{PARTS_STEP, QuantizedRows};
+use crate::simd::Simd;
 use crate::simd::x86::Avx512;
+use crate::tiles::linear::load;
 use crate::tiles::split::round;
 
 /// Outputs of a panel: three vectors.
-pub(crate) const WIDTH: usize = VECTORS * LANES;
+const WIDTH: usize = VECTORS * LANES;
 const VECTORS: usize = 3;
 const LANES: usize = 16;
 /// Rows of a register tile: 24 sums.
 const ROWS: usize = 8;
 /// Inputs that one instruction takes in.
-const GROUP: usize = 2;
+pub(crate) const GROUP: usize = 2;
 
-/// Packs `weights` (`[outputs, inputs]`), rounded: panels of `[pairs of inputs][48 outputs][2 inputs]`. Padding is zeros.
+/// Rounds all weights, in their order; there may be zeros behind the last.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-pub(crate) fn pack(inputs: usize, outputs: usize, weights: &[f32]) -> Buffer<u16> {
-    let size = inputs.div_ceil(GROUP) * GROUP * WIDTH;
-    let mut panels = Buffer::zeros(outputs.div_ceil(WIDTH) * size);
-    let mut rounded = Buffer::zeros(inputs.next_multiple_of(LANES));
-    for (output, row) in weights.chunks_exact(inputs.max(1)).enumerate() {
-        // SAFETY: there is room for whole vectors.
-        unsafe { round_row(row, rounded.as_mut_ptr()) };
-        let panel = &mut panels[output / WIDTH * size..][..size];
-        for (input, weight) in rounded[..inputs].iter().enumerate() {
-            panel[(input / GROUP * WIDTH + output % WIDTH) * GROUP + input % GROUP] = *weight;
-        }
-    }
-    panels
+pub(crate) fn round_weights(weights: &[f32]) -> Buffer<u16> {
+    let mut rounded = Buffer::zeros(weights.len().next_multiple_of(LANES));
+    // SAFETY: there is room for whole vectors.
+    unsafe { round_row(weights, rounded.as_mut_ptr()) };
+    rounded
 }
 
 /// Rounds `x` (`[rows, width]`) to `[rows][width up to a multiple of 32]`. Padding is zeros.
@@ -56,15 +50,8 @@ pub(crate) unsafe fn round_rows(width: usize, x: &[f32], to: &mut Buffer<u16>) {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 unsafe fn round_row(row: &[f32], to: *mut u16) {
     for at in (0..row.len()).step_by(LANES) {
-        let mask = match row.len() - at {
-            LANES.. => u16::MAX,
-            count => (1 << count) - 1,
-        };
-        // SAFETY: the load stays inside the row; the caller promises the room.
-        unsafe {
-            let value = _mm512_maskz_loadu_ps(mask, row.as_ptr().add(at));
-            _mm256_storeu_si256(to.add(at).cast(), round(value));
-        }
+        // SAFETY: the caller promises the room.
+        unsafe { _mm256_storeu_si256(to.add(at).cast(), round(load(row, at))) };
     }
 }
 
@@ -139,7 +126,8 @@ unsafe fn tile<const ROWS: usize>(
         }
         for row in 0..ROWS {
             for vector in 0..VECTORS {
-                out.store((row * VECTORS + vector) * LANES, sums[row][vector]);
+                let at = (row * VECTORS + vector) * LANES;
+                Avx512::store(out.0.as_mut_ptr().add(at), sums[row][vector]);
             }
         }
     }

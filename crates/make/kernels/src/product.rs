@@ -18,21 +18,11 @@ const TILE: usize = 8 * 48;
 /// Sums of a tile on their way from registers to the output: in a loop so simple that it is unrolled whole. If anything after it indexed
 /// the registers by a variable, the compiler would keep them in memory during the product too, at half the speed.
 #[repr(C, align(64))]
-pub(crate) struct Sums([f32; TILE]);
+pub(crate) struct Sums(pub(crate) [f32; TILE]);
 
-#[cfg(target_arch = "x86_64")]
 impl Sums {
     pub(crate) fn zeros() -> Self {
         Self([0.0; TILE])
-    }
-
-    /// # Safety
-    /// There is room for sixteen sums from `at` on, and the processor has AVX-512.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    pub(crate) unsafe fn store(&mut self, at: usize, sums: std::arch::x86_64::__m512) {
-        // SAFETY: the caller promises the room.
-        unsafe { std::arch::x86_64::_mm512_storeu_ps(self.0.as_mut_ptr().add(at), sums) }
     }
 }
 
@@ -103,7 +93,7 @@ pub(crate) unsafe fn float_rows<S: Simd, const ROWS: usize, const VECTORS: usize
     epilogue: Epilogue,
 ) {
     let (width, inputs) = (VECTORS * S::W, layer.inputs);
-    let mut sums = Sums([0.0; TILE]);
+    let mut sums = Sums::zeros();
     let mut row = 0;
     while row < rows {
         // SAFETY: row and column numbers stay below the counts that `apply` and `new` checked lengths for.
@@ -194,7 +184,7 @@ unsafe fn whole_tiles<D: Dot, const ROWS: usize, const VECTORS: usize>(
     let width = VECTORS * D::F::W;
     let steps = layer.inputs.div_ceil(D::GROUP);
     let rows = x.rows();
-    let mut sums = Sums([0.0; TILE]);
+    let mut sums = Sums::zeros();
     for panel in 0..layer.outputs.div_ceil(width) {
         // SAFETY: panel, row and column numbers stay below the counts that `apply` and `new` checked lengths for.
         unsafe {

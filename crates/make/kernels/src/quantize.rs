@@ -86,13 +86,19 @@ impl QuantizedRows {
         self.scales.len()
     }
 
+    /// Makes room for `rows` rows of `width` values in so many parts each.
+    #[cfg(target_arch = "x86_64")]
+    fn resize_parts(&mut self, rows: usize, width: usize, parts: usize) {
+        self.width = width;
+        self.scales.resize(rows, 0.0);
+        self.parts.resize(parts_room(rows, width, parts));
+    }
+
     /// Makes sums of `PARTS` bf16 values of `x` (`[rows, width]`), for tiles.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn split<const PARTS: usize>(&mut self, rows: usize, width: usize, x: &[f32]) {
         use crate::tiles::linear::split_rows;
-        self.width = width;
-        self.scales.resize(rows, 0.0);
-        self.parts.resize(parts_room(rows, width, PARTS));
+        self.resize_parts(rows, width, PARTS);
         if width > 0 {
             // SAFETY: tiles are available; there is room for the rows, padded to whole steps.
             unsafe { split_rows::<PARTS>(width, x, &mut self.parts) }
@@ -102,9 +108,7 @@ impl QuantizedRows {
     /// Rounds `x` (`[rows, width]`) to bf16 values, for vectors.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn round(&mut self, rows: usize, width: usize, x: &[f32]) {
-        self.width = width;
-        self.scales.resize(rows, 0.0);
-        self.parts.resize(parts_room(rows, width, 1));
+        self.resize_parts(rows, width, 1);
         if width > 0 {
             // SAFETY: the processor has AVX-512 with bf16; there is room for the rows, padded to whole vectors.
             unsafe { crate::pairs::round_rows(width, x, &mut self.parts) }

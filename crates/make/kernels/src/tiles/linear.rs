@@ -58,7 +58,7 @@ pub(crate) unsafe fn pack<const PARTS: usize>(inputs: usize, outputs: usize, wei
 
 /// Up to sixteen values of a row from `at` on, zeros behind its end.
 #[inline(always)]
-unsafe fn load(row: &[f32], at: usize) -> __m512 {
+pub(crate) unsafe fn load(row: &[f32], at: usize) -> __m512 {
     // SAFETY: the load stays inside the row.
     unsafe {
         match row.len().saturating_sub(at) {
