@@ -12,7 +12,7 @@ pub struct Scored {
 }
 
 /// Scores that are looked at together.
-const RUN: usize = 32;
+pub const RUN: usize = 32;
 
 /// Keeps the k best of what is pushed, without sorting the rest. Equal scores go to the smaller id, NaN is never kept.
 #[derive(Debug, Clone)]
@@ -98,12 +98,23 @@ impl TopK {
     /// Offers the scores of rows `first`, `first + 1` and so on, but for those that are not finite: much quicker than one after the other where
     /// few are good enough.
     pub fn push_run(&mut self, first: u32, scores: &[f32]) {
+        self.push_by(scores, |at| first + at as u32);
+    }
+
+    /// Offers the scores of the rows `ids`, as [`TopK::push_run`].
+    pub fn push_each(&mut self, ids: &[u32], scores: &[f32]) {
+        let scores = &scores[..ids.len().min(scores.len())];
+        self.push_by(scores, |at| ids[at]);
+    }
+
+    #[inline(always)]
+    fn push_by(&mut self, scores: &[f32], id: impl Fn(usize) -> u32) {
         let mut least = self.threshold();
-        for (at, some) in scores.chunks(RUN).enumerate() {
-            for place in places(reaching(some, least)) {
-                let score = some[place as usize];
+        for (run, some) in scores.chunks(RUN).enumerate() {
+            for place in places(marks(some, |score| score >= least)) {
+                let score = some[place];
                 if score >= least && score.is_finite() {
-                    self.push(first + (at * RUN) as u32 + place, score);
+                    self.push(id(run * RUN + place), score);
                     least = self.threshold();
                 }
             }
@@ -139,27 +150,33 @@ impl TopK {
     }
 }
 
-/// The places of scores that are at least `least`, as bits. Written so that compilers compare with vector instructions.
+/// The places of up to [`RUN`] values that are no more than `most`, in order: looked for together, so that those that are more cost next to nothing.
 #[inline(always)]
-fn reaching(scores: &[f32], least: f32) -> u32 {
-    let bits = |scores: &[f32]| {
-        let reach = scores
+pub fn at_most(values: &[f32], most: f32) -> impl Iterator<Item = usize> + use<> {
+    places(marks(values, |value| value <= most))
+}
+
+/// Which of up to [`RUN`] values pass, as bits. Written so that compilers compare with vector instructions.
+#[inline(always)]
+fn marks(values: &[f32], passes: impl Fn(f32) -> bool) -> u32 {
+    let bits = |values: &[f32]| {
+        let passed = values
             .iter()
             .enumerate()
-            .map(|(at, score)| u32::from(*score >= least) << at);
-        reach.fold(0, |bits, bit| bits | bit)
+            .map(|(at, value)| u32::from(passes(*value)) << at);
+        passed.fold(0, |bits, bit| bits | bit)
     };
-    match scores.first_chunk::<RUN>() {
-        Some(scores) => bits(scores),
-        None => bits(scores),
+    match values.first_chunk::<RUN>() {
+        Some(values) => bits(values),
+        None => bits(values),
     }
 }
 
 /// The places of bits.
-fn places(mut bits: u32) -> impl Iterator<Item = u32> {
+fn places(mut bits: u32) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let place = bits.trailing_zeros();
-        (bits != 0).then(|| bits &= bits - 1).map(|()| place)
+        (bits != 0).then(|| bits &= bits - 1).map(|()| place as usize)
     })
 }
 
@@ -191,10 +208,10 @@ impl Shortlist {
     /// Offers the scores of rows `first`, `first + 1` and so on, but for those that are not finite.
     pub fn push_run(&mut self, first: u32, scores: &[f32]) {
         for (at, some) in scores.chunks(RUN).enumerate() {
-            for place in places(reaching(some, self.least)) {
-                let score = some[place as usize];
+            for place in places(marks(some, |score| score >= self.least)) {
+                let score = some[place];
                 if score.is_finite() {
-                    let id = first + (at * RUN) as u32 + place;
+                    let id = first + (at * RUN + place) as u32;
                     self.kept.push(Self::key(Scored { id, score }));
                 }
             }
@@ -299,7 +316,10 @@ mod tests {
                 }
             }
             let (mut run, mut each, mut list) = (TopK::new(k), TopK::new(k), Shortlist::new(k));
+            let mut named = TopK::new(k);
+            let ids: Vec<u32> = (40..40 + count as u32).collect();
             run.push_run(40, &scores);
+            named.push_each(&ids, &scores);
             for (at, scores) in scores.chunks(70).enumerate() {
                 list.push_run(40 + 70 * at as u32, scores);
             }
@@ -308,6 +328,7 @@ mod tests {
             }
             let each = each.into_sorted();
             assert_eq!(run.into_sorted(), each);
+            assert_eq!(named.into_sorted(), each);
             assert_eq!(list.into_sorted(), each);
         }
     }

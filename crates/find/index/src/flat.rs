@@ -11,7 +11,7 @@ use crate::{Cost, Effort, Found, Index, Plan, Result, Vectors};
 /// The least work handed to another thread, in values: comparing 4 MiB takes a few hundred microseconds, many times what the hand-over does.
 const VALUES_PER_TASK: usize = 1 << 20;
 /// Rows compared at a time.
-pub(crate) const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = Bitmap::BLOCK;
 
 /// Exact search over [`Vectors`].
 ///
@@ -135,9 +135,7 @@ pub(crate) fn scan_here(
     blocks(filter, range, |ids| {
         let scores = &mut scores[..ids.len()];
         query.scores(vectors, ids, scores);
-        for (&id, &score) in ids.iter().zip(scores.iter()) {
-            offer(best, id, score);
-        }
+        best.push_each(ids, scores);
     })
 }
 
@@ -154,26 +152,5 @@ pub(crate) fn blocks(filter: Option<&Bitmap>, range: Range<usize>, mut each: imp
         }
         return range.len();
     };
-    let mut members = filter.iter_in(range);
-    let mut all = 0;
-    loop {
-        let mut count = 0;
-        for (place, id) in ids.iter_mut().zip(&mut members) {
-            *place = id;
-            count += 1;
-        }
-        each(&ids[..count]);
-        all += count;
-        if count < BLOCK {
-            return all;
-        }
-    }
-}
-
-/// Puts a hit in if it is good enough; a score that is not finite comes from a damaged row, which is never a hit.
-#[inline]
-fn offer(best: &mut TopK, id: u32, score: f32) {
-    if score >= best.threshold() && score.is_finite() {
-        best.push(id, score);
-    }
+    filter.blocks_in(range, each)
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use kokeshi_core::topk::{RUN, at_most};
 use kokeshi_core::{Bitmap, TopK, distance};
 
 use super::calibrate::K as MEASURED_K;
@@ -172,7 +173,7 @@ fn some_of<'a>(filter: Option<&Bitmap>, rows: usize, ids: &'a mut [u32; SAMPLE])
     let mut count = match filter {
         None if step == 0 => 0,
         None => leave(&mut parts.map(|rows| rows.start as u32)),
-        Some(filter) => leave(&mut parts.filter_map(|rows| filter.iter_in(rows).next())),
+        Some(filter) => leave(&mut parts.filter_map(|rows| filter.first_in(rows))),
     };
     if let Some(filter) = filter
         && count < LEAST_SAMPLE
@@ -328,18 +329,21 @@ impl Search<'_> {
         scratch.candidates.clear();
         if next < limit {
             let worst = -best.threshold();
-            let all = self.ids.iter().zip(&self.estimates);
-            let near = all
-                .filter(|(_, distance)| **distance > next && **distance <= limit)
-                .map(|(&id, &distance)| Near { distance, id })
-                .filter(|near| {
-                    let (estimate, error) = self.target.estimate(*near);
-                    estimate - sure * error <= worst
-                });
-            scratch.candidates.extend(near.take(most + 1));
-        }
-        if scratch.candidates.len() > most {
-            return false;
+            for (ids, distances) in self.ids.chunks(RUN).zip(self.estimates.chunks(RUN)) {
+                for place in at_most(distances, limit) {
+                    let near = Near {
+                        distance: distances[place],
+                        id: ids[place],
+                    };
+                    let (estimate, error) = self.target.estimate(near);
+                    if near.distance > next && estimate - sure * error <= worst {
+                        scratch.candidates.push(near);
+                    }
+                }
+                if scratch.candidates.len() > most {
+                    return false;
+                }
+            }
         }
         steps.rescored += rescore(scratch, self.target, rows, sure, best);
         true

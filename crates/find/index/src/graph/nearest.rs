@@ -1,5 +1,7 @@
 //! The nearest so many of what is offered, in no order until they are asked for: cheaper than a heap where many are kept.
 
+use kokeshi_core::topk::{RUN, at_most};
+
 use super::scratch::{Entry, Near};
 
 /// Room for twice as many as are wanted: the farther half goes when it is full.
@@ -24,12 +26,13 @@ impl Nearest {
 
     /// Offers rows with their distances; one that is no number is not kept.
     pub fn offer(&mut self, ids: &[u32], distances: &[f32]) {
-        for (&id, &distance) in ids.iter().zip(distances) {
-            if distance <= self.limit {
+        for (ids, distances) in ids.chunks(RUN).zip(distances.chunks(RUN)) {
+            for place in at_most(distances, self.limit) {
+                let (id, distance) = (ids[place], distances[place]);
                 self.entries.push(Entry::new(Near { distance, id }));
-                if self.entries.len() >= 2 * self.wanted {
-                    self.prune();
-                }
+            }
+            if self.entries.len() >= 2 * self.wanted {
+                self.prune();
             }
         }
         self.prune();
