@@ -96,26 +96,6 @@ impl Bitmap {
         })
     }
 
-    /// The first row of `range` that is in the set.
-    pub fn first_in(&self, range: Range<usize>) -> Option<u32> {
-        let (range, words) = self.words_of(range);
-        let first = words.start;
-        let found = match self.masked(first, &range) {
-            0 => {
-                first
-                    + 1
-                    + self
-                        .words
-                        .get(first + 1..words.end)?
-                        .iter()
-                        .position(|word| *word != 0)?
-            }
-            _ => first,
-        };
-        let word = self.masked(found, &range);
-        (word != 0).then(|| found as u32 * 64 + word.trailing_zeros())
-    }
-
     /// Hands the rows of `range` that are in the set to `each`, ascending, [`Self::BLOCK`] at a time and what is left in the end; returns how many there
     /// were. Quicker than [`Self::iter_in`] where many are wanted.
     pub fn blocks_in(&self, range: Range<usize>, each: impl FnMut(&[u32])) -> usize {
@@ -541,7 +521,6 @@ mod tests {
                 );
                 assert!(set.iter_in(rows.clone()).eq(expected.iter().copied()));
                 assert_eq!(set.count_in(rows.clone()), expected.len());
-                assert_eq!(set.first_in(rows.clone()), expected.first().copied());
                 let mut blocks = Vec::new();
                 let count = set.blocks_in(rows, |ids| blocks.push(ids.to_vec()));
                 assert_eq!((count, blocks.concat()), (expected.len(), expected));

@@ -217,7 +217,7 @@ impl GraphIndex {
 
 /// Fewer matches than these are scanned where it is doubtful that codes tell them apart. More are tried, since scanning them takes many times as long as
 /// a look at their codes, and the best of many are farther from the best of a few that were asked about.
-const LEAST_TRIED: usize = 2048;
+const LEAST_TRIED: usize = 1536;
 
 /// What a search is asked for.
 struct Wish<'a> {

@@ -31,8 +31,16 @@ const MOST_CLOSE_FIRST: f64 = 0.2;
 /// The same of the few that are asked about. Where codes tell rows apart, one sample in thirty is above this by chance; where they do not, one in a
 /// hundred is below it.
 const MOST_CLOSE_ASKED: f64 = 0.2;
-/// In doubt, the first of so many parts of the rows tell whether it is worth its while to look through all,
+/// Matches are common near the query if they are so many times as common there as elsewhere.
+const AS_COMMON: f64 = 0.5;
+/// In so many cells that about so many are expected there.
+const EXPECTED: f64 = 64.0;
+/// If they are not, and fewer than these, it is likely enough that codes do not tell them apart: trying takes too much of a scan's time.
+const MANY: usize = 2048;
+/// Of more, the first of so many parts of the rows tell whether it is worth its while to look through all,
 const FIRST: usize = 16;
+/// or as many rows as are likely to hold so many matches: fewer are too often kind,
+const FIRST_ROWS: usize = 300;
 /// if there are as many as this.
 const LEAST_FIRST: usize = 64;
 
@@ -101,6 +109,7 @@ impl Look<'_> {
         if count == 0 {
             return (false, 0);
         }
+        codes.call(ids);
         let mut scores = [0.0; SAMPLE];
         let scores = &mut scores[..count];
         query.scores(self.vectors, ids, scores);
@@ -145,10 +154,15 @@ impl Look<'_> {
                 compared: 0,
             };
             search.clear();
-            let mut ended = !wanted.doubt || search.tells_apart();
-            if ended && self.costs().cells_pay(wanted.matches, reach) {
-                search.clear();
+            let pays = self.costs().cells_pay(wanted.matches, reach);
+            if pays || wanted.doubt {
                 steps.distances = order(cells, cells.len(), &target, scratch);
+            }
+            let mut ended = !wanted.doubt
+                || search.common_near(cells, &mut scratch.order)
+                || wanted.matches >= MANY && search.tells_apart();
+            if ended && pays {
+                search.clear();
                 search.near(reach, cells, &mut scratch.order);
             } else if ended {
                 search.all();
@@ -162,23 +176,28 @@ impl Look<'_> {
     }
 }
 
-/// Some of the rows in the filter: the first of each of equally many rows, or, where they lie together, the first of all.
+/// Some of the rows in the filter: the first of each of equally many words of it, or, where they lie together, the first of all.
 fn some_of<'a>(filter: Option<&Bitmap>, rows: usize, ids: &'a mut [u32; SAMPLE]) -> &'a [u32] {
-    let mut leave = |some: &mut dyn Iterator<Item = u32>| {
-        let places = ids.iter_mut().zip(some);
-        places.map(|(place, id)| *place = id).count()
+    let Some(filter) = filter else {
+        let step = (rows / SAMPLE).max(1);
+        let places = ids.iter_mut().zip((0..rows as u32).step_by(step));
+        let count = places.map(|(place, id)| *place = id).count();
+        return &ids[..count];
     };
-    let step = rows / SAMPLE;
-    let parts = (0..SAMPLE).map(|part| part * step..(part + 1) * step);
-    let mut count = match filter {
-        None if step == 0 => 0,
-        None => leave(&mut parts.map(|rows| rows.start as u32)),
-        Some(filter) => leave(&mut parts.filter_map(|rows| filter.first_in(rows))),
-    };
-    if let Some(filter) = filter
-        && count < LEAST_SAMPLE
-    {
-        count = leave(&mut filter.iter_in(0..rows));
+    let words = &filter.words()[..filter.words().len().min(rows / 64)];
+    let step = words.len() / SAMPLE;
+    let mut count = 0;
+    for part in 0..SAMPLE {
+        let first = part * step;
+        let mut some = words[first..first + step].iter().zip(first..);
+        if let Some((word, at)) = some.find(|(word, _)| **word != 0) {
+            ids[count] = at as u32 * 64 + word.trailing_zeros();
+            count += 1;
+        }
+    }
+    if count < LEAST_SAMPLE {
+        let places = ids.iter_mut().zip(filter.iter_in(0..rows));
+        count = places.map(|(place, id)| *place = id).count();
     }
     &ids[..count]
 }
@@ -198,9 +217,33 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Whether matches are about as common in the nearest cells as elsewhere: if they are, the best are nearer than most, whatever a sample of all says.
+    fn common_near(&mut self, cells: &Cells, order: &mut [Entry]) -> bool {
+        let Some(filter) = self.wanted.filter else {
+            return true;
+        };
+        let share = self.wanted.matches as f64 / self.look.nodes.max(1) as f64;
+        let cell = self.look.nodes as f64 / cells.len() as f64;
+        let count = (EXPECTED / (share * cell)).ceil() as usize;
+        let count = count.clamp(1, cells.len());
+        if count < cells.len() {
+            order.select_nth_unstable(count - 1);
+        }
+        let mut rows = 0;
+        for cell in &order[..count] {
+            let ids = cells.cell(cell.near().id as usize);
+            rows += ids.len();
+            filter.keep(ids, &mut self.ids);
+        }
+        let found = self.ids.len() as f64;
+        self.ids.clear();
+        found > rows as f64 * share * AS_COMMON
+    }
+
     /// Compares the codes of the matches among the first rows. False if too many of them are about equally near.
     fn tells_apart(&mut self) -> bool {
-        self.add(0..self.look.nodes / FIRST);
+        let matches = self.wanted.matches;
+        self.add(0..self.look.nodes * FIRST_ROWS.max(matches / FIRST) / matches.max(FIRST_ROWS));
         if self.ids.len() < LEAST_FIRST {
             return true;
         }

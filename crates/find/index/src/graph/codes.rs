@@ -16,6 +16,7 @@ use super::scratch::Near;
 use super::search::Target;
 use crate::Vectors;
 use crate::query::Query;
+use crate::vectors::prefetch;
 
 /// The fewest dims that are coded.
 const LEAST_DIMS: usize = 128;
@@ -219,6 +220,14 @@ impl Codes {
             scale,
             length: square.sqrt(),
             shared,
+        }
+    }
+
+    /// Calls for what [`Codes::errors`] reads of these rows.
+    pub fn call(&self, ids: &[u32]) {
+        let records = self.records.bytes();
+        for id in ids {
+            prefetch(&records[(*id as usize + 1) * self.stride - SIDE..][..SIDE]);
         }
     }
 
