@@ -3,7 +3,9 @@
 use kokeshi_core::{Bitmap, Metric, TopK};
 
 use crate::flat::scan;
-use crate::graph::{DEFAULT_RECALL, Gate, Graph, MEASURED_K, SAMPLE, Steps, Wanted, candidates, list_for};
+use crate::graph::{
+    DEFAULT_RECALL, Gate, Graph, MEASURED_K, Steps, Wanted, asked_about, candidates, list_for,
+};
 use crate::query::Query;
 use crate::{Cost, Effort, Expected, Found, Index, Plan, Result, Vectors};
 
@@ -142,7 +144,7 @@ impl GraphIndex {
             let [open, in_vain] = look.left_open(wish.k, share);
             let open = (wish.matches as f64 * open) as usize;
             let reach = look.reach(wish.k, share, wish.reached);
-            let asking = costs.asking(SAMPLE, wish.matches);
+            let asking = costs.asking(asked_about(wish.matches), wish.matches);
             let codes = costs.codes(wish.matches, reach, scanned.max(open));
             // Most searches that codes would leave open are told by asking.
             asking + (1.0 - in_vain) * codes + in_vain * by_rows

@@ -44,10 +44,13 @@ const FIRST_ROWS: usize = 300;
 /// if there are as many as this.
 const LEAST_FIRST: usize = 64;
 
-/// Matches whose vectors tell whether codes would leave too many open,
-pub(crate) const SAMPLE: usize = 32;
-/// and the fewest of them that lie apart.
-const LEAST_SAMPLE: usize = 16;
+/// Matches whose vectors tell whether codes would leave too many open, at most.
+const SAMPLE: usize = 32;
+
+/// How many of so many matches are asked about: fewer of few, where scanning all takes little longer than a look at their codes.
+pub(crate) fn asked_about(matches: usize) -> usize {
+    (matches / 24).clamp(SAMPLE / 2, SAMPLE)
+}
 
 /// How many candidates for `k` hits a search through codes should find where a walk needs a list of `length`: it misses nothing on the way, so that
 /// half as many find as much.
@@ -104,7 +107,7 @@ impl Look<'_> {
             return (true, 0);
         };
         let mut ids = [0; SAMPLE];
-        let ids = some_of(filter, self.nodes, &mut ids);
+        let ids = some_of(filter, self.nodes, &mut ids[..asked_about(matches)]);
         let count = ids.len();
         if count == 0 {
             return (false, 0);
@@ -176,29 +179,27 @@ impl Look<'_> {
     }
 }
 
-/// Some of the rows in the filter: the first of each of equally many words of it, or, where they lie together, the first of all.
-fn some_of<'a>(filter: Option<&Bitmap>, rows: usize, ids: &'a mut [u32; SAMPLE]) -> &'a [u32] {
-    let Some(filter) = filter else {
-        let step = (rows / SAMPLE).max(1);
-        let places = ids.iter_mut().zip((0..rows as u32).step_by(step));
-        let count = places.map(|(place, id)| *place = id).count();
-        return &ids[..count];
-    };
-    let words = &filter.words()[..filter.words().len().min(rows / 64)];
-    let step = words.len() / SAMPLE;
-    let mut count = 0;
-    for part in 0..SAMPLE {
-        let first = part * step;
-        let mut some = words[first..first + step].iter().zip(first..);
-        if let Some((word, at)) = some.find(|(word, _)| **word != 0) {
-            ids[count] = at as u32 * 64 + word.trailing_zeros();
-            count += 1;
+/// As many of the rows in the filter as there is room for: the first of each of equally many words of it, or, where most lie together, the first of all.
+fn some_of<'a>(filter: Option<&Bitmap>, rows: usize, ids: &'a mut [u32]) -> &'a [u32] {
+    let wanted = ids.len();
+    let mut fill =
+        |some: &mut dyn Iterator<Item = u32>| ids.iter_mut().zip(some).map(|(place, id)| *place = id).count();
+    let count = match filter {
+        None => fill(&mut (0..rows as u32).step_by((rows / wanted).max(1))),
+        Some(filter) => {
+            let words = &filter.words()[..filter.words().len().min(rows / 64)];
+            let step = words.len() / wanted;
+            let count = fill(&mut (0..wanted).filter_map(|part| {
+                let mut words = words[part * step..][..step].iter().zip(part * step..);
+                let (word, at) = words.find(|(word, _)| **word != 0)?;
+                Some(at as u32 * 64 + word.trailing_zeros())
+            }));
+            match count * 2 < wanted {
+                true => fill(&mut filter.iter_in(0..rows)),
+                false => count,
+            }
         }
-    }
-    if count < LEAST_SAMPLE {
-        let places = ids.iter_mut().zip(filter.iter_in(0..rows));
-        count = places.map(|(place, id)| *place = id).count();
-    }
+    };
     &ids[..count]
 }
 

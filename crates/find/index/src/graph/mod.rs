@@ -16,7 +16,7 @@ mod words;
 
 use kokeshi_core::{Error as CoreError, Metric, Progress, Seed};
 
-pub(crate) use by_codes::{SAMPLE, WHOLE, Wanted, candidates, list_for};
+pub(crate) use by_codes::{WHOLE, Wanted, asked_about, candidates, list_for};
 use calibrate::Measured;
 pub(crate) use calibrate::{K as MEASURED_K, RECALL as DEFAULT_RECALL};
 use cells::Cells;
