@@ -34,9 +34,6 @@ const DISTANCES_PER_NODE: f64 = 15.0;
 const JUMP: f64 = 2.5;
 /// Bytes of the neighbours of a node of the default degree.
 const PLACES: usize = 128;
-/// A row that is asked about takes as long as so many that lie one after the other.
-const ASKED: f64 = 1.0;
-
 /// What a processor takes for the parts, in nanoseconds. Which of two plans is cheaper differs between processors where both take about as long: with
 /// the figures of the other the planner took up to 1.4 times as long as the best plan.
 #[derive(Debug)]
@@ -161,7 +158,7 @@ impl Costs {
 
     /// Asking about `asked` of `rows` rows whether codes tell them apart.
     pub fn asking(&self, asked: usize, rows: usize) -> f64 {
-        asked.min(rows) as f64 * self.row[self.tier(rows)] * ASKED
+        asked.min(rows) as f64 * self.row[self.tier(rows)]
     }
 
     /// A scan of `rows` rows.
