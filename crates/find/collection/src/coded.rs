@@ -99,11 +99,7 @@ impl CodedIndex {
                     }
                     let scores = &mut scores[..ids.len()];
                     query.score_ids(codes, &ids, scores);
-                    for (&id, &score) in ids.iter().zip(scores.iter()) {
-                        if score >= best.threshold() && score.is_finite() {
-                            best.push(id, score);
-                        }
-                    }
+                    best.push_each(&ids, scores);
                 }
             }
         }
